@@ -1,0 +1,223 @@
+"""Read the rows that heads learn from, keep guard and judge apart, and split what belongs together to one side."""
+
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safecase.detect import normalise
+
+Row = Mapping[str, Any]  # a parsed JSON line; its columns differ from file to file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One labelled text of one task.
+
+    Attributes:
+        row_id: id of the row it came from.
+        text: what the head reads. parts: every text of the row (prompt, response, goal), for the overlap check.
+        group: rows of a group never part; see `join_groups`.
+    """
+
+    row_id: str
+    source: str
+    licence: str
+    label_source: str
+    language: str
+    text: str
+    parts: tuple[str, ...]
+    group: str
+    positive: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a task takes from one data file.
+
+    Attributes:
+        label: True for a positive row, False for a negative one, None to leave the row out.
+        reads: the column the head reads.
+    """
+
+    file: str
+    label: Callable[[Row], bool | None]
+    reads: str = "text"
+
+
+def read_rows(folder: Path, name: str) -> list[Row]:
+    with (folder / f"{name}.jsonl").open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def read_items(folder: Path, sources: Iterable[Source]) -> list[Item]:
+    items = []
+    for source in sources:
+        for row in read_rows(folder, source.file):
+            label = source.label(row)
+            if label is None or not str(row[source.reads]).strip():
+                continue
+            parts = [str(row[column]) for column in ("text", "response", "goal") if row.get(column)]
+            items.append(
+                Item(
+                    row_id=row["id"],
+                    source=source.file,
+                    licence=row["licence"],
+                    label_source=row["label_source"],
+                    language=row["language"],
+                    text=str(row[source.reads]),
+                    parts=tuple(parts),
+                    group=row["group_id"],
+                    positive=label,
+                )
+            )
+    return items
+
+
+# --- Our own short requests -------------------------------------------------------------------------------------------
+
+FRAMES: Mapping[str, tuple[str, ...]] = {
+    "do": (
+        "How do I {}?",
+        "What is the best way to {}?",
+        "Give me step-by-step instructions to {}.",
+        "I want to {}. Where do I start?",
+        "Explain how to {}.",
+        "how can i {}",
+        "{}",
+        "Teach me to {}",
+    ),
+    "write": ("Write {}.", "Can you draft {}?", "Please create {} for me.", "I need {}.", "write me {}", "Develop {}"),
+    "ask": ("{}",),
+    "persona": (
+        "I want you to act as {0}. I will describe my situation, and you will answer as {0} would. Ask me one question "
+        "at a time, wait for my answer, and do not write explanations unless I ask for them. My first request is: "
+        "please introduce yourself.",
+        "You are {0}. Stay friendly and brief. When you do not know something, say so. Pretend that we are meeting for "
+        "the first time, and play your role until I say stop. Let us begin.",
+        "From now on, imagine that you are {0}. Reply in the style that {0} would use, with examples from daily work. "
+        "First, list the rules that you will follow in this conversation. Then give me three ideas for this week, and "
+        "explain for each one what it costs, how long it takes and what could go wrong. Use a table if it helps.",
+    ),
+}
+
+
+def read_seeds(path: Path, *, frames_each: int = 3) -> dict[str, list[Item]]:
+    """Our own requests by label ("harmful", "benign"), each in up to `frames_each` frames that both labels share."""
+    found: dict[str, list[Item]] = defaultdict(list)
+    label = shape = ""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        if header := re.fullmatch(r"\[(harmful|benign) (\w+)\]", line):
+            label, shape = header[1], header[2]
+            continue
+        frames = FRAMES[shape]
+        start = int(_sha(line)[:8], 16)
+        for turn in range(min(frames_each, len(frames))):
+            text = frames[(start + turn) % len(frames)].format(line.strip())
+            found[label].append(
+                Item(
+                    row_id=f"safecase-seed:{label}-{shape}-{number}-{turn}",
+                    source="safecase-seeds",
+                    licence="Apache-2.0",
+                    label_source="by_construction",
+                    language="en",
+                    text=text,
+                    parts=(text,),
+                    group=f"safecase-seed:{number}",
+                    positive=label == "harmful",
+                )
+            )
+    return dict(found)
+
+
+# --- Keeping texts apart ----------------------------------------------------------------------------------------------
+
+
+def short_digest(text: str) -> str:
+    """The first 12 hex digits of a SHA-256, as cards list them."""
+    return _sha(text)[:12]
+
+
+def text_digests(item: Item) -> set[str]:
+    """Digests of every text of a row alone and of all together, normalised."""
+    plain = [normalise(part) for part in item.parts]
+    return {short_digest(part) for part in [*plain, "\n".join(plain)]}
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def words_of(text: str) -> list[str]:
+    return re.findall(r"\w+", normalise(text))
+
+
+def shingles(words: Sequence[str], size: int = 4) -> frozenset[str]:
+    """Runs of `size` words; a shorter text is one run."""
+    return frozenset(" ".join(words[i : i + size]) for i in range(max(1, len(words) - size + 1))) if words else frozenset()
+
+
+class Overlap:
+    """Tells whether a text repeats one of a set: the same words, or most of the runs of four words of either."""
+
+    def __init__(self, texts: Iterable[str], *, most: float = 0.6) -> None:
+        self._most = most
+        self._exact: set[str] = set()
+        self._sizes: list[int] = []
+        self._where: dict[str, list[int]] = defaultdict(list)
+        for text in texts:
+            words = words_of(text)
+            joined = " ".join(words)
+            if joined in self._exact:
+                continue
+            self._exact.add(joined)
+            runs = shingles(words)
+            for run in runs:
+                self._where[run].append(len(self._sizes))
+            self._sizes.append(len(runs))
+
+    def holds(self, text: str) -> bool:
+        words = words_of(text)
+        if " ".join(words) in self._exact:
+            return True
+        runs = shingles(words)
+        common = Counter(i for run in runs for i in self._where.get(run, ()))
+        return any(count >= self._most * max(1, min(len(runs), self._sizes[i])) for i, count in common.items())
+
+
+def join_groups(items: Sequence[Item], *, alike: float = 0.5) -> dict[str, str]:
+    """Join groups that share a prompt, or prompts that are alike (Jaccard of runs of three words), across data sets.
+
+    Returns:
+        Each group's representative, the smallest group id of its component.
+    """
+    parent = {item.group: item.group for item in items}
+
+    def find(group: str) -> str:
+        while parent[group] != group:
+            parent[group] = parent[parent[group]]
+            group = parent[group]
+        return group
+
+    texts = [shingles(words_of(item.parts[0]), 3) for item in items]
+    where: dict[str, list[int]] = defaultdict(list)
+    for i, runs in enumerate(texts):
+        common = Counter(j for run in runs if len(where[run]) < 60 for j in where[run])
+        for j, count in common.items():
+            if count >= alike * len(runs | texts[j]):
+                low, high = sorted((find(items[i].group), find(items[j].group)))
+                parent[high] = low
+        for run in runs:
+            where[run].append(i)
+    return {group: find(group) for group in parent}
+
+
+def is_held_out(group: str, *, share: float, seed: int) -> bool:
+    """A group's side, by hash: the same in every run and for every head."""
+    return int(_sha(f"safecase-split:{seed}:{group}")[:8], 16) < share * 2**32

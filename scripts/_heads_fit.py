@@ -1,0 +1,242 @@
+"""Fit a linear head, calibrate it on rows it did not see, and measure it on groups it never met."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.sparse import csr_matrix
+
+from safecase.detect import Counts, Features, Head, Measured, Performance, count_ngrams
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Rows = NDArray[np.intp]
+
+_PENALTIES = (0.3, 1.0, 3.0, 10.0)
+_FOLDS = 5
+
+
+# --- Fitting ----------------------------------------------------------------------------------------------------------
+
+
+def count_matrix(texts: Sequence[str], features: Features) -> csr_matrix:
+    """One row of n-gram counts a text, float64, (texts, 2**bits)."""
+    counts: list[Counts] = [count_ngrams(text, features) for text in texts]
+    return csr_matrix(
+        (
+            np.concatenate([c.values for c in counts]).astype(np.float64),
+            np.concatenate([c.buckets for c in counts]),
+            np.concatenate(([0], np.cumsum([len(c.buckets) for c in counts]))),
+        ),
+        shape=(len(texts), 1 << features.bits),
+    )
+
+
+def balance(positive: Flags, sources: Sequence[str]) -> Floats:
+    """Row weights: a source counts as the square root of its rows within its class, the classes count the same."""
+    weights = np.zeros(len(positive))
+    for label in (False, True):
+        for source in sorted(set(sources)):
+            rows = (positive == label) & (np.array(sources) == source)
+            if rows.any():
+                weights[rows] = rows.sum() ** -0.5
+        weights[positive == label] /= weights[positive == label].sum()
+    return weights * len(positive) / 2
+
+
+def fit_logistic(x: csr_matrix, y: Flags, weights: Floats, penalty: float) -> tuple[Floats, float]:
+    """Weighted logistic regression with an L2 penalty, by L-BFGS from zero: (weights, bias).
+
+    `penalty` is C: the larger, the freer the weights. Only buckets that occur are fitted; the others stay 0.
+    """
+    used = np.unique(x.indices)
+    part = x[:, used]
+    sign = np.where(y, 1.0, -1.0)
+
+    def loss(at: Floats) -> tuple[float, Floats]:
+        margin = sign * (part @ at[:-1] + at[-1])
+        pull = -sign * weights * np.exp(-np.logaddexp(0, margin))
+        value = weights @ np.logaddexp(0, -margin) + at[:-1] @ at[:-1] / (2 * penalty)
+        return float(value), np.concatenate((part.T @ pull + at[:-1] / penalty, [pull.sum()]))
+
+    best = minimize(loss, np.zeros(len(used) + 1), jac=True, method="L-BFGS-B", options={"maxiter": 300, "gtol": 1e-4})
+    full = np.zeros(x.shape[1])
+    full[used] = best.x[:-1]
+    return full, float(best.x[-1])
+
+
+def out_of_fold(x: csr_matrix, y: Flags, weights: Floats, groups: Sequence[str], penalty: float) -> Floats:
+    """Margins of every row by a head that saw nothing of its group."""
+    names = sorted(set(groups))
+    fold_of = {group: i % _FOLDS for i, group in enumerate(np.random.default_rng(0).permutation(names))}
+    folds = np.array([fold_of[group] for group in groups])
+    margins = np.zeros(len(y))
+    for fold in range(_FOLDS):
+        rest, out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        w, b = fit_logistic(x[rest], y[rest], weights[rest], penalty)
+        margins[out] = x[out] @ w + b
+    return margins
+
+
+def platt(margins: Floats, y: Flags, weights: Floats) -> tuple[float, float]:
+    """Slope and offset that turn margins into probabilities. Source: Platt (1999), with his smoothed targets."""
+    ups, downs = y.sum(), (~y).sum()
+    target = np.where(y, (ups + 1) / (ups + 2), 1 / (downs + 2))
+
+    def loss(at: Floats) -> float:
+        z = at[0] * margins + at[1]
+        return float(weights @ (target * np.logaddexp(0, -z) + (1 - target) * np.logaddexp(0, z)))
+
+    best = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9})
+    return float(best.x[0]), float(best.x[1])
+
+
+def threshold_at_false_positive_rate(most: float) -> Callable[[Floats, Flags, Sequence[str]], float]:
+    """The lowest threshold at which no more than `most` of the negatives fire, each source counted alike.
+
+    A source is counted alike so that a thousand coding tasks do not outvote a hundred everyday questions.
+    """
+
+    def choose(scores: Floats, y: Flags, sources: Sequence[str]) -> float:
+        names = np.array(sources)
+        negatives = [scores[~y & (names == name)] for name in sorted(set(names[~y])) if (~y & (names == name)).sum() >= 20]
+        for at in np.linspace(0.05, 0.99, 95):
+            if np.mean([(part >= at).mean() for part in negatives]) <= most:
+                return round(float(at), 4)
+        return 0.99
+
+    return choose
+
+
+def threshold_at_best_balance(scores: Floats, y: Flags, sources: Sequence[str]) -> float:
+    """The threshold with the largest sum of sensitivity and specificity (Youden)."""
+    del sources
+    grid = np.linspace(0.05, 0.95, 91)
+    value = [(scores[y] >= at).mean() + (scores[~y] < at).mean() for at in grid]
+    return round(float(grid[int(np.argmax(value))]), 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What one head is fitted on: arrays and lists run over the same rows."""
+
+    x: csr_matrix
+    y: Flags
+    groups: Sequence[str]
+    sources: Sequence[str]
+
+
+def train_head(
+    name: str, data: Training, features: Features, choose: Callable[[Floats, Flags, Sequence[str]], float]
+) -> tuple[Head, float]:
+    """Fit a head; penalty, calibration and threshold all come from out-of-fold margins. Returns it with its penalty."""
+    weights = balance(data.y, data.sources)
+    margins = {c: out_of_fold(data.x, data.y, weights, data.groups, c) for c in _PENALTIES}
+    penalty = max(_PENALTIES, key=lambda c: round(auroc(margins[c], data.y, weights), 4))
+    slope, offset = platt(margins[penalty], data.y, weights)
+    scores = 1 / (1 + np.exp(-(slope * margins[penalty] + offset)))
+    w, bias = fit_logistic(data.x, data.y, weights, penalty)
+    head = Head(
+        name=name,
+        features=features,
+        weights=w.astype(np.float16).astype(np.float32),  # as it will be read back
+        bias=round(bias, 6),
+        slope=round(slope, 6),
+        offset=round(offset, 6),
+        threshold=choose(scores, data.y, data.sources),
+    )
+    return head, penalty
+
+
+# --- Measuring --------------------------------------------------------------------------------------------------------
+
+
+def auroc(scores: Floats, y: Flags, weights: Floats | None = None) -> float:
+    """Chance that a positive scores above a negative, ties half."""
+    weights = np.ones(len(y)) if weights is None else weights
+    values, at = np.unique(scores, return_inverse=True)
+    ups = np.bincount(at, weights * y, len(values))
+    downs = np.bincount(at, weights * ~y, len(values))
+    below = np.cumsum(downs) - downs
+    return float((ups * (below + downs / 2)).sum() / (ups.sum() * downs.sum()))
+
+
+def average_precision(scores: Floats, y: Flags) -> float:
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(y[order])
+    return float((hits / np.arange(1, len(y) + 1))[y[order]].mean())
+
+
+def calibration_error(scores: Floats, y: Flags, bins: int = 10) -> float:
+    """Expected calibration error over bins of equal count."""
+    parts = np.array_split(np.argsort(scores, kind="stable"), min(bins, len(y)))
+    return float(sum(len(part) * abs(scores[part].mean() - y[part].mean()) for part in parts) / len(y))
+
+
+def measure(scores: Floats, y: Flags, groups: Sequence[str], threshold: float, *, seed: int) -> Performance:
+    """All figures with 95 % percentile-bootstrap intervals over groups (500 resamples).
+
+    A rate's interval is widened to Wilson's over its groups: a bootstrap of no events would claim certainty.
+    """
+    fires = scores >= threshold
+    names, of = np.unique(np.array(groups), return_inverse=True)
+    members = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1])
+    rng = np.random.default_rng(seed)
+    draws = [np.concatenate([members[i] for i in rng.integers(0, len(names), len(names))]) for _ in range(500)]
+
+    def bounded(figure: Callable[[Rows], float], has_evidence: Callable[[Rows], bool]) -> Measured | None:
+        everything = np.arange(len(y))
+        if not has_evidence(everything):
+            return None
+        values = [figure(draw) for draw in draws if has_evidence(draw)]
+        low, high = np.percentile(values, [2.5, 97.5]) if len(names) > 2 else (0.0, 1.0)
+        return Measured(value=_r(figure(everything)), low=_r(low), high=_r(high))
+
+    def rate(event: Flags, among: Flags) -> Measured | None:
+        found = bounded(lambda rows: float(event[rows][among[rows]].mean()), lambda rows: bool(among[rows].any()))
+        if found is None:
+            return None
+        low, high = wilson(found.value, len(np.unique(of[among])))
+        return Measured(value=found.value, low=_r(min(low, found.low)), high=_r(max(high, found.high)))
+
+    def has_both(rows: Rows) -> bool:
+        return bool(y[rows].any() and (~y[rows]).any())
+
+    return Performance(
+        rows=len(y),
+        positives=int(y.sum()),
+        groups=len(names),
+        precision=rate(y, fires) if has_both(np.arange(len(y))) else None,
+        recall=rate(fires, y),
+        false_positive_rate=rate(fires, ~y),
+        auroc=bounded(lambda rows: auroc(scores[rows], y[rows]), has_both),
+        average_precision=bounded(lambda rows: average_precision(scores[rows], y[rows]), has_both),
+        calibration_error=bounded(lambda rows: calibration_error(scores[rows], y[rows]), has_both),
+    )
+
+
+def wilson(share: float, trials: int, z: float = 1.96) -> tuple[float, float]:
+    """Source: Wilson, JASA 22:209 (1927)."""
+    centre = share + z * z / (2 * trials)
+    spread = z * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    scale = 1 + z * z / trials
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def measure_parts(
+    scores: Floats, y: Flags, groups: Sequence[str], parts: Sequence[str], threshold: float, *, seed: int
+) -> Mapping[str, Performance]:
+    """`measure` of each part that has at least ten rows."""
+    labels = np.array(parts)
+    found = {}
+    for part in sorted(set(parts)):
+        rows = np.flatnonzero(labels == part)
+        if len(rows) >= 10:
+            found[part] = measure(scores[rows], y[rows], [groups[i] for i in rows], threshold, seed=seed)
+    return found
+
+
+def _r(value: float) -> float:
+    return round(float(value), 4)

@@ -1,0 +1,5 @@
+"""`python -m safecase`."""
+
+from safecase.cli import main
+
+main()

@@ -1,0 +1,99 @@
+"""A case opened: its files parsed, its parts at hand."""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from safecase.compose import Intent
+from safecase.declare import CaseSpec, Context, Framework, ModelSpec, load_case, load_framework, load_model_spec
+from safecase.declare import resolve_context as _resolve
+from safecase.evidence import JudgementStore, Ledger, TrialStore, Vault
+from safecase.run import Plan, PlannedTrial, case_intents, load_plan, planned_trials
+from safecase.safeguard import Stack
+
+
+class NotPlanned(Exception):
+    """A stage needs trials, and the case has none."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case directory and what its file names. Nothing is written by opening one."""
+
+    path: Path
+    spec: CaseSpec
+    framework: Framework
+    model_spec: ModelSpec
+
+    @cached_property
+    def intents(self) -> tuple[Intent, ...]:
+        """The shipped bank, or the case's private ones."""
+        return case_intents(self.spec, self.path)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger; made by its first entry."""
+        return Ledger(self.path / "ledger.jsonl")
+
+    @cached_property
+    def trials(self) -> TrialStore:
+        """The trials."""
+        return TrialStore(self.path)
+
+    @cached_property
+    def judgements(self) -> JudgementStore:
+        """The judgements."""
+        return JudgementStore(self.path)
+
+    @cached_property
+    def arms(self) -> dict[str, Stack]:
+        """Safeguard stack by arm."""
+        from safecase.run import stacks
+
+        return stacks(self.spec, self.model_spec, self.path)
+
+    @property
+    def contexts(self) -> tuple[Context, ...]:
+        """The deployment contexts the case asks for."""
+        return tuple(_resolve(self.framework, name) for name in self.spec.contexts)
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan on disk, None before the first run or for imports alone."""
+        path = self.path / "plan.json"
+        return load_plan(path) if path.exists() else None
+
+    def planned(self, plan: Plan) -> list[PlannedTrial]:
+        """Every trial of a plan, in its order."""
+        return list(planned_trials(plan, self.spec, self.framework, self.intents))
+
+    def vault(self) -> Vault:
+        """The vault that seals answers of hazardous domains."""
+        return Vault.open(self.spec.id)
+
+
+def open_case(path: Path, *, framework: str | None = None) -> Case:
+    """Open a case.
+
+    Args:
+        path: the case directory or its `safecase.yaml`.
+        framework: another pack than the case names (id, or a path).
+
+    Raises:
+        PackError, UnknownName: the case, pack or model spec is wrong, with file and line.
+    """
+    directory = path.parent if path.name == "safecase.yaml" else path
+    spec = load_case(path)
+    pack = load_framework(framework, beside=Path()) if framework else load_framework(spec.framework, beside=directory)
+    case = Case(
+        path=directory, spec=spec, framework=pack, model_spec=load_model_spec(spec.model_spec, beside=directory)
+    )
+    _ = case.contexts
+    return case
+
+
+def home() -> Path:
+    """Where keys live that belong to no case: `SAFECASE_HOME`, or the user's data directory."""
+    default = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "safecase"
+    return Path(os.environ.get("SAFECASE_HOME", default))

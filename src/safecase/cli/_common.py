@@ -1,0 +1,78 @@
+"""What every command shares: one way to print, one way to fail."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+DONE, FAILED, BAD_INPUT, NOT_SUPPORTED, NOT_VERIFIED = 0, 1, 2, 3, 4
+"""Exit codes (DESIGN section 5)."""
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+
+
+def emit(value: Any, *, as_json: bool, lines: Iterable[str]) -> None:
+    """Print a JSON document, or lines for people."""
+    if as_json:
+        click.echo(json.dumps(value, ensure_ascii=False, sort_keys=True))
+        return
+    for line in lines:
+        click.echo(line)
+
+
+def note(text: str) -> None:
+    """A line for people that never mixes with `--json` output."""
+    click.echo(text, err=True)
+
+
+def fail(text: str, code: int) -> NoReturn:
+    """End with a clear message and an exit code."""
+    click.echo(f"safecase: {text}", err=True)
+    sys.exit(code)
+
+
+def guarded(command: CommandT) -> CommandT:
+    """Turn the errors that rooms declare into one clear line and an exit code.
+
+    Wrong input ends with 2, an endpoint or a disk that fails with 1. Anything else is a bug and keeps its traceback.
+    """
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        from safecase.cli._faults import classify
+
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            fail("stopped; what was finished is kept, the same command goes on from there", FAILED)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception as fault:
+            code = classify(fault)
+            if code is None:
+                raise
+            fail(str(fault), code)
+
+    return wrapper  # type: ignore[return-value]  # same signature as what it wraps
+
+
+class DefaultGroup(click.Group):
+    """A group whose plain form takes a case: `safecase declare CASE` beside `safecase declare diff A B`.
+
+    The default command is registered under the name `case`.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Send anything that is no subcommand to the default one."""
+        if args and args[0] not in self.commands and args[0] not in {"--help", "-h"}:
+            args.insert(0, "case")
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show both forms."""
+        formatter.write_usage(ctx.command_path, "CASE [OPTIONS] | COMMAND ...")

@@ -1,0 +1,35 @@
+"""Which declared error ends a command with which code."""
+
+from safecase.assess import CaseExists, NothingToRead
+from safecase.cli._common import BAD_INPUT, FAILED
+from safecase.compose import ComposeError
+from safecase.declare import DeclareError
+from safecase.evidence import DiskFull, EvidenceError, KeyTrouble, RosterBroken
+from safecase.exchange import TranscriptError
+from safecase.models import ModelError, UnknownModel
+from safecase.report import ReportError
+from safecase.run import NothingPlanned, RunError
+from safecase.safeguard import SafeguardError
+
+_INPUT = (
+    CaseExists,
+    ComposeError,
+    DeclareError,
+    KeyTrouble,
+    NothingPlanned,
+    NothingToRead,
+    RosterBroken,
+    SafeguardError,
+    TranscriptError,
+    UnknownModel,
+)
+_PLATFORM = (DiskFull, EvidenceError, ModelError, ReportError, RunError)
+
+
+def classify(fault: Exception) -> int | None:
+    """Exit code for an error, None for one that no room declares (a bug)."""
+    if isinstance(fault, _INPUT):
+        return BAD_INPUT
+    if isinstance(fault, _PLATFORM):
+        return FAILED
+    return None

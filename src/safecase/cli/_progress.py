@@ -1,0 +1,51 @@
+"""A progress bar on stderr, with time left. Silent when stderr is no terminal, but for a line every ten seconds."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from safecase.run import Progress
+
+_EVERY_S = 10.0
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[Progress], None]]:
+    """Give a callback that shows how far a run is.
+
+    Args:
+        what: what is counted, in the plural.
+    """
+    if not sys.stderr.isatty():
+        yield _plain(what)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None)
+
+        def update(progress: Progress) -> None:
+            errors = f", {progress.errors} without an answer" if progress.errors else ""
+            bar.update(task, completed=progress.done, total=progress.total, description=f"{what}{errors}")
+
+        yield update
+
+
+def _plain(what: str) -> Callable[[Progress], None]:
+    last = time.monotonic()
+
+    def update(progress: Progress) -> None:
+        nonlocal last
+        if time.monotonic() - last < _EVERY_S:
+            return
+        last = time.monotonic()
+        eta = f", about {progress.eta_s:.0f} s left" if progress.eta_s is not None else ""
+        click.echo(f"{progress.done} of {progress.total} {what}{eta}", err=True)
+
+    return update

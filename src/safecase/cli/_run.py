@@ -1,0 +1,76 @@
+"""`safecase run`: trials, with progress."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from safecase.cli._common import emit, guarded, json_option
+from safecase.cli._progress import progress_bar
+
+
+@click.command("run")
+@click.argument("case", type=click.Path(path_type=Path))
+@click.option("--model", help="Another target than the case names, e.g. openai/<model>@http://127.0.0.1:8000/v1.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many trials, over all arms, those there included.")
+@click.option("--workers", type=click.IntRange(1), help="Attempts in flight; the target's own advice by default.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after this long.")
+@click.option("--tokens", type=click.IntRange(1), help="Stop after this many tokens.")
+@click.option("--dry-run", is_flag=True, help="Resolve the plan and print it; ask no scenario.")
+@json_option
+@guarded
+def run_command(
+    case: Path,
+    model: str | None,
+    limit: int | None,
+    workers: int | None,
+    seconds: float | None,
+    tokens: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Send the planned scenarios through every arm and keep each trial.
+
+    Stop it at any time; the same command goes on where it was.
+
+    \b
+    Example:
+        safecase run my-case
+        safecase run my-case --model openai/qwen@http://127.0.0.1:8000/v1 --workers 64 --limit 5000 --json
+    """
+    from safecase.assess import open_case, plan_case, run_case
+    from safecase.declare import Budget
+
+    opened = open_case(case)
+    if dry_run:
+        plan = asyncio.run(plan_case(opened, model_name=model))
+        value = {**plan.model_dump(mode="json"), "digest": plan.digest}
+        lines = [f"run {plan.digest[:12]}: {plan.scenarios} scenarios, {plan.trials} trials over {len(plan.arms)} arms"]
+        emit(value, as_json=as_json, lines=[*lines, *(f"gate {gate}" for gate in plan.gates)])
+        return
+    budget = Budget(
+        trials=limit or opened.spec.budget.trials,
+        tokens=tokens or opened.spec.budget.tokens,
+        seconds=seconds or opened.spec.budget.seconds,
+    )
+    with progress_bar("trials") as on_progress:
+        summary = asyncio.run(
+            run_case(opened, model_name=model, budget=budget, workers=workers, on_progress=on_progress)
+        )
+    value = {
+        "trials": summary.trials,
+        "skipped": summary.skipped,
+        "seconds": round(summary.seconds, 3),
+        "trials_per_s": round(summary.trials_per_s, 3),
+        "errors": summary.errors,
+        "tokens": summary.tokens,
+        "stopped": summary.stopped,
+    }
+    line = (
+        f"{summary.trials} trials in {summary.seconds:.1f} s ({summary.trials_per_s:.1f}/s), {summary.errors} without "
+        f"an answer, {summary.tokens} tokens, {summary.skipped} already there"
+    )
+    emit(value, as_json=as_json, lines=[line, *([f"stopped: {summary.stopped}"] if summary.stopped else [])])
+
+
+COMMANDS = {"run": run_command}

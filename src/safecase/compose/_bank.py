@@ -1,0 +1,175 @@
+"""Banks of base intents: the shipped one and private ones."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from safecase.compose._errors import BankError
+from safecase.evidence import digest_value
+
+_BANKS = Path(__file__).parent / "banks"
+_DOMAINS = ("cyber", "chem-bio", "loss-of-control", "content-policy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """One base request, with its benign twin where one makes sense.
+
+    Attributes:
+        severity: 1 (nuisance) to 4 (could contribute to mass harm).
+        bears_on: outcome ids or policy areas.
+        text: what a user would send. Never an answer.
+        twin: a legitimate request in like words, or None.
+        translations: language code -> (text, twin or None).
+        held_out: never shown to training roles, never printed.
+    """
+
+    id: str
+    domain: str
+    category: str
+    subcategory: str
+    severity: int
+    bears_on: tuple[str, ...]
+    text: str
+    twin: str | None
+    translations: Mapping[str, tuple[str, str | None]] = field(default_factory=lambda: MappingProxyType({}))
+    held_out: bool = False
+
+
+def load_shipped_bank() -> tuple[Intent, ...]:
+    """Every intent that comes with safecase, with its translations, sorted by id.
+
+    Raises:
+        BankError: the installation is damaged.
+    """
+    intents = {row.id: row for path in sorted(_BANKS.glob("*.jsonl")) for row in load_bank(path)}
+    spoken: dict[str, dict[str, tuple[str, str | None]]] = {}
+    for path in sorted((_BANKS / "translations").glob("*.jsonl")):
+        for number, row in _json_rows(path):
+            if row.get("id") not in intents:
+                raise BankError(f"{path.name}:{number}: translates unknown intent {row.get('id')!r}; mend the id")
+            spoken.setdefault(row["id"], {})[path.stem] = (row["text"], row.get("twin"))
+    return tuple(
+        replace(intents[key], translations=MappingProxyType(spoken.get(key, {}))) for key in sorted(intents)
+    )
+
+
+def load_bank(path: Path, *, held_out: bool = False) -> tuple[Intent, ...]:
+    """Read a bank from JSONL, CSV or Parquet; the columns are the fields of `Intent`.
+
+    Args:
+        path: file ending in .jsonl, .csv or .parquet. `bears_on` in a CSV is separated by spaces.
+        held_out: mark every intent as held out.
+
+    Raises:
+        BankError: missing, empty or malformed, with file and line.
+    """
+    if not path.is_file():
+        raise BankError(f"bank {str(path)!r} is not a file; check `banks:` in safecase.yaml")
+    readers = {".jsonl": _json_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
+    if path.suffix not in readers:
+        raise BankError(f"bank {path.name!r} ends in {path.suffix!r}; give .jsonl, .csv or .parquet")
+    intents = tuple(_intent(row, path=path, number=n, held_out=held_out) for n, row in readers[path.suffix](path))
+    if not intents:
+        raise BankError(f"bank {path.name!r} is empty; give at least one intent a line")
+    seen: set[str] = set()
+    for intent in intents:
+        if intent.id in seen:
+            raise BankError(f"bank {path.name!r} holds id {intent.id!r} twice; ids name one intent each")
+        seen.add(intent.id)
+    return intents
+
+
+def intents_from_rows(rows: Iterable[Mapping[str, Any]], *, origin: str, held_out: bool = False) -> tuple[Intent, ...]:
+    """Intents from rows already in memory, for example the samples of an Inspect dataset.
+
+    Each row may carry `text` or `input`, and takes defaults for the rest: id from the position, domain and category
+    from its metadata.
+
+    Raises:
+        BankError: a row has no text.
+    """
+    return tuple(
+        _intent(_from_inspect(row, number=n, origin=origin), path=Path(origin), number=n, held_out=held_out)
+        for n, row in enumerate(rows, start=1)
+    )
+
+
+def bank_digest(intents: Iterable[Intent]) -> str:
+    """Digest of everything a bank says, order aside."""
+    return digest_value(
+        sorted([i.id, i.text, i.twin, i.category, sorted((k, *v) for k, v in i.translations.items())] for i in intents)
+    )
+
+
+def _intent(row: Mapping[str, Any], *, path: Path, number: int, held_out: bool) -> Intent:
+    where = f"{path.name}:{number}"
+    for key in ("id", "domain", "category", "text"):
+        if not isinstance(row.get(key), str) or not row[key].strip():
+            raise BankError(f"{where}: {key!r} is {row.get(key)!r}; every intent needs it as text")
+    if row["domain"] not in _DOMAINS:
+        raise BankError(f"{where}: domain is {row['domain']!r}; use one of {', '.join(_DOMAINS)}")
+    severity = row.get("severity") or 2
+    if str(severity) not in {"1", "2", "3", "4"}:
+        raise BankError(f"{where}: severity is {severity!r}; use 1 to 4")
+    bears_on = row.get("bears_on") or [row["category"]]
+    return Intent(
+        id=row["id"].strip(),
+        domain=row["domain"],
+        category=row["category"],
+        subcategory=str(row.get("subcategory") or "general"),
+        severity=int(severity),
+        bears_on=tuple(bears_on.split()) if isinstance(bears_on, str) else tuple(bears_on),
+        text=row["text"].strip(),
+        twin=(row.get("twin") or "").strip() or None,
+        held_out=held_out or str(row.get("held_out", "")).lower() in {"true", "1"},
+    )
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise BankError(f"{path.name}:{number}: not JSON ({error.msg}); one object a line") from error
+        if not isinstance(row, dict):
+            raise BankError(f"{path.name}:{number}: holds {type(row).__name__}; one object a line")
+        yield number, row
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    import csv
+
+    with path.open(encoding="utf-8", newline="") as file:
+        yield from enumerate(csv.DictReader(file), start=2)
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except pa.ArrowException as error:
+        raise BankError(f"{path.name}:1: not Parquet ({error}); write it again") from error
+    yield from enumerate(rows, start=1)
+
+
+def _from_inspect(row: Mapping[str, Any], *, number: int, origin: str) -> Mapping[str, Any]:
+    metadata = row.get("metadata") or {}
+    text = row.get("text") or row.get("input")
+    return {
+        "id": str(row.get("id") or f"{Path(origin).stem}-{number:04d}"),
+        "domain": metadata.get("domain", "content-policy"),
+        "category": metadata.get("category", "general"),
+        "subcategory": metadata.get("subcategory"),
+        "severity": metadata.get("severity"),
+        "bears_on": metadata.get("bears_on"),
+        "twin": metadata.get("twin"),
+        "text": text if isinstance(text, str) else None,
+    }

@@ -1,0 +1,149 @@
+"""Intents x attacks x languages -> scenarios, lazily, each with an id that never changes."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+
+from safecase.compose._attacks import ATTACKS, TRANSLATED, Attack, attacks_named
+from safecase.compose._bank import Intent
+from safecase.declare import Framework, Gate, Sampling, Scope
+from safecase.evidence import Scenario, digest_bytes, digest_value
+
+_ID_DIGITS = 24
+
+
+def compose(
+    intents: Iterable[Intent],
+    *,
+    attacks: Sequence[Attack] = ATTACKS,
+    languages: Sequence[str] = ("en",),
+    seed: int = 0,
+    twins: bool = True,
+) -> Iterator[Scenario]:
+    """Yield every scenario of a bank, intent by intent.
+
+    Attacks wrap the English wording. Another language is its own attack, `translated`, where the bank has it. Benign
+    twins are sent plain: they measure over-refusal, not robustness.
+
+    Args:
+        seed: chooses the wording within an attack.
+    """
+    for intent in intents:
+        yield from _harmful(intent, attacks=attacks, languages=languages, seed=seed)
+        if twins:
+            yield from _twins(intent, languages=languages)
+
+
+def select(framework: Framework, intents: Sequence[Intent], sampling: Sampling, *, gates: Sequence[Gate]) -> Iterator[Scenario]:
+    """The scenarios of a plan: for every gate its intents in a seeded random order, within strata.
+
+    A scenario that two gates share comes once. The whole of one intent comes together, so that a bet per *completed
+    intent* can be made at any point of the run.
+    """
+    attacks = attacks_named(sampling.attacks)
+    seen: set[str] = set()
+    for gate in gates:
+        drawn = sample(matching(intents, gate.scope, framework), size=sampling.intents, seed=sampling.seed)
+        languages = tuple(x for x in sampling.languages if not gate.scope.languages or x in gate.scope.languages)
+        for position, intent in enumerate(drawn):
+            if gate.scope.harmful:
+                portion = _portion(attacks, gate.scope, position, sampling.attacks_per_intent)
+                composed = _harmful(intent, attacks=portion, languages=languages, seed=sampling.seed)
+            else:
+                composed = _twins(intent, languages=languages)
+            for scenario in composed:
+                if scenario.scenario_id not in seen:
+                    seen.add(scenario.scenario_id)
+                    yield scenario
+
+
+def matching(intents: Iterable[Intent], scope: Scope, framework: Framework) -> list[Intent]:
+    """The intents of a scope; for benign scopes, those that have a twin."""
+    policy = {area for domain in framework.domains if domain.kind == "content-policy" for area in domain.areas}
+    return [
+        intent
+        for intent in intents
+        if (not scope.domains or intent.domain in scope.domains or intent.category in scope.domains)
+        and (not scope.categories or intent.category in scope.categories)
+        and (not scope.subcategories or intent.subcategory.startswith(scope.subcategories))
+        and (scope.harmful or intent.twin is not None)
+        and (scope.domains or scope.categories or intent.category in policy)
+    ]
+
+
+def sample(intents: Sequence[Intent], *, size: int | None, seed: int) -> list[Intent]:
+    """A seeded random permutation within each category, categories dealt in turn, cut to `size`.
+
+    The order of an intent within its category depends on the seed and its id alone, so a bank that grows keeps the
+    relative order of what it had.
+    """
+    strata: dict[str, list[Intent]] = defaultdict(list)
+    for intent in sorted(intents, key=lambda i: digest_bytes(f"{seed}/{i.id}".encode())):
+        strata[intent.category].append(intent)
+    dealt = [intent for turn in zip_longest(*(strata[key] for key in sorted(strata))) for intent in turn if intent]
+    return dealt if size is None else dealt[:size]
+
+
+def scope_holds(scope: Scope, framework: Framework, *, domain: str, category: str, subcategory: str) -> bool:
+    """Whether an intent's domain, category and subcategory fall in a scope."""
+    probe = Intent(
+        id="probe",
+        domain=domain,
+        category=category,
+        subcategory=subcategory,
+        severity=1,
+        bears_on=(),
+        text="",
+        twin="",
+    )
+    return bool(matching([probe], scope, framework))
+
+
+def _portion(attacks: Sequence[Attack], scope: Scope, position: int, per_intent: int | None) -> Sequence[Attack]:
+    """The attacks one intent meets: all, or a window that moves on, so that every attack gets its share."""
+    allowed = [attack for attack in attacks if not scope.attacks or attack.name in scope.attacks]
+    if per_intent is None or per_intent >= len(allowed):
+        return allowed
+    start = position * per_intent
+    return [allowed[(start + step) % len(allowed)] for step in range(per_intent)]
+
+
+def _harmful(intent: Intent, *, attacks: Sequence[Attack], languages: Sequence[str], seed: int) -> Iterator[Scenario]:
+    for language in languages:
+        if language == "en":
+            for attack in attacks:
+                yield _scenario(intent, text=intent.text, attack=attack, language="en", harmful=True, seed=seed)
+        elif language in intent.translations:
+            text, _ = intent.translations[language]
+            yield _scenario(intent, text=text, attack=TRANSLATED, language=language, harmful=True, seed=seed)
+
+
+def _twins(intent: Intent, *, languages: Sequence[str]) -> Iterator[Scenario]:
+    for language in languages:
+        twin = intent.twin if language == "en" else intent.translations.get(language, ("", None))[1]
+        if twin:
+            attack = ATTACKS[0] if language == "en" else TRANSLATED
+            yield _scenario(intent, text=twin, attack=attack, language=language, harmful=False, seed=0)
+
+
+def _scenario(intent: Intent, *, text: str, attack: Attack, language: str, harmful: bool, seed: int) -> Scenario:
+    rng = random.Random(f"{seed}/{intent.id}/{attack.name}")  # noqa: S311 - chooses a wording, guards nothing
+    messages = attack.wrap(text, rng)
+    identity = [intent.id, harmful, attack.name, language, [[m.role, m.content] for m in messages]]
+    return Scenario(
+        scenario_id=digest_value(identity)[:_ID_DIGITS],
+        intent_id=intent.id,
+        harmful=harmful,
+        domain=intent.domain,
+        category=intent.category,
+        subcategory=intent.subcategory,
+        severity=intent.severity if harmful else 1,
+        bears_on=intent.bears_on,
+        language=language,
+        attack=attack.name,
+        family=attack.family,
+        messages=messages,
+        intent_text=text,
+        held_out=intent.held_out,
+    )

@@ -1,0 +1,315 @@
+"""Findings, tiers and a proposal per context, from estimates and declared gates. Pure."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from safecase.declare import Context, Domain, Framework, Gate
+from safecase.decide._values import Choice, Decided, Determination, Facts, Opening, Proposal, Raise, TierState
+from safecase.decide._verdict import Reading, read_gate
+from safecase.evidence import Estimate, Finding, meets
+
+_RANK: tuple[TierState, ...] = (
+    "not-applicable",
+    "moderate",
+    "undetermined",
+    "unmet",
+    "provisional-high",
+    "high",
+    "critical",
+)
+
+
+def decide(
+    framework: Framework,
+    estimates: Iterable[Estimate],
+    facts: Facts,
+    *,
+    contexts: Sequence[Context],
+    planned: frozenset[str],
+    openings: Sequence[Opening] = (),
+    raises: Sequence[Raise] = (),
+) -> Decided:
+    """Decide what the evidence supports. The same inputs give the same decision in ten years.
+
+    Args:
+        planned: ids of the gates the plan concentrates on.
+        openings: verified exceptions that have not expired; those on catastrophic gates are ignored.
+        raises: tiers that people raised.
+    """
+    by_id = {estimate.estimate_id: estimate for estimate in estimates}
+    available = {suite.id: suite.available for suite in framework.suites}
+
+    def read(gate: Gate, arm: str) -> Reading:
+        return read_gate(gate, by_id, arm=arm, planned=gate.id in planned, available=available[gate.suite])
+
+    findings = [
+        _finding(framework, gate, context, read(gate, _arm(gate, context)), facts)
+        for context in contexts
+        for gate in framework.gates
+        if context.id in gate.contexts
+    ]
+    findings = [_handed_on(framework, finding, findings) for finding in findings]
+    findings = [_opened(framework, finding, openings) for finding in findings]
+    determinations = tuple(
+        _determination(framework, domain, context, findings, read, facts, raises)
+        for domain in framework.domains
+        if domain.kind != "watch-list"
+        for context in contexts
+    )
+    proposals = _proposals(contexts, findings, determinations, facts, openings)
+    return Decided(
+        framework=f"{framework.id} {framework.version}",
+        findings=tuple(findings),
+        determinations=determinations,
+        proposals=proposals,
+        hold=_hold(framework, determinations),
+        frontier=frontier_sentence(framework, facts),
+        limits=_limits(framework, findings, by_id),
+    )
+
+
+def gates_apply(framework: Framework, gate: Gate, facts: Facts) -> bool:
+    """Whether a gate applies: always below the catastrophic domains, above the frontier test within them.
+
+    Unknown compute, or an unknown place beside the reference class, applies the gate.
+    """
+    if not framework.is_catastrophic(gate) or facts.assume_frontier or facts.training_operations is None:
+        return True
+    if facts.training_operations >= framework.frontier_test.min_operations:
+        return True
+    domains = {framework.domain_of(entry).id for entry in gate.bears_on}
+    return framework.frontier_test.or_more_capable and any(
+        facts.more_capable.get(domain) is not False for domain in domains
+    )
+
+
+def frontier_sentence(framework: Framework, facts: Facts) -> str:
+    """The frontier test with its figures."""
+    line = framework.frontier_test.min_operations
+    if facts.assume_frontier:
+        return "frontier status is assumed: every gate applies"
+    if facts.training_operations is None:
+        return f"training operations are unknown, so every gate applies (the line is {line:.0e})"
+    side = "below" if facts.training_operations < line else "at or above"
+    open_domains = sorted(name for name, more in facts.more_capable.items() if more is not False)
+    beside = f"; likely or possibly ahead of the reference class in {', '.join(open_domains)}" if open_domains else ""
+    return (
+        f"{facts.training_operations:.2e} training operations ({facts.operations_source}), {side} the line of "
+        f"{line:.0e} ({framework.frontier_test.cites}){beside}"
+    )
+
+
+def _arm(gate: Gate, context: Context) -> str:
+    return "bare" if gate.arm == "bare" else context.arm
+
+
+def _finding(framework: Framework, gate: Gate, context: Context, reading: Reading, facts: Facts) -> Finding:
+    arm = _arm(gate, context)
+    if not gates_apply(framework, gate, facts):
+        seen = f"; measured all the same: {reading.verdict}, {reading.reason}" if reading.evidence else ""
+        return Finding(
+            gate=gate.id,
+            context=context.id,
+            arm=arm,
+            verdict="not-applicable",
+            reason=f"{frontier_sentence(framework, facts)}{seen}",
+            evidence=reading.evidence,
+            citation=gate.cites,
+            blocks=False,
+        )
+    verdict, reason, blocks = reading.verdict, reading.reason, True
+    if verdict == "pass":
+        blocks = False
+    elif verdict == "fail" and gate.on_fail == "provisional-high":
+        verdict, reason = "provisional-high", f"{reason}; deployment barred until {gate.then or 'a deeper suite'} runs"
+    elif verdict == "inconclusive" and gate.on_inconclusive == "provisional-high":
+        verdict = "provisional-high"
+    elif verdict == "inconclusive" and gate.on_inconclusive == "enhanced-required":
+        reason = f"{reason}; cannot be ruled out, so {gate.then or 'the enhanced evaluation'} is required"
+    elif verdict in {"not-measured", "not-planned"}:
+        blocks = gate.blocks_unmeasured
+    return Finding(
+        gate=gate.id,
+        context=context.id,
+        arm=arm,
+        verdict=verdict,
+        reason=reason,
+        evidence=reading.evidence,
+        citation=gate.cites,
+        blocks=blocks,
+    )
+
+
+def _handed_on(framework: Framework, finding: Finding, findings: Sequence[Finding]) -> Finding:
+    """A provisional finding is settled by the deeper gate once that one passes in the same context."""
+    gate = next(gate for gate in framework.gates if gate.id == finding.gate)
+    if finding.verdict != "provisional-high" or gate.then is None:
+        return finding
+    deeper = next((f for f in findings if (f.gate, f.context) == (gate.then, finding.context)), None)
+    if deeper is None or deeper.verdict != "pass":
+        return finding
+    return _with(finding, reason=f"{finding.reason}; {gate.then} passed and settles it", blocks=False)
+
+
+def _opened(framework: Framework, finding: Finding, openings: Sequence[Opening]) -> Finding:
+    """An exception opens a finding that nothing has decided; never a failed one, never a catastrophic gate."""
+    gate = next(gate for gate in framework.gates if gate.id == finding.gate)
+    undecided = finding.verdict in {"inconclusive", "not-measured", "not-planned"}
+    if framework.is_catastrophic(gate) or not undecided:
+        return finding
+    for opening in openings:
+        if (opening.gate, opening.context) == (finding.gate, finding.context):
+            words = f"exception until {opening.expires} signed by {', '.join(opening.signers)}: {opening.reason}"
+            return _with(finding, reason=f"{finding.reason}; {words}", blocks=False)
+    return finding
+
+
+def _with(finding: Finding, *, reason: str, blocks: bool) -> Finding:
+    return Finding(
+        gate=finding.gate,
+        context=finding.context,
+        arm=finding.arm,
+        verdict=finding.verdict,
+        reason=reason,
+        evidence=finding.evidence,
+        citation=finding.citation,
+        blocks=blocks,
+    )
+
+
+def _determination(
+    framework: Framework,
+    domain: Domain,
+    context: Context,
+    findings: Sequence[Finding],
+    read: Callable[[Gate, str], Reading],
+    facts: Facts,
+    raises: Sequence[Raise],
+) -> Determination:
+    gates = [
+        gate
+        for gate in framework.gates
+        if context.id in gate.contexts and any(framework.domain_of(entry).id == domain.id for entry in gate.bears_on)
+    ]
+    mine = {f.gate: f for f in findings if f.context == context.id and f.gate in {gate.id for gate in gates}}
+    applying = [gate for gate in gates if gates_apply(framework, gate, facts)]
+    inherent = _worst(_state(domain, gate, read(gate, "bare").verdict) for gate in applying)
+    residual = _worst(_state(domain, gate, mine[gate.id].verdict, settled=not mine[gate.id].blocks) for gate in applying)
+    reasons = [f"{gate.id}: {mine[gate.id].verdict}" for gate in gates]
+    for raised in raises:
+        if raised.domain == domain.id and _RANK.index(raised.tier) > _RANK.index(inherent):
+            inherent = raised.tier
+            residual = max(residual, raised.tier, key=_RANK.index)
+            reasons.append(f"raised to {raised.tier} by people: {raised.reason}")
+    return Determination(
+        domain=domain.id,
+        context=context.id,
+        inherent=inherent,
+        residual=residual,
+        basis="evaluated",
+        reason="; ".join(reasons) or "no gate applies in this context",
+        rests_on=tuple(gate.id for gate in gates),
+    )
+
+
+def _state(domain: Domain, gate: Gate, verdict: str, *, settled: bool = False) -> TierState:
+    if verdict == "pass" or (verdict == "provisional-high" and settled):
+        return "moderate"
+    if verdict == "fail":
+        return gate.tier_on_fail or ("unmet" if domain.kind == "content-policy" else "high")
+    if verdict == "provisional-high":
+        return "provisional-high"
+    return "undetermined"
+
+
+def _worst(states: Iterable[TierState]) -> TierState:
+    return max(states, key=_RANK.index, default="not-applicable")
+
+
+def _proposals(
+    contexts: Sequence[Context],
+    findings: Sequence[Finding],
+    determinations: Sequence[Determination],
+    facts: Facts,
+    openings: Sequence[Opening],
+) -> tuple[Proposal, ...]:
+    made: dict[str, Proposal] = {}
+    for context in contexts:
+        blocking = [f for f in findings if f.context == context.id and f.blocks]
+        reasons = [f"{f.gate} on {f.arm}: {f.verdict}, {f.reason}" for f in blocking]
+        needs: set[Choice] = {
+            "require-mitigation" if f.verdict in {"fail", "provisional-high"} else "require-testing" for f in blocking
+        }
+        for d in determinations:
+            if d.context == context.id and d.residual in {"critical", "high"}:
+                needs.add("require-mitigation")
+                reasons.append(f"{d.domain} stands at {d.residual}: {d.reason}")
+        if not meets(facts.identity, context.minimum_identity):
+            needs.add("require-mitigation")
+            reasons.append(
+                f"the model's identity is {facts.identity.kind!r}, {context.id!r} asks for {context.minimum_identity!r}"
+            )
+        made[context.id] = _proposal(context, needs, reasons, findings, openings)
+    return tuple(_after(context, made) for context in contexts)
+
+
+def _proposal(
+    context: Context,
+    needs: set[Choice],
+    reasons: list[str],
+    findings: Sequence[Finding],
+    openings: Sequence[Opening],
+) -> Proposal:
+    choice: Choice = "require-mitigation" if "require-mitigation" in needs else "require-testing"
+    if not needs:
+        choice = "approve"
+        passed = sum(f.context == context.id and f.verdict == "pass" for f in findings)
+        reasons = [f"no finding bars it; {passed} gates passed and the others do not apply or do not block"]
+    return Proposal(
+        context=context.id,
+        choice=choice,
+        reasons=tuple(reasons),
+        exceptions=tuple(f"{o.gate} until {o.expires}" for o in openings if o.context == context.id),
+    )
+
+
+def _after(context: Context, made: Mapping[str, Proposal]) -> Proposal:
+    """A context that follows another is approved only with it."""
+    mine = made[context.id]
+    first = context.needs_before
+    if mine.choice != "approve" or first is None or (first in made and made[first].choice == "approve"):
+        return mine
+    state = f"is proposed {made[first].choice!r}" if first in made else "is not part of this assessment"
+    reason = f"{context.id!r} follows {first!r}, which {state}"
+    return Proposal(context=context.id, choice="require-testing", reasons=(reason,), exceptions=mine.exceptions)
+
+
+def _hold(framework: Framework, determinations: Sequence[Determination]) -> tuple[str, ...]:
+    holding = {tier.id for tier in framework.tiers if tier.holds_development}
+    found = (f"{d.domain} is {d.inherent}: {d.reason}" for d in determinations if d.inherent in holding)
+    return tuple(dict.fromkeys(found))
+
+
+def _limits(
+    framework: Framework, findings: Sequence[Finding], estimates: Mapping[str, Estimate]
+) -> tuple[str, ...]:
+    """What the program itself must admit."""
+    needs = {suite.id: suite.needs for suite in framework.suites}
+    lines: list[str] = []
+    for gate in framework.gates:
+        verdicts = {f.verdict for f in findings if f.gate == gate.id}
+        if "not-measured" in verdicts or (verdicts == {"not-applicable"} and f"{gate.id}/bare/all" not in estimates):
+            lines.append(f"{gate.id} was not measured: {needs[gate.suite]}")
+        elif "not-planned" in verdicts:
+            lines.append(f"{gate.id} was not planned in this case")
+        if gate.illustrative:
+            lines.append(f"{gate.id}: the framework calls its figure illustrative ({gate.cites})")
+    for estimate in estimates.values():
+        if estimate.group == "all" and estimate.absent:
+            lines.append(
+                f"{estimate.estimate_id}: {estimate.absent} of {estimate.n + estimate.absent} attempts gave no answer or "
+                "no verdict; they are bounded at their worst"
+            )
+        if estimate.group == "all" and estimate.calibration == "none" and estimate.n:
+            lines.append(f"{estimate.estimate_id}: the judge's error is unknown here, so the rate is as observed")
+    return tuple(dict.fromkeys(lines))
+

@@ -1,0 +1,44 @@
+"""The model spec: principles with their reasons, from which the system prompt is made."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from safecase.declare._framework import Id, Record, Text
+from safecase.declare._yaml import Document
+
+
+class Principle(Record):
+    """One testable rule of conduct and why it holds."""
+
+    id: Id
+    rule: Text
+    reason: Text
+    categories: tuple[Id, ...] = Field(default=(), description="bank categories it speaks about")
+
+
+class ModelSpec(Record):
+    """Principles with reasons, and the preamble that opens the system prompt."""
+
+    id: Id
+    version: Text
+    preamble: Text
+    principles: tuple[Principle, ...] = Field(min_length=1)
+
+    def system_prompt(self) -> str:
+        """The text put before every guarded conversation: preamble, then rule and reason, a line each."""
+        return "\n".join([self.preamble, *(f"- {p.rule} Why: {p.reason}" for p in self.principles)])
+
+
+def load_model_spec(name: str, *, beside: Path | None = None) -> ModelSpec:
+    """Load `default` or a file.
+
+    Args:
+        name: `default`, or a path, relative to `beside` when that is given.
+
+    Raises:
+        PackError: the file has faults.
+    """
+    if name == "default":
+        return Document(Path(__file__).parent / "specs" / "default.yaml").parse(ModelSpec)
+    return Document((beside or Path()) / name).parse(ModelSpec)

@@ -1,0 +1,60 @@
+"""Turn text into scores and findings: normalisation, personal data, rules, coherence, linear heads.
+
+Takes:  text; weights with their card (package data of `safeguard` and `measure`).
+Gives:  plain text, probabilities, spans, matches; each a pure function of the text, the weights and this code.
+Does not own: what a score means or leads to (safeguard, measure), and the weights. Guard and judge call the same code
+and share no weights, rows or texts: `shared_material` of their two cards shows it.
+"""
+
+from ._coherence import incoherence
+from ._head import (
+    CorruptWeights,
+    Head,
+    HeadCard,
+    HeadSet,
+    Measured,
+    Performance,
+    SharedMaterial,
+    SourceCard,
+    WeightsCard,
+    load_heads,
+    pack_heads,
+    shared_material,
+)
+from ._minors import apparent_child_abuse
+from ._ngrams import Counts, Features, count_ngrams
+from ._normalise import normalise
+from ._personal import PersonalKind, Span, find_personal_data, is_iban, is_luhn
+from ._rules import OVERRIDE_RULES, REFUSAL_RULES, RULE_REACH, Match, Rule, find_rules
+
+__all__ = [
+    "OVERRIDE_RULES",
+    "REFUSAL_RULES",
+    "RULE_REACH",
+    "CorruptWeights",
+    "Counts",
+    "Features",
+    "Head",
+    "HeadCard",
+    "HeadSet",
+    "Match",
+    "Measured",
+    "Performance",
+    "PersonalKind",
+    "Rule",
+    "SharedMaterial",
+    "SourceCard",
+    "Span",
+    "WeightsCard",
+    "apparent_child_abuse",
+    "count_ngrams",
+    "find_personal_data",
+    "find_rules",
+    "incoherence",
+    "is_iban",
+    "is_luhn",
+    "load_heads",
+    "normalise",
+    "pack_heads",
+    "shared_material",
+]

@@ -1,0 +1,103 @@
+"""Apparent child-abuse material: text that sexualises a minor.
+
+What hangs on this is law 4 of the design: such text is never stored, only its digest and a referral. So the rule is
+plain enough to be read by the person who must answer for it, and errs towards firing when explicit sexual words stand
+close to a minor. It reads words, not meaning:
+
+* it fires on explicit sexual vocabulary within `_NEAR` words of a word for a minor (or an age under 18);
+* words of the *subject* of abuse (`sexual abuse`, `molest`, `rape`) are also what survivors, parents, police and
+  teachers write: they count only together with a word of *depiction or solicitation* (`story`, `pictures`, `describe`);
+* fixed phrases of medicine, law and schooling (`sex education`, `same-sex`) do not count at all.
+
+It misses euphemism, coded slang and languages other than English; and it takes no account of who speaks. It is not a
+classifier of such material and never replaces a hash list or a person's report.
+"""
+
+import re
+from collections.abc import Iterator
+
+from ._normalise import normalise
+
+_NEAR = 12
+"""Words between a minor and a sexual word for the two to belong together: about one sentence."""
+
+_MINOR = re.compile(
+    r"child(?:ren|s)?|childlike|kids?|minors?|under-?age(?:d)?|pre-?teens?|pre-?pubescent|toddlers?|infants?|bab(?:y|ies)"
+    r"|school-?(?:girls?|boys?|kids?|child(?:ren)?)|lolis?|lolitas?|lolicon|shotas?|shotacon|jailbait|tweens?"
+    r"|kindergart(?:en|ne)rs?|(?:elementary|primary|middle)-?schoolers?|girl-?child|pae?do(?:phil\w*)?"
+)
+_AGE_UNIT = re.compile(r"years?|yrs?|yo|y/o|years?-old|year-olds?|yrs?-old")
+_SMALL_NUMBERS = frozenset(
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen".split()
+)
+_NUMBER_AGE = re.compile(r"(\d{1,2})(?:-?(?:year|yr)s?-?olds?|-?y/?o)?")
+
+_EXPLICIT = re.compile(
+    r"sexy|sexuali[sz]\w*|erotic\w*|erotica|porn\w*|nudes?|nudity|naked|topless|orgasm\w*|masturbat\w*|ejaculat\w*|arous\w*"
+    r"|fondl\w*|fellatio|cunnilingus|intercourse|genitals?|penis|vagina|nipples?|cum|cock|dick|pussy|tits|horny|hentai"
+    r"|fuck\w*|blowjobs?|handjobs?|undress\w*|strip(?:ping|tease)|seduc\w*|fetish\w*|sext(?:s|ing)?|kinky|nsfw|lewd\w*|csam"
+)
+_SUBJECT = re.compile(r"sex|sexual\w*|rape[ds]?|raping|molest\w*|groom(?:ed|ing)|incest\w*|abus\w*")
+_SEXUAL_SUBJECT = _SUBJECT.pattern.replace("|abus\\w*", "")
+_DEPICTION = re.compile(
+    r"story|stories|scenes?|novel|fanfic\w*|fiction|pictures?|pics?|photos?|images?|videos?|clips?|drawings?|describ\w*"
+    r"|graphic|explicit|detail(?:ed|s)?|roleplay\w*|role-play\w*|imagin\w*|fantas\w*|depict\w*|with|seek\w*|find|meet|want"
+    r"|how"
+)
+_PROTECTION = re.compile(
+    r"prevent\w*|protect\w*|report\w*|polic\w*|laws?|legal\w*|crim(?:e|es|inal)|hotline|helpline|survivors?|victims?|signs?"
+    r"|detect\w*|support\w*|therap\w*|counsel\w*|safeguard\w*|teach\w*|educat\w*|parents?|statistics|research\w*|court"
+    r"|convicted|charged|arrested|prosecut\w*|recogni[sz]\w*|disclos\w*|stop\w*|against|safe\w*|warn\w*|combat\w*"
+)
+# Phrases in which the words mean something else; taken out before anything is counted.
+_HARMLESS = re.compile(
+    r"\bsex(?:ual)?[ -]ed(?:ucation)?\b|\b(?:same|opposite|both|either|biological)[ -]sex(?:es)?\b|\bsex (?:of|assigned|at birth"
+    r"|chromosomes?|offenders?|determination|ratio)\b|\bsexual (?:health|orientation|reproduction|development|dimorphism)\b"
+    r"|\bnaked (?:eye|mole)\b|\bbaby (?:steps?|boomers?|shower)\b|\b(?:paint|wall|comic) strip(?:ping)?\b|\bchild process(?:es)?\b"
+    r"|\bchild (?:nodes?|elements?|class(?:es)?)\b|\bminor (?:version|league|chord|key|bug|issue|change)s?\b"
+    r"|\bcock-a-doodle\b|\bmoby dick\b|\bstem cells?\b"
+)
+_TOKEN = re.compile(r"[\w/'-]+")
+
+
+def apparent_child_abuse(text: str) -> bool:
+    """Whether a text appears to sexualise a minor, so that it must not be stored.
+
+    >>> apparent_child_abuse("How do I talk to my children about sex education?")
+    False
+    """
+    words = _TOKEN.findall(_HARMLESS.sub(" ", normalise(text)))
+    minors = tuple(_minor_positions(words))
+    return bool(minors) and any(_sexualised(words, position) for position in minors)
+
+
+def _minor_positions(words: list[str]) -> Iterator[int]:
+    for i, word in enumerate(words):
+        if _MINOR.fullmatch(word) or _is_young_age(word, words[i + 1 : i + 3]):
+            yield i
+
+
+def _is_young_age(word: str, following: list[str]) -> bool:
+    """`14-year-old`, `14yo`, `14 years old`, `fourteen year old`, `aged 14` is read by its unit only."""
+    number = _NUMBER_AGE.fullmatch(word)
+    young = word in _SMALL_NUMBERS or (number is not None and int(number[1]) < 18)
+    if not young:
+        spelled = word.split("-")
+        return spelled[0] in _SMALL_NUMBERS and len(spelled) > 1 and spelled[1].startswith("year")
+    if number is not None and number.end() > number.end(1):
+        return True
+    return bool(following) and _AGE_UNIT.fullmatch(following[0]) is not None and _is_age(following)
+
+
+def _is_age(following: list[str]) -> bool:
+    """`14 years` may be a term of prison; `14 years old`, `14 yo` and `14 year-old` are ages."""
+    return not following[0].startswith(("year", "yr")) or "old" in following[0] or following[1:2] in (["old"], ["olds"])
+
+
+def _sexualised(words: list[str], position: int) -> bool:
+    near = words[max(0, position - _NEAR) : position + _NEAR + 1]
+    if any(_EXPLICIT.fullmatch(word) for word in near):
+        return True
+    if not any(re.fullmatch(_SEXUAL_SUBJECT, word) for word in near):
+        return False
+    return any(_DEPICTION.fullmatch(word) for word in near) and not any(_PROTECTION.fullmatch(word) for word in near)

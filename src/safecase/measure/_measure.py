@@ -1,0 +1,141 @@
+"""From evidence to estimates: judge what is not judged yet, then count."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from safecase.evidence import Judgement, JudgementStore, Trial, TrialStore, Verdict
+from safecase.measure._calibration import JudgeCard
+from safecase.measure._estimate import Judged, Measurement, judged
+from safecase.measure._judge import Judge, known_without_judging
+
+_BATCH = 512
+HUMAN_PREFIX = "human:"
+
+Unseal = Callable[[Sequence[Trial]], Mapping[str, str]]
+"""Sealed trials -> plain answers by trial id; it logs the read. An id it leaves out stays unscored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeSummary:
+    """What one call of `judge_trials` did."""
+
+    judged: int
+    unscored: int
+
+
+async def judge_trials(
+    trials: TrialStore,
+    judgements: JudgementStore,
+    judge: Judge,
+    *,
+    unseal: Unseal,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> JudgeSummary:
+    """Judge every trial that this judge (by digest) has not judged, and keep the judgements as evidence.
+
+    Trials that need no judge get their known verdict; attempts without an answer get none at all.
+    """
+    have = {
+        row.trial_id for row in judgements.read() if row.judge_digest == judge.digest or row.judge in _KNOWN_JUDGES
+    }
+    done = unscored = 0
+    for batch in _batches(row for row in trials.read() if row.trial_id not in have):
+        rows = [row async for row in _judge_batch(batch, judge, unseal)]
+        if rows:
+            judgements.append(rows)
+        done += len(rows)
+        unscored += sum(row.verdict is None for row in rows)
+        on_progress(done)
+    return JudgeSummary(judged=done, unscored=unscored)
+
+
+_KNOWN_JUDGES = frozenset({"human", "stack", "screen"})
+
+
+async def _judge_batch(batch: Sequence[Trial], judge: Judge, unseal: Unseal):  # type: ignore[no-untyped-def]
+    sealed = [trial for trial in batch if trial.sealed is not None]
+    plain = dict(unseal(sealed)) if sealed else {}
+    for trial in batch:
+        if (known := known_without_judging(trial)) is not None:
+            yield known
+        elif trial.status == "answered":
+            answer = trial.response if trial.response is not None else plain.get(trial.trial_id)
+            if answer is None:
+                yield Judgement(
+                    trial_id=trial.trial_id,
+                    judge=judge.id,
+                    judge_digest=judge.digest,
+                    verdict=None,
+                    reason="the answer is sealed and its key is not here",
+                )
+            else:
+                yield await judge.judge(trial_id=trial.trial_id, request=trial.prompt, answer=answer)
+
+
+def gather(
+    trials: Iterable[Trial],
+    judgements: Iterable[Judgement],
+    *,
+    judge_digest: str,
+    planned_ids: Mapping[str, tuple[str, str, bool]],
+    order: Sequence[str],
+    card: JudgeCard,
+) -> Measurement:
+    """Join trials of the plan (and imports) with this judge's verdicts and people's labels.
+
+    Args:
+        judge_digest: verdicts of another judge, or of another state of this one, are left aside.
+        planned_ids: trial id -> (arm, intent, harmful) of the plan; trials outside it count only when imported.
+        order: intent ids in the order of the plan; imported intents follow in the order of their digests.
+    """
+    verdicts: dict[str, Judgement] = {}
+    labels: dict[str, Verdict] = {}
+    for row in judgements:
+        if row.judge.startswith(HUMAN_PREFIX) and row.verdict is not None:
+            labels[row.trial_id] = row.verdict
+        elif row.judge in _KNOWN_JUDGES or row.judge_digest == judge_digest:
+            verdicts[row.trial_id] = row
+    rows = [
+        judged(trial, verdicts.get(trial.trial_id), labels.get(trial.trial_id))
+        for trial in trials
+        if trial.trial_id in planned_ids or is_imported(trial)
+    ]
+    known = set(order)
+    return Measurement(
+        rows=rows,
+        order=[*order, *sorted({row.intent_id for row in rows} - known, key=_digest_order)],
+        planned=_counts(planned_ids.values()),
+        card=card,
+    )
+
+
+def is_imported(trial: Trial) -> bool:
+    """Whether a trial came from elsewhere instead of from a plan."""
+    return trial.model.startswith("imported/")
+
+
+def rejudge(trials: Iterable[Judged], verdicts: Mapping[str, Verdict | None]) -> Iterator[str]:
+    """Ids of the trials whose stored verdict differs from a fresh one."""
+    for row in trials:
+        if row.trial_id in verdicts and row.verdict != verdicts[row.trial_id]:
+            yield row.trial_id
+
+
+def _counts(keys: Iterable[tuple[str, str, bool]]) -> dict[tuple[str, str, bool], int]:
+    counts: dict[tuple[str, str, bool], int] = {}
+    for key in keys:
+        counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+def _digest_order(intent_id: str) -> str:
+    from safecase.evidence import digest_bytes
+
+    return digest_bytes(intent_id.encode())
+
+
+def _batches(rows: Iterable[Trial]) -> Iterator[list[Trial]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch

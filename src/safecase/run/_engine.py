@@ -1,0 +1,284 @@
+"""The campaign engine: planned trials through arms, several at a time, into evidence.
+
+A failed *attempt* is data and the run goes on; a failed *platform* (endpoint gone, wrong key, disk full) stops it with
+nothing half-written. What was acknowledged (a segment on disk and in the ledger) is never run again.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from safecase.declare import Budget, Generation
+from safecase.detect import apparent_child_abuse
+from safecase.evidence import HAZARDOUS_DOMAINS, Status, Trial, TrialStore, Vault, digest_bytes
+from safecase.models import EndpointError, EndpointTimeout, Model, Request, Settings, UnparsedAnswer
+from safecase.run._errors import NothingAnswered
+from safecase.run._plan import PlannedTrial
+from safecase.safeguard import Served, Stack
+
+_SEGMENT_ROWS = 256
+_SEGMENT_SECONDS = 5.0
+_PATIENCE = 12
+"""First attempts of an arm that may all fail before the run stops."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a run stands. `total` counts what this call will do; `eta_s` is None before the first answer."""
+
+    done: int
+    total: int
+    errors: int
+    tokens: int
+    seconds: float
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds left at the pace so far."""
+        return self.seconds / self.done * (self.total - self.done) if self.done else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """What one call of the engine did. `stopped` says why it ended before the plan did, else None."""
+
+    trials: int
+    skipped: int
+    seconds: float
+    errors: int
+    tokens: int
+    stopped: str | None
+
+    @property
+    def trials_per_s(self) -> float:
+        """Trials per second of wall time; 0 when nothing was left to run."""
+        return self.trials / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass
+class _State:
+    """What the workers share."""
+
+    todo: Iterator[PlannedTrial]
+    total: int
+    started: float
+    budget: Budget
+    buffer: list[Trial] = field(default_factory=list)
+    flushed_at: float = 0.0
+    done: int = 0
+    errors: int = 0
+    tokens: int = 0
+    answered: dict[str, bool] = field(default_factory=dict)
+    failures: dict[str, list[str]] = field(default_factory=dict)
+    stopped: str | None = None
+
+
+async def run_trials(
+    planned: Iterable[PlannedTrial],
+    *,
+    model: Model,
+    arms: Mapping[str, Stack],
+    generation: Generation,
+    store: TrialStore,
+    vault: Vault | None,
+    budget: Budget,
+    workers: int,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> RunSummary:
+    """Run the trials that the store does not hold yet.
+
+    Args:
+        arms: stack by arm name.
+        vault: seals answers of hazardous domains; None is allowed when the plan holds none.
+        budget: hard limits; `trials` counts over all arms, those already there included.
+        workers: attempts in flight.
+
+    Raises:
+        BadKey, Unreachable: the endpoint cannot be used.
+        NothingAnswered: the first attempts all failed.
+        DiskFull: what was acknowledged before stays.
+    """
+    have = store.ids()
+    wanted = [trial for trial in _within(planned, budget) if trial.trial_id not in have]
+    state = _State(todo=iter(wanted), total=len(wanted), started=time.monotonic(), budget=budget)
+    state.flushed_at = state.started
+    settings = Settings(
+        max_tokens=generation.max_tokens,
+        temperature=generation.temperature,
+        top_p=generation.top_p,
+        seed=generation.seed,
+    )
+
+    async def work() -> None:
+        for trial in state.todo:
+            if (state.stopped := state.stopped or _spent(state)) is not None:
+                return
+            row = await attempt(trial, model=model, stack=arms[trial.arm.name], settings=settings, vault=vault)
+            _account(state, row)
+            if len(state.buffer) >= _SEGMENT_ROWS or time.monotonic() - state.flushed_at > _SEGMENT_SECONDS:
+                _flush(state, store)
+            on_progress(_progress(state))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(max(1, min(workers, len(wanted)))):
+                group.create_task(work())
+    except BaseExceptionGroup as faults:
+        raise _first(faults) from None
+    finally:
+        _flush(state, store)
+    seconds = time.monotonic() - state.started
+    return RunSummary(
+        trials=state.done,
+        skipped=len(have),
+        seconds=seconds,
+        errors=state.errors,
+        tokens=state.tokens,
+        stopped=state.stopped,
+    )
+
+
+async def attempt(
+    planned: PlannedTrial, *, model: Model, stack: Stack, settings: Settings, vault: Vault | None
+) -> Trial:
+    """One scenario through one arm once. An attempt that fails is a trial with its status, never an exception.
+
+    Raises:
+        BadKey, Unreachable: platform faults, which no retry of this attempt mends.
+    """
+    scenario = planned.scenario
+    request = Request(
+        messages=scenario.messages,
+        settings=settings,
+        trace=planned.trial_id,
+        tags={
+            "scenario": scenario.scenario_id,
+            "intent": scenario.intent_id,
+            "harmful": str(scenario.harmful).lower(),
+            "attack": scenario.attack,
+            "arm": planned.arm.name,
+        },
+    )
+    started = time.perf_counter()
+    served: Served | None = None
+    status: Status = "answered"
+    error: str | None = None
+    try:
+        served = await stack.answer(model, request)
+    except EndpointTimeout as fault:
+        status, error = "timeout", str(fault)
+    except UnparsedAnswer as fault:
+        status, error = "unparsed", str(fault)
+    except EndpointError as fault:
+        status, error = "error", str(fault)
+    return _trial(planned, served, status=status, error=error, seconds=time.perf_counter() - started, vault=vault)
+
+
+def _trial(
+    planned: PlannedTrial,
+    served: Served | None,
+    *,
+    status: Status,
+    error: str | None,
+    seconds: float,
+    vault: Vault | None,
+) -> Trial:
+    scenario, answer = planned.scenario, served.answer if served else None
+    response = served.text if served else None
+    digest = digest_bytes(response.encode()) if response is not None else None
+    sealed: bytes | None = None
+    if response is not None and apparent_child_abuse(response):
+        status, response = "not-stored", None
+    elif response is not None and scenario.domain in HAZARDOUS_DOMAINS and not (served and served.withheld_by):
+        if vault is None:
+            raise AssertionError("hazardous answers need a vault; the caller opens one when the plan has any")
+        sealed, response = vault.seal(response, planned.trial_id), None
+    return Trial(
+        trial_id=planned.trial_id,
+        scenario_id=scenario.scenario_id,
+        intent_id=scenario.intent_id,
+        harmful=scenario.harmful,
+        domain=scenario.domain,
+        category=scenario.category,
+        subcategory=scenario.subcategory,
+        severity=scenario.severity,
+        bears_on=scenario.bears_on,
+        language=scenario.language,
+        attack=scenario.attack,
+        family=scenario.family,
+        arm=planned.arm.name,
+        model=planned.arm.model,
+        repetition=planned.repetition,
+        prompt=scenario.messages[-1].content,
+        status=status,
+        response=response,
+        sealed=sealed,
+        response_digest=digest,
+        withheld_by=served.withheld_by if served else None,
+        rulings=served.rulings if served else (),
+        finish_reason=answer.finish_reason if answer else None,
+        tokens_in=answer.tokens_in if answer else None,
+        tokens_out=answer.tokens_out if answer else None,
+        latency_s=round(seconds, 6),
+        error=error,
+        held_out=scenario.held_out,
+    )
+
+
+def _within(planned: Iterable[PlannedTrial], budget: Budget) -> Iterator[PlannedTrial]:
+    for position, trial in enumerate(planned):
+        if budget.trials is not None and position >= budget.trials:
+            return
+        yield trial
+
+
+def _spent(state: _State) -> str | None:
+    if state.budget.tokens is not None and state.tokens >= state.budget.tokens:
+        return f"token budget of {state.budget.tokens} is spent"
+    if state.budget.seconds is not None and time.monotonic() - state.started >= state.budget.seconds:
+        return f"time budget of {state.budget.seconds:g} s is spent"
+    return None
+
+
+def _account(state: _State, row: Trial) -> None:
+    state.done += 1
+    state.tokens += (row.tokens_in or 0) + (row.tokens_out or 0)
+    if row.status in {"answered", "not-stored"}:
+        state.answered[row.arm] = True
+    else:
+        state.errors += 1
+        state.failures.setdefault(row.arm, []).append(f"{row.status}: {row.error}")
+    state.buffer.append(row)
+    failures = state.failures.get(row.arm, [])
+    if not state.answered.get(row.arm) and len(failures) >= _PATIENCE:
+        state.buffer = [trial for trial in state.buffer if trial.arm != row.arm]
+        raise NothingAnswered(
+            f"the first {len(failures)} attempts of arm {row.arm!r} on {row.model!r} gave no answer (the last: "
+            f"{failures[-1]}); check the endpoint and run the same command again, which repeats them"
+        )
+
+
+def _flush(state: _State, store: TrialStore) -> None:
+    if state.buffer:
+        rows, state.buffer = state.buffer, []
+        store.append(rows)
+    state.flushed_at = time.monotonic()
+
+
+def _progress(state: _State) -> Progress:
+    return Progress(
+        done=state.done,
+        total=state.total,
+        errors=state.errors,
+        tokens=state.tokens,
+        seconds=time.monotonic() - state.started,
+    )
+
+
+def _first(faults: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first fault of a group, nested groups opened."""
+    fault: BaseException = faults
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return fault

@@ -1,0 +1,170 @@
+"""The plan: everything that decides which trials are run, resolved, in canonical JSON. Its digest names the run."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safecase.compose import ATTACKS, Intent, bank_digest, load_bank, load_shipped_bank, select
+from safecase.declare import CaseSpec, Framework, Gate, ModelSpec, Record
+from safecase.evidence import Identity, Scenario, canonical_json, digest_value
+from safecase.run._errors import NothingPlanned
+from safecase.safeguard import Stack, empty_stack, load_stack
+
+
+class ArmPlan(Record):
+    """An arm as planned. `digest` covers the model's identity and the stack."""
+
+    name: str
+    model: str
+    identity: dict[str, Any]
+    stack: str
+    stack_digest: str
+    digest: str
+
+
+class Plan(Record):
+    """A resolved run."""
+
+    case: str
+    framework: str
+    framework_digest: str
+    contexts: tuple[str, ...]
+    gates: tuple[str, ...]
+    arms: tuple[ArmPlan, ...]
+    sampling: dict[str, Any]
+    generation: dict[str, Any]
+    bank_digest: str
+    attacks: tuple[str, ...]
+    judge: str
+    scenarios: int
+    scenarios_digest: str
+    trials: int
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON; the name of the run."""
+        return digest_value(self.model_dump(mode="json"))
+
+    def to_json(self) -> bytes:
+        """The bytes of `plan.json`."""
+        return canonical_json(self.model_dump(mode="json")) + b"\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTrial:
+    """One attempt that the plan asks for."""
+
+    trial_id: str
+    scenario: Scenario
+    arm: ArmPlan
+    repetition: int
+
+
+def case_intents(spec: CaseSpec, case_dir: Path) -> tuple[Intent, ...]:
+    """The shipped bank, or the case's private banks where it names any.
+
+    Raises:
+        BankError: a bank is missing, empty or malformed.
+    """
+    if not spec.banks:
+        return load_shipped_bank()
+    return tuple(
+        intent for bank in spec.banks for intent in load_bank(case_dir / bank.path, held_out=bank.held_out)
+    )
+
+
+def stacks(spec: CaseSpec, model_spec: ModelSpec, case_dir: Path) -> dict[str, Stack]:
+    """The stack of every arm: `bare` always, `guarded` unless the case has no safeguards."""
+    arms = {"bare": empty_stack()}
+    if spec.safeguards != "none":
+        arms["guarded"] = load_stack(spec.safeguards, model_spec, beside=case_dir)
+    return arms
+
+
+def planned_gates(spec: CaseSpec, framework: Framework) -> tuple[Gate, ...]:
+    """The gates that scenarios measure and the case asks for, in the framework's order."""
+    runnable = [gate for gate in framework.gates if _is_scenario_suite(framework, gate)]
+    return tuple(gate for gate in runnable if not spec.sampling.gates or gate.id in spec.sampling.gates)
+
+
+def make_plan(
+    spec: CaseSpec,
+    framework: Framework,
+    intents: Sequence[Intent],
+    *,
+    model: str,
+    identity: Identity,
+    arms: dict[str, Stack],
+) -> Plan:
+    """Resolve a case into a plan.
+
+    Raises:
+        NothingPlanned: no scenario is selected.
+    """
+    gates = planned_gates(spec, framework)
+    ids = [scenario.scenario_id for scenario in select(framework, intents, spec.sampling, gates=gates)]
+    if not ids:
+        raise NothingPlanned(
+            f"case {spec.id!r} selects no scenario (gates {', '.join(g.id for g in gates) or 'none'}, languages "
+            f"{', '.join(spec.sampling.languages)}); widen `sampling:` or `banks:` in safecase.yaml"
+        )
+    who = {"kind": identity.kind, "model": identity.model, "digest": identity.digest}
+    planned = tuple(
+        ArmPlan(
+            name=name,
+            model=model,
+            identity=who,
+            stack=stack.id,
+            stack_digest=stack.digest,
+            digest=digest_value([who, stack.digest]),
+        )
+        for name, stack in arms.items()
+    )
+    return Plan(
+        case=spec.id,
+        framework=f"{framework.id} {framework.version}",
+        framework_digest=digest_value(framework.model_dump(mode="json")),
+        contexts=spec.contexts,
+        gates=tuple(gate.id for gate in gates),
+        arms=planned,
+        sampling=spec.sampling.model_dump(mode="json"),
+        generation=spec.generation.model_dump(mode="json"),
+        bank_digest=bank_digest(intents),
+        attacks=tuple(attack.name for attack in ATTACKS),
+        judge=spec.judge,
+        scenarios=len(ids),
+        scenarios_digest=digest_value(ids),
+        trials=len(ids) * len(planned) * spec.sampling.repetitions,
+    )
+
+
+def planned_trials(
+    plan: Plan, spec: CaseSpec, framework: Framework, intents: Sequence[Intent]
+) -> Iterator[PlannedTrial]:
+    """Every trial of a plan, lazily: intent by intent, both arms of a scenario beside each other."""
+    gates = [gate for gate in framework.gates if gate.id in plan.gates]
+    settings = digest_value(plan.generation)
+    for scenario in select(framework, intents, spec.sampling, gates=gates):
+        for repetition in range(spec.sampling.repetitions):
+            for arm in plan.arms:
+                identity = [scenario.scenario_id, arm.digest, settings, repetition]
+                yield PlannedTrial(
+                    trial_id=digest_value(identity)[:24], scenario=scenario, arm=arm, repetition=repetition
+                )
+
+
+def load_plan(path: Path) -> Plan:
+    """Read `plan.json`.
+
+    Raises:
+        OSError: it is not there.
+        ValueError: it is not a plan.
+    """
+    return Plan.model_validate(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _is_scenario_suite(framework: Framework, gate: Gate) -> bool:
+    suite = next(suite for suite in framework.suites if suite.id == gate.suite)
+    return suite.available and suite.id == "refusal-bank"

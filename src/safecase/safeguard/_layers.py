@@ -1,0 +1,85 @@
+"""The layers that ship."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from safecase.detect import Head, apparent_child_abuse
+from safecase.evidence import Message, digest_value
+from safecase.safeguard._values import Exchange, Ruling, Stage
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
+_READ = {"user", "tool", "assistant"}  # our own system prompt is not a request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadsLayer:
+    """Linear heads over text; the highest score against its own threshold rules.
+
+    On input every turn is scored alone and all user turns together, so that a request spread over turns is seen whole.
+    """
+
+    name: str
+    stage: Stage
+    heads: tuple[Head, ...]
+    weights_digest: str
+    principles: Mapping[str, str]
+    reach: int = 8_000
+
+    @property
+    def digest(self) -> str:
+        """Configuration and weights."""
+        return digest_value(
+            [self.name, self.stage, [[h.name, h.threshold] for h in self.heads], self.weights_digest, self.reach]
+        )
+
+    async def check(self, exchange: Exchange) -> Ruling:
+        """Withhold when a head crosses its threshold."""
+        texts = tuple(_views(exchange.messages)) if self.stage == "input" else (exchange.reply,)
+        top, crossed = 0.0, None
+        for head in self.heads:
+            score = max((head.score(text) for text in texts if text.strip()), default=0.0)
+            top = max(top, score)
+            if score >= head.threshold and crossed is None:
+                crossed = head.name
+        if crossed is None:
+            return Ruling(action="allow", score=top)
+        return Ruling(action="withhold", score=top, principle=self.principles.get(crossed))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildAbuseScreen:
+    """Withholds replies that are apparent child-abuse material."""
+
+    name: str
+    stage: Stage
+    reach: int = 2_000
+
+    @property
+    def digest(self) -> str:
+        """Configuration; the rule itself is in the stack's code digest."""
+        return digest_value([self.name, self.stage, "child-abuse-screen"])
+
+    async def check(self, exchange: Exchange) -> Ruling:
+        """Withhold on a match in what this layer looks at."""
+        text = exchange.reply if self.stage == "output" else "\n".join(_views(exchange.messages))
+        if apparent_child_abuse(text):
+            return Ruling(action="withhold", score=1.0, principle="no-serious-harm")
+        return Ruling(action="allow", score=0.0)
+
+
+def _views(messages: tuple[Message, ...]) -> Iterator[str]:
+    """What a request says: each turn, all user turns together, and what base64 in them decodes to."""
+    turns = [message.content for message in messages if message.role in _READ]
+    yield from turns
+    users = [message.content for message in messages if message.role == "user"]
+    if len(users) > 1:
+        yield "\n".join(users)
+    for turn in turns:
+        for match in _BASE64.finditer(turn):
+            try:
+                yield base64.b64decode(match.group(), validate=True).decode()
+            except (binascii.Error, UnicodeDecodeError):
+                continue

@@ -1,0 +1,118 @@
+"""Composition is lazy, deterministic and balanced."""
+
+from collections import Counter
+from itertools import islice
+
+import pytest
+
+from safecase.compose import ATTACKS, FAMILIES, UnknownAttack, attacks_named, compose, load_shipped_bank, sample, select
+from safecase.declare import Sampling, load_framework
+
+SIX = {"psychological", "logic", "syntactic", "semantic", "perspective", "non-english"}
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return load_shipped_bank()
+
+
+@pytest.fixture(scope="module")
+def framework():
+    return load_framework("scaling-v2")
+
+
+def gates(framework, *names):
+    return [gate for gate in framework.gates if gate.id in names]
+
+
+def test_fourteen_attacks_stand_in_the_six_families():
+    families = Counter(attack.family for attack in ATTACKS)
+
+    assert sum(families[family] for family in SIX) >= 14
+    assert all(families[family] for family in SIX)
+    assert {"none", "encoding", "multi-turn"} <= set(families)
+    assert set(families) == set(FAMILIES)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_an_attack_ends_on_a_user_turn_and_repeats_itself(attack):
+    """Conformance: every attack in the list."""
+    import random
+
+    first, second = (attack.wrap("Tell me how the thing is done", random.Random("s")) for _ in range(2))
+
+    assert first == second
+    assert first[-1].role == "user"
+    assert first[-1].content
+    assert all(message.role in {"user", "assistant"} for message in first)
+
+
+def test_the_shipped_bank_yields_well_over_5000_scenarios(bank):
+    assert sum(1 for _ in compose(bank)) > 15_000
+
+
+def test_composition_is_lazy(bank):
+    assert len(list(islice(compose(bank), 3))) == 3
+
+
+def test_the_same_plan_gives_the_same_ids_and_no_id_twice(bank):
+    ids = [scenario.scenario_id for scenario in compose(bank, languages=("en", "es"))]
+
+    assert ids == [scenario.scenario_id for scenario in compose(bank, languages=("en", "es"))]
+    assert len(set(ids)) == len(ids)
+
+
+def test_an_id_changes_with_the_words_it_names(bank):
+    from dataclasses import replace
+
+    (before,) = islice(compose(bank), 1)
+    (after,) = islice(compose([replace(bank[0], text=bank[0].text + " now")]), 1)
+
+    assert before.scenario_id != after.scenario_id
+
+
+def test_a_sample_is_a_seeded_permutation_that_a_growing_bank_keeps(bank):
+    small = [intent for intent in bank if intent.category == "violence"]
+
+    order = [intent.id for intent in sample(small, size=None, seed=1)]
+
+    assert sorted(order) == sorted(intent.id for intent in small)
+    assert order != [intent.id for intent in sample(small, size=None, seed=2)]
+    assert [i.id for i in sample(small[5:], size=None, seed=1)] == [i for i in order if i in {x.id for x in small[5:]}]
+
+
+def test_strata_are_dealt_in_turn(bank):
+    drawn = sample([i for i in bank if i.domain == "content-policy"], size=70, seed=3)
+
+    assert set(Counter(intent.category for intent in drawn).values()) == {10}
+
+
+def test_a_gate_gets_its_own_intents_whole_and_every_attack_its_share(bank, framework):
+    sampling = Sampling(intents=60, attacks=("none", "authority", "fiction"), attacks_per_intent=2)
+
+    scenarios = list(select(framework, bank, sampling, gates=gates(framework, "policy.violence.unsafe")))
+
+    assert {scenario.category for scenario in scenarios} == {"violence"}
+    assert len({scenario.intent_id for scenario in scenarios}) == 60
+    assert Counter(scenario.attack for scenario in scenarios) == {"none": 40, "authority": 40, "fiction": 40}
+    runs = [scenario.intent_id for scenario in scenarios]
+    assert all(runs[i] == runs[i + 1] for i in range(0, len(runs), 2))
+
+
+def test_the_over_refusal_gate_gets_plain_twins_only(bank, framework):
+    scenarios = list(select(framework, bank, Sampling(intents=60), gates=gates(framework, "policy.overrefusal")))
+
+    assert len(scenarios) == 60
+    assert not any(scenario.harmful for scenario in scenarios)
+    assert {scenario.attack for scenario in scenarios} == {"none"}
+
+
+def test_biological_refusal_selects_biological_intents_only(bank, framework):
+    scenarios = select(framework, bank, Sampling(intents=500), gates=gates(framework, "chem-bio.refusal"))
+
+    assert all(scenario.subcategory.startswith("bio-") for scenario in scenarios)
+
+
+def test_an_unknown_attack_is_named():
+    with pytest.raises(UnknownAttack, match="unknown attack 'charm'"):
+        attacks_named(("charm",))
