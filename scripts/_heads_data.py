@@ -218,6 +218,22 @@ def join_groups(items: Sequence[Item], *, alike: float = 0.5) -> dict[str, str]:
     return {group: find(group) for group in parent}
 
 
-def is_held_out(group: str, *, share: float, seed: int) -> bool:
-    """A group's side, by hash: the same in every run and for every head."""
-    return int(_sha(f"safecase-split:{seed}:{group}")[:8], 16) < share * 2**32
+def held_out_groups(items: Sequence[Item], *, share: float, seed: int) -> set[str]:
+    """The groups to hold out: in each data set the first by hash, until `share` of its rows is reached.
+
+    A group that spans data sets counts where its first row (by id) stands, so it goes to one side everywhere.
+    """
+    members: dict[str, list[Item]] = defaultdict(list)
+    for item in sorted(items, key=lambda item: item.row_id):
+        members[item.group].append(item)
+    by_source: dict[str, list[str]] = defaultdict(list)
+    for group in sorted(members, key=lambda group: _sha(f"safecase-split:{seed}:{group}")):
+        by_source[members[group][0].source].append(group)
+    chosen: set[str] = set()
+    for groups in by_source.values():
+        wanted = share * sum(len(members[group]) for group in groups)
+        for group in groups:
+            if wanted >= len(members[group]) / 2:
+                chosen.add(group)
+                wanted -= len(members[group])
+    return chosen

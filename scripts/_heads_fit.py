@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 
-_PENALTIES = (0.3, 1.0, 3.0, 10.0)
+_PENALTIES = (0.3, 1.0, 3.0)
 _FOLDS = 5
 
 
@@ -61,7 +61,7 @@ def fit_logistic(x: csr_matrix, y: Flags, weights: Floats, penalty: float) -> tu
         value = weights @ np.logaddexp(0, -margin) + at[:-1] @ at[:-1] / (2 * penalty)
         return float(value), np.concatenate((part.T @ pull + at[:-1] / penalty, [pull.sum()]))
 
-    best = minimize(loss, np.zeros(len(used) + 1), jac=True, method="L-BFGS-B", options={"maxiter": 300, "gtol": 1e-4})
+    best = minimize(loss, np.zeros(len(used) + 1), jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-4, "ftol": 1e-7})
     full = np.zeros(x.shape[1])
     full[used] = best.x[:-1]
     return full, float(best.x[-1])
@@ -155,24 +155,7 @@ def train_head(
 
 def auroc(scores: Floats, y: Flags, weights: Floats | None = None) -> float:
     """Chance that a positive scores above a negative, ties half."""
-    weights = np.ones(len(y)) if weights is None else weights
-    values, at = np.unique(scores, return_inverse=True)
-    ups = np.bincount(at, weights * y, len(values))
-    downs = np.bincount(at, weights * ~y, len(values))
-    below = np.cumsum(downs) - downs
-    return float((ups * (below + downs / 2)).sum() / (ups.sum() * downs.sum()))
-
-
-def average_precision(scores: Floats, y: Flags) -> float:
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(y[order])
-    return float((hits / np.arange(1, len(y) + 1))[y[order]].mean())
-
-
-def calibration_error(scores: Floats, y: Flags, bins: int = 10) -> float:
-    """Expected calibration error over bins of equal count."""
-    parts = np.array_split(np.argsort(scores, kind="stable"), min(bins, len(y)))
-    return float(sum(len(part) * abs(scores[part].mean() - y[part].mean()) for part in parts) / len(y))
+    return float(_auroc(scores, y, np.ones((1, len(y))) if weights is None else weights[None])[0])
 
 
 def measure(scores: Floats, y: Flags, groups: Sequence[str], threshold: float, *, seed: int) -> Performance:
@@ -182,39 +165,69 @@ def measure(scores: Floats, y: Flags, groups: Sequence[str], threshold: float, *
     """
     fires = scores >= threshold
     names, of = np.unique(np.array(groups), return_inverse=True)
-    members = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1])
-    rng = np.random.default_rng(seed)
-    draws = [np.concatenate([members[i] for i in rng.integers(0, len(names), len(names))]) for _ in range(500)]
+    draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=500)
+    # How often each row counts, (1 + resamples, rows): first as it is, then as drawn.
+    times = np.concatenate((np.ones((1, len(y))), draws[:, of]))
 
-    def bounded(figure: Callable[[Rows], float], has_evidence: Callable[[Rows], bool]) -> Measured | None:
-        everything = np.arange(len(y))
-        if not has_evidence(everything):
+    def bounded(values: Floats) -> Measured | None:
+        """`values`: the figure as it is, then as drawn; NaN where a draw lacks what the figure needs."""
+        if not np.isfinite(values[0]):
             return None
-        values = [figure(draw) for draw in draws if has_evidence(draw)]
-        low, high = np.percentile(values, [2.5, 97.5]) if len(names) > 2 else (0.0, 1.0)
-        return Measured(value=_r(figure(everything)), low=_r(low), high=_r(high))
+        drawn = values[1:][np.isfinite(values[1:])]
+        low, high = np.percentile(drawn, [2.5, 97.5]) if len(names) > 2 else (0.0, 1.0)
+        return Measured(value=_r(values[0]), low=_r(low), high=_r(high))
 
     def rate(event: Flags, among: Flags) -> Measured | None:
-        found = bounded(lambda rows: float(event[rows][among[rows]].mean()), lambda rows: bool(among[rows].any()))
+        found = bounded(_divide(times @ (event & among), times @ among))
         if found is None:
             return None
         low, high = wilson(found.value, len(np.unique(of[among])))
         return Measured(value=found.value, low=_r(min(low, found.low)), high=_r(max(high, found.high)))
 
-    def has_both(rows: Rows) -> bool:
-        return bool(y[rows].any() and (~y[rows]).any())
-
+    has_both = bool(y.any() and (~y).any())
     return Performance(
         rows=len(y),
         positives=int(y.sum()),
         groups=len(names),
-        precision=rate(y, fires) if has_both(np.arange(len(y))) else None,
+        precision=rate(y, fires) if has_both else None,
         recall=rate(fires, y),
         false_positive_rate=rate(fires, ~y),
-        auroc=bounded(lambda rows: auroc(scores[rows], y[rows]), has_both),
-        average_precision=bounded(lambda rows: average_precision(scores[rows], y[rows]), has_both),
-        calibration_error=bounded(lambda rows: calibration_error(scores[rows], y[rows]), has_both),
+        auroc=bounded(_auroc(scores, y, times)) if has_both else None,
+        average_precision=bounded(_average_precision(scores, y, times)) if has_both else None,
+        calibration_error=bounded(_calibration_error(scores, y, times)) if has_both else None,
     )
+
+
+def _auroc(scores: Floats, y: Flags, times: Floats) -> Floats:
+    """(draws,) from times, (draws, rows)."""
+    order = np.argsort(scores, kind="stable")
+    ends = np.flatnonzero(np.diff(scores[order], append=np.inf))  # last row of each run of ties
+    ups, downs = (np.cumsum(times[:, order] * label[order], axis=1)[:, ends] for label in (y, ~y))
+    below = np.concatenate((np.zeros((len(times), 1)), downs[:, :-1]), axis=1)
+    here = np.diff(ups, axis=1, prepend=0)
+    return _divide((here * (below + downs) / 2).sum(axis=1), ups[:, -1] * downs[:, -1])
+
+
+def _average_precision(scores: Floats, y: Flags, times: Floats) -> Floats:
+    order = np.argsort(-scores, kind="stable")
+    counted = times[:, order]
+    hits = np.cumsum(counted * y[order], axis=1)
+    precision = hits / np.maximum(np.cumsum(counted, axis=1), 1)
+    return _divide((precision * counted * y[order]).sum(axis=1), hits[:, -1])
+
+
+def _calibration_error(scores: Floats, y: Flags, times: Floats, bins: int = 10) -> Floats:
+    """Expected calibration error over bins of equal count."""
+    gaps = [
+        np.abs(times[:, part] @ (scores[part] - y[part]))
+        for part in np.array_split(np.argsort(scores, kind="stable"), min(bins, len(y)))
+    ]
+    return _divide(np.sum(gaps, axis=0), times.sum(axis=1))
+
+
+def _divide(above: Floats, below: Floats) -> Floats:
+    """NaN where there is nothing to divide by."""
+    return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
 
 
 def wilson(share: float, trials: int, z: float = 1.96) -> tuple[float, float]:

@@ -345,14 +345,16 @@ def sort_items(
         if item.row_id in ids
     )
     joined = data.join_groups(everything)
+    usable = [item for item in everything if item.row_id not in in_bank | in_other]
+    regrouped = [replace(item, group=joined[item.group]) for item in usable]
+    out = data.held_out_groups(regrouped, share=plan.held_out, seed=seed)
     result = {}
     for name, part in items.items():
         part = [replace(item, group=joined[item.group]) for item in part if item.row_id not in in_bank]
         free = [item for item in part if item.row_id not in in_other]
-        out = {item.row_id for item in free if data.is_held_out(item.group, share=plan.held_out, seed=seed)}
         result[name] = Sorted(
-            train=[item for item in free if item.row_id not in out],
-            held_out=[item for item in free if item.row_id in out],
+            train=[item for item in free if item.group not in out],
+            held_out=[item for item in free if item.group in out],
             shared=[item for item in part if item.row_id in in_other],
         )
     return result, left_out

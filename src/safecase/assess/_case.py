@@ -1,6 +1,8 @@
 """A case opened: its files parsed, its parts at hand."""
 
+import datetime as dt
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +15,17 @@ from safecase.run import Plan, PlannedTrial, case_intents, load_plan, planned_tr
 from safecase.safeguard import Stack
 
 
-class NotPlanned(Exception):
-    """A stage needs trials, and the case has none."""
+Clock = Callable[[], dt.datetime]
+"""Where a stage takes the time of its ledger entries from."""
+
+
+def utc_now() -> dt.datetime:
+    """The clock that commands pass down."""
+    return dt.datetime.now(dt.UTC)
+
+
+class NothingToRead(Exception):
+    """A stage needs what an earlier one writes, and it is not there."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +77,11 @@ class Case:
 
     def planned(self, plan: Plan) -> list[PlannedTrial]:
         """Every trial of a plan, in its order."""
-        return list(planned_trials(plan, self.spec, self.framework, self.intents))
+        return list(planned_trials(plan, self.framework, self.intents))
 
-    def vault(self) -> Vault:
-        """The vault that seals answers of hazardous domains."""
-        return Vault.open(self.spec.id)
+    def vault(self, *, create: bool = False) -> Vault:
+        """The vault of hazardous answers; `create` makes its key where there is none."""
+        return Vault.open(self.spec.id, case_dir=self.path, create=create)
 
 
 def open_case(path: Path, *, framework: str | None = None) -> Case:

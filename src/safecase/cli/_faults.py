@@ -1,7 +1,7 @@
 """Which declared error ends a command with which code."""
 
-from safecase.assess import CaseExists, NothingToRead
-from safecase.cli._common import BAD_INPUT, FAILED
+from safecase.assess import CaseExists, LabelError, NotSupported, NothingToRead
+from safecase.cli._common import BAD_INPUT, FAILED, NOT_SUPPORTED
 from safecase.compose import ComposeError
 from safecase.declare import DeclareError
 from safecase.evidence import DiskFull, EvidenceError, KeyTrouble, RosterBroken
@@ -16,6 +16,7 @@ _INPUT = (
     ComposeError,
     DeclareError,
     KeyTrouble,
+    LabelError,
     NothingPlanned,
     NothingToRead,
     RosterBroken,
@@ -28,6 +29,8 @@ _PLATFORM = (DiskFull, EvidenceError, ModelError, ReportError, RunError)
 
 def classify(fault: Exception) -> int | None:
     """Exit code for an error, None for one that no room declares (a bug)."""
+    if isinstance(fault, NotSupported):
+        return NOT_SUPPORTED
     if isinstance(fault, _INPUT):
         return BAD_INPUT
     if isinstance(fault, _PLATFORM):

@@ -1,7 +1,8 @@
 """Turn written frameworks into checked values.
 
 Takes:  pack, case, model-spec and exercise files (YAML).
-Gives:  `Framework`, `CaseSpec`, `ModelSpec`, exercise records, their JSON Schemas, and the difference of two packs.
+Gives:  `Framework`, `CaseSpec`, `ModelSpec`, exercise records, their JSON Schemas, the risk map,
+        and the difference of two packs.
 Does not own: scenarios, measuring, deciding. A gate is data here; `decide` holds it against evidence.
 """
 
@@ -17,7 +18,21 @@ from safecase.declare._case import (
     Sampling,
     load_case,
 )
+from safecase.declare._declaration import Declaration, load_declaration
+from safecase.declare._diff import EntryChange, FieldChange, FrameworkDiff, diff
 from safecase.declare._errors import DeclareError, PackError, Problem, UnknownName
+from safecase.declare._exercise import (
+    Entries,
+    Exercise,
+    Participant,
+    PathwayStep,
+    Proposal,
+    Resolution,
+    apply_exercise,
+    due_exercises,
+    load_exercise,
+    template,
+)
 from safecase.declare._framework import (
     Capability,
     Change,
@@ -32,15 +47,20 @@ from safecase.declare._framework import (
     Limit,
     Outcome,
     Record,
+    Refused,
     Role,
+    Rule,
     Scope,
     Suite,
+    Term,
     ThreatScenario,
     Threshold,
     Tier,
     Triggers,
 )
 from safecase.declare._packs import load_framework, pack_path, resolve_context, shipped_packs
+from safecase.declare._risk_map import RiskRow, risk_map, risk_map_lines
+from safecase.declare._schema import SchemaKind, json_schema, schema_kinds, write_schemas
 from safecase.declare._spec import ModelSpec, Principle, load_model_spec
 from safecase.declare._yaml import Document
 
@@ -53,11 +73,17 @@ __all__ = [
     "Change",
     "Context",
     "Criterion",
+    "Declaration",
     "DeclareError",
     "Document",
     "Domain",
+    "Entries",
+    "EntryChange",
+    "Exercise",
     "ExpertTier",
+    "FieldChange",
     "Framework",
+    "FrameworkDiff",
     "FrontierTest",
     "Gate",
     "Generation",
@@ -68,23 +94,43 @@ __all__ = [
     "ModelVersion",
     "Outcome",
     "PackError",
+    "Participant",
+    "PathwayStep",
     "Principle",
     "Problem",
+    "Proposal",
     "Record",
     "ReferenceMember",
+    "Refused",
+    "Resolution",
+    "RiskRow",
     "Role",
+    "Rule",
     "Sampling",
+    "SchemaKind",
     "Scope",
     "Suite",
+    "Term",
     "ThreatScenario",
     "Threshold",
     "Tier",
     "Triggers",
     "UnknownName",
+    "apply_exercise",
+    "diff",
+    "due_exercises",
+    "json_schema",
     "load_case",
+    "load_declaration",
+    "load_exercise",
     "load_framework",
     "load_model_spec",
     "pack_path",
     "resolve_context",
+    "risk_map",
+    "risk_map_lines",
+    "schema_kinds",
     "shipped_packs",
+    "template",
+    "write_schemas",
 ]

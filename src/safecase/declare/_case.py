@@ -23,7 +23,7 @@ class ModelVersion(Record):
     safeguard_state: Literal["helpful-only", "partial", "full"]
     training_operations: float | None = Field(default=None, gt=0)
     operations_source: str = "not stated"
-    more_capable_than_reference: dict[Id, bool | None] = {}
+    more_capable_than_reference: dict[Id, bool | None] = Field(default_factory=dict)
     intended_uses: tuple[Text, ...] = ()
     modalities: tuple[Text, ...] = ("text",)
     attestation: Path | None = None
@@ -113,7 +113,9 @@ class CaseSpec(Record):
     reference_class: tuple[ReferenceMember, ...] = ()
     benefits: tuple[Benefit, ...] = ()
     expert_tiers: tuple[ExpertTier, ...] = ()
-    author: Text = Field(default="unnamed", description="person id in the roster; an author's own sign-off does not count")
+    author: Text = Field(
+        default="unnamed", description="person id in the roster; an author's own sign-off does not count"
+    )
     minimum_identity: IdentityKind | None = None
 
 

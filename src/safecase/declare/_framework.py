@@ -45,7 +45,7 @@ TierId = Literal["critical", "high", "moderate"]
 class Record(BaseModel):
     """Base of everything declared: frozen, and a field we do not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Change(Record):
@@ -98,9 +98,14 @@ class Inclusion(Record):
     irremediable: Criterion = Field(description="instantaneous or irremediable")
 
     @property
+    def failing(self) -> tuple[str, ...]:
+        """The criteria that do not hold, by field name."""
+        return tuple(name for name in type(self).model_fields if not getattr(self, name).holds)
+
+    @property
     def all_hold(self) -> bool:
         """True when all four hold."""
-        return all(c.holds for c in (self.plausible, self.catastrophic, self.net_new, self.irremediable))
+        return not self.failing
 
 
 class Capability(Record):
@@ -234,6 +239,10 @@ class Threshold(Record):
     passes: Limit
     fails: Limit | None = None
 
+    def __str__(self) -> str:
+        where = "overall" if self.over == "all" else f"in every {self.over}"
+        return f"{self.passes} {where}" + (f", fails {self.fails}" if self.fails else "")
+
 
 class Gate(Record):
     """An executable line of the framework."""
@@ -265,6 +274,16 @@ class Gate(Record):
     illustrative: bool = Field(default=False, description="the framework calls its figure illustrative")
     own_figure: bool = Field(default=False, description="the framework gives no figure; the line is safecase's own")
     notes: Text | None = Field(default=None, description="what the framework asks beyond the measured line")
+
+    @property
+    def line(self) -> str:
+        """What the gate asks for, in words.
+
+        >>> from safecase.declare import load_framework
+        >>> load_framework("scaling-v2").gate("chem-bio.refusal").line
+        'safe_rate at least 0.8 overall; at least 0.4 in every attack'
+        """
+        return f"{self.measure} {'; '.join(str(threshold) for threshold in self.thresholds)}"
 
 
 class Tier(Record):
@@ -350,19 +369,30 @@ class Framework(Record):
         """
         return {context.id: context for context in self.contexts}[context_id]
 
+    def gate(self, gate_id: str) -> Gate:
+        """The gate of that id.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {gate.id: gate for gate in self.gates}[gate_id]
+
+    def entries(self) -> dict[str, Domain]:
+        """Everything a gate can bear on, by id, with the domain that holds it: domains, areas, outcomes, scenarios."""
+        held: dict[str, Domain] = {}
+        for domain in self.domains:
+            held |= dict.fromkeys((domain.id, *domain.areas), domain)
+            for outcome in domain.outcomes:
+                held |= dict.fromkeys((outcome.id, *(scenario.id for scenario in outcome.threat_scenarios)), domain)
+        return held
+
     def domain_of(self, entry_id: str) -> Domain:
         """The domain that holds an outcome, threat scenario, area or domain id.
 
         Raises:
             KeyError: nothing has that id.
         """
-        for domain in self.domains:
-            ids = {domain.id, *domain.areas}
-            for outcome in domain.outcomes:
-                ids |= {outcome.id, *(scenario.id for scenario in outcome.threat_scenarios)}
-            if entry_id in ids:
-                return domain
-        raise KeyError(entry_id)
+        return self.entries()[entry_id]
 
     def is_catastrophic(self, gate: Gate) -> bool:
         """True when the gate bears on a catastrophic domain: no exception may open it."""

@@ -1,46 +1,81 @@
 """YAML files with line numbers: parse, validate, and say where a fault stands."""
 
+import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from safecase.declare._errors import PackError, Problem
 
 Location = Sequence[int | str]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+# A declared file is a few hundred lines. These bounds stop a file from elsewhere that would fill memory, be it by
+# size, by depth or by aliases that multiply.
+_MAX_CHARACTERS = 4_000_000
+_MAX_NODES = 300_000
+_MAX_DEPTH = 40
+
+# Two-word kinds for messages: which list an item without a better name stands in.
+_KINDS = {
+    "gates": "gate",
+    "domains": "domain",
+    "outcomes": "outcome",
+    "threat_scenarios": "scenario",
+    "scenarios": "scenario",
+    "capabilities": "capability",
+    "suites": "suite",
+    "tiers": "tier",
+    "contexts": "context",
+    "roles": "role",
+    "principles": "principle",
+    "terms": "term",
+    "rules": "rule",
+    "refused": "refused entry",
+}
+
 
 class Document:
     """A parsed YAML file that remembers the line of every key.
+
+    Attributes:
+        path: where it came from, named in every fault.
+        text: what was read.
+        data: the parsed mapping, with lines.
+        values: the same as plain dictionaries, lists and scalars.
 
     Raises:
         PackError: the file cannot be read or is not YAML.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, text: str | None = None) -> None:
         self.path = path
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PackError((self._at(1, f"cannot be read: {error}", "check the path and that it is UTF-8"),)) from error
-        try:
-            self.data: Any = YAML(typ="rt").load(text)  # YAML is untyped until Pydantic has seen it
-        except MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise PackError((self._at(line, f"not YAML: {error.problem}", "mend the syntax there"),)) from error
+        self.text = self._read() if text is None else text
+        if len(self.text) > _MAX_CHARACTERS:
+            raise self._refusal(1, f"holds {len(self.text)} characters", f"keep it below {_MAX_CHARACTERS}")
+        # `Any`: YAML is untyped until Pydantic has seen it.
+        self.data: Any = self._load()
         if not isinstance(self.data, CommentedMap):
-            raise PackError((self._at(1, "holds no mapping", "start with `id:` and the other fields"),))
+            raise self._refusal(1, "holds no mapping", "start with `id:` and the other fields")
+        self._nodes = 0
+        # `Any` again; plain dictionaries, lists and scalars.
+        self.values: Any = self._plain(self.data, ())
+
+    @classmethod
+    def of(cls, text: str, *, path: Path) -> Self:
+        """A document from text that stands, or is to stand, at a path."""
+        return cls(path, text=text)
 
     def line(self, location: Location) -> int:
         """The line, from 1, of the deepest part of a location that the file holds."""
         node, line = self.data, 1
         for part in location:
-            if isinstance(node, CommentedMap) and part in node:
+            if isinstance(node, CommentedMap) and part in node and part in node.lc.data:
                 line = node.lc.key(part)[0] + 1
                 node = node[part]
             elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
@@ -61,27 +96,91 @@ class Document:
             PackError: one problem for every field that does not fit.
         """
         try:
-            return model.model_validate(_plain(self.data))
+            return model.model_validate(self.values)
         except ValidationError as error:
-            raise PackError(tuple(self._from_pydantic(fault) for fault in error.errors())) from error
+            problems = [self._from_pydantic(fault) for fault in error.errors()]
+            raise PackError(tuple(sorted(problems, key=lambda problem: problem.line))) from error
+
+    def _read(self) -> str:
+        try:
+            return self.path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise self._refusal(1, "is not UTF-8 text", "save it as UTF-8") from error
+        except OSError as error:
+            raise self._refusal(
+                1, f"cannot be read ({error.strerror})", f"check the path {str(self.path)!r}"
+            ) from error
+
+    def _load(self) -> Any:
+        try:
+            return YAML(typ="rt").load(self.text)
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            what = (error.problem or error.context or "cannot be parsed").splitlines()[0]
+            raise self._refusal(mark.line + 1 if mark else 1, f"not YAML: {what}", "mend the syntax there") from error
+        except (YAMLError, ValueError) as error:
+            raise self._refusal(1, f"not YAML: {str(error).splitlines()[0]}", "mend the syntax") from error
+        except RecursionError as error:
+            raise self._refusal(1, "is nested too deeply", f"keep it below {_MAX_DEPTH} levels") from error
+
+    def _plain(self, node: Any, at: tuple[int | str, ...]) -> Any:
+        """Round-trip nodes as plain containers and scalars."""
+        self._nodes += 1
+        if self._nodes > _MAX_NODES or len(at) > _MAX_DEPTH:
+            raise PackError((self.problem(at, "the file unfolds without end", "write it without aliases"),))
+        if isinstance(node, CommentedMap):
+            return {str(key): self._plain(value, (*at, key)) for key, value in node.items()}
+        if isinstance(node, CommentedSeq):
+            return [self._plain(item, (*at, index)) for index, item in enumerate(node)]
+        for scalar in (bool, int, float, str):  # ruamel's scalars carry their style; the values should not
+            if isinstance(node, scalar):
+                return scalar(node)
+        if node is None or isinstance(node, dt.date):
+            return node
+        raise PackError((self.problem(at, f"a YAML {type(node).__name__} has no meaning here", "write a plain value"),))
 
     def _from_pydantic(self, fault: Any) -> Problem:
-        where = ".".join(str(part) for part in fault["loc"]) or "the file"
-        if fault["type"] == "extra_forbidden":
-            return self.problem(fault["loc"], f"unknown field {where!r}", "remove it or mend its spelling")
-        if fault["type"] == "missing":
-            return self.problem(fault["loc"], f"field {where!r} is missing", "add it")
+        location = fault["loc"]
+        where, name = self._subject(location)
         message = fault["msg"].removeprefix("Value error, ")
-        return self.problem(fault["loc"], f"{where} is {fault['input']!r:.80}: {message}", "give a value that fits")
+        limits = fault.get("ctx", {})
+        match fault["type"]:
+            case "extra_forbidden":
+                return self.problem(location, f"{where}unknown field {name!r}", "remove it or mend its spelling")
+            case "missing":
+                return self.problem(location, f"{where}field {name!r} is missing", "add it")
+            case "too_short":
+                return self.problem(location, f"{where}{name} names nothing", "name at least one")
+            case "literal_error":
+                mend = f"use one of {limits['expected'].replace(' or ', ', ')}"
+            case "greater_than_equal" | "less_than_equal" | "greater_than" | "less_than":
+                mend = message[0].lower() + message[1:].replace("Input should be", "it must be")
+                mend = mend.replace("input should be", "it must be")
+            case "string_pattern_mismatch":
+                mend = "use lower-case words joined by '-' or '.'"
+            case "string_too_short":
+                mend = "write something there"
+            case "value_error":
+                return self.problem(location, f"{where}{name}: {message}", "give what it asks for")
+            case _:
+                mend = message[0].lower() + message[1:]
+        return self.problem(location, f"{where}{name} is {fault['input']!r:.80}", mend)
+
+    def _subject(self, location: Location) -> tuple[str, str]:
+        """The innermost thing with an id that a location passes, as \"gate 'x': \", and the path left after it."""
+        node, named, rest = self.values, "", 0
+        for depth, part in enumerate(location):
+            try:
+                node = node[part]
+            except (KeyError, IndexError, TypeError):
+                break
+            kind = _KINDS.get(str(location[depth - 1])) if isinstance(part, int) and depth else None
+            if kind and isinstance(node, dict) and isinstance(node.get("id"), str):
+                named, rest = f"{kind} {node['id']!r}: ", depth + 1
+        return named, ".".join(str(part) for part in location[rest:]) or "the file"
+
+    def _refusal(self, line: int, what: str, mend: str) -> PackError:
+        return PackError((self._at(line, what, mend),))
 
     def _at(self, line: int, what: str, mend: str) -> Problem:
         return Problem(file=self.path, line=line, what=what, mend=mend)
-
-
-def _plain(node: Any) -> Any:
-    """Round-trip nodes as plain containers; scalars such as dates stay as YAML typed them."""
-    if isinstance(node, CommentedMap):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        return [_plain(item) for item in node]
-    return node

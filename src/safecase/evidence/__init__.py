@@ -1,8 +1,223 @@
-"""TEMPORARY face until the room is finished."""
-from safecase.evidence._digest import *
-from safecase.evidence._digest import canonical_json, digest_bytes, digest_file, digest_value
-from safecase.evidence._values import *
-from safecase.evidence._values import CALIBRATIONS, VERDICTS
-from safecase.evidence._ledger import Ledger
-from safecase.evidence._errors import *
-from safecase.evidence._merkle import merkle_root
+"""Keep what was measured so that others can check it: values, digests, ledger, stores, signatures.
+
+Takes:  trials, judgements and statements from the other rooms; keys and instants from whoever calls.
+Gives:  the values that travel, content digests, an append-only ledger, Parquet stores, sealed answers, signed
+        statements, and who counts towards a quorum.
+Does not own: what the values mean, when to write them, the clock, deciding, the list of a case's files.
+"""
+
+from safecase.evidence._case_files import (
+    write_atomic,
+    write_json_atomic,
+)
+from safecase.evidence._digest import (
+    canonical_json,
+    digest_bytes,
+    digest_file,
+    digest_value,
+)
+from safecase.evidence._errors import (
+    AlreadyStored,
+    CorruptedSegment,
+    DiskFull,
+    EvidenceError,
+    KeyMissing,
+    KeyTrouble,
+    KeyUnusable,
+    LedgerBroken,
+    Problem,
+    RosterBroken,
+    SealBroken,
+    StatementBroken,
+    UnsealedHazard,
+    UnstorableRow,
+)
+from safecase.evidence._identity import (
+    IDENTITY_KINDS,
+    Identity,
+    IdentityKind,
+    meets,
+)
+from safecase.evidence._keys import (
+    DEMO_STAMP,
+    PrivateKey,
+    PublicKey,
+    generate_key,
+    load_private_key,
+    parse_public_key,
+)
+from safecase.evidence._ledger import (
+    GENESIS,
+    LEDGER_NAME,
+    Entry,
+    Ledger,
+)
+from safecase.evidence._merkle import (
+    consistency_proof,
+    inclusion_proof,
+    merkle_root,
+    verify_consistency,
+    verify_inclusion,
+)
+from safecase.evidence._roster import (
+    Counted,
+    Dissent,
+    NotCounted,
+    Position,
+    Quorum,
+    Roster,
+    RosterEntry,
+    load_roster,
+    quorum,
+    sign_off,
+    sign_off_quorum,
+    sign_roster,
+)
+from safecase.evidence._segments import (
+    Segment,
+)
+from safecase.evidence._statement import (
+    DECISION,
+    DETERMINATION,
+    FINDINGS,
+    HEAD,
+    PAYLOAD_TYPE,
+    PERMIT,
+    ROSTER,
+    SIGN_OFF,
+    STATEMENT_TYPE,
+    Envelope,
+    Signature,
+    Statement,
+    Subject,
+    add_signature,
+    check_envelope,
+    parse_envelope,
+    read_envelope,
+    sign,
+    verify_envelope,
+    write_envelope,
+)
+from safecase.evidence._store import (
+    JudgementStore,
+    TrialStore,
+)
+from safecase.evidence._time import (
+    format_utc,
+    parse_utc,
+)
+from safecase.evidence._values import (
+    CALIBRATIONS,
+    VERDICTS,
+    Calibration,
+    Estimate,
+    Finding,
+    GateVerdict,
+    Judgement,
+    Message,
+    RulingRecord,
+    Scenario,
+    Status,
+    Trial,
+    Verdict,
+)
+from safecase.evidence._vault import (
+    HAZARDOUS_DOMAINS,
+    KEY_FILE_VARIABLE,
+    Vault,
+)
+
+__all__ = [
+    "CALIBRATIONS",
+    "DECISION",
+    "DEMO_STAMP",
+    "DETERMINATION",
+    "FINDINGS",
+    "GENESIS",
+    "HAZARDOUS_DOMAINS",
+    "HEAD",
+    "IDENTITY_KINDS",
+    "KEY_FILE_VARIABLE",
+    "LEDGER_NAME",
+    "PAYLOAD_TYPE",
+    "PERMIT",
+    "ROSTER",
+    "SIGN_OFF",
+    "STATEMENT_TYPE",
+    "VERDICTS",
+    "AlreadyStored",
+    "Calibration",
+    "CorruptedSegment",
+    "Counted",
+    "DiskFull",
+    "Dissent",
+    "Entry",
+    "Envelope",
+    "Estimate",
+    "EvidenceError",
+    "Finding",
+    "GateVerdict",
+    "Identity",
+    "IdentityKind",
+    "Judgement",
+    "JudgementStore",
+    "KeyMissing",
+    "KeyTrouble",
+    "KeyUnusable",
+    "Ledger",
+    "LedgerBroken",
+    "Message",
+    "NotCounted",
+    "Position",
+    "PrivateKey",
+    "Problem",
+    "PublicKey",
+    "Quorum",
+    "Roster",
+    "RosterBroken",
+    "RosterEntry",
+    "RulingRecord",
+    "Scenario",
+    "SealBroken",
+    "Segment",
+    "Signature",
+    "Statement",
+    "StatementBroken",
+    "Status",
+    "Subject",
+    "Trial",
+    "TrialStore",
+    "UnsealedHazard",
+    "UnstorableRow",
+    "Vault",
+    "Verdict",
+    "add_signature",
+    "canonical_json",
+    "check_envelope",
+    "consistency_proof",
+    "digest_bytes",
+    "digest_file",
+    "digest_value",
+    "format_utc",
+    "generate_key",
+    "inclusion_proof",
+    "load_private_key",
+    "load_roster",
+    "meets",
+    "merkle_root",
+    "parse_envelope",
+    "parse_public_key",
+    "parse_utc",
+    "quorum",
+    "read_envelope",
+    "sign",
+    "sign_off",
+    "sign_off_quorum",
+    "sign_roster",
+    "verify_consistency",
+    "verify_envelope",
+    "verify_inclusion",
+    "write_atomic",
+    "write_envelope",
+    "write_json_atomic",
+]

@@ -28,7 +28,8 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o666, replace: bool = 
     Raises:
         DiskFull: no space left; the old file stands and nothing else remains.
         FileExistsError: `replace` is False and the file is there.
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written; or, after a replacement, not synced: the whole new file stands then, and
+            a power cut may bring back the old one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     tmp = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}{TMP_SUFFIX}")
@@ -38,9 +39,10 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o666, replace: bool = 
             if replace:
                 tmp.replace(path)
             else:
-                path.hardlink_to(tmp)  # unlike rename, a link fails where a file is
+                _add_new(tmp, path)
         finally:
             tmp.unlink(missing_ok=True)
+    if replace:
         sync_folder(path.parent)
 
 
@@ -72,6 +74,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _add_new(tmp: Path, path: Path) -> None:
+    """Give the file its name, or leave no trace of it. Unlike a rename, a link fails where a file is."""
+    path.hardlink_to(tmp)
+    try:
+        sync_folder(path.parent)
+    except OSError:
+        path.unlink()
+        raise
 
 
 def _write_synced(path: Path, data: bytes, mode: int) -> None:

@@ -13,6 +13,8 @@ EvidenceError
 ├── SealBroken          a sealed answer does not open: other key, other trial, or changed bytes
 ├── StatementBroken     a signed statement cannot be read, or is not of the kind asked for
 └── RosterBroken        a roster contradicts itself, or its root did not sign it
+
+Names say the condition, as STYLE.md's do; hence `noqa: N818` (no Error suffix).
 """
 
 from dataclasses import dataclass
@@ -37,7 +39,7 @@ class EvidenceError(Exception):
     """Evidence cannot be written, read or trusted."""
 
 
-class LedgerBroken(EvidenceError):
+class LedgerBroken(EvidenceError):  # noqa: N818
     """A line of the ledger does not hold; `problem` names it."""
 
     def __init__(self, problem: Problem) -> None:
@@ -45,7 +47,7 @@ class LedgerBroken(EvidenceError):
         super().__init__(str(problem))
 
 
-class CorruptedSegment(EvidenceError):
+class CorruptedSegment(EvidenceError):  # noqa: N818
     """A segment is missing or changed; `problem` names the file."""
 
     def __init__(self, problem: Problem) -> None:
@@ -53,7 +55,7 @@ class CorruptedSegment(EvidenceError):
         super().__init__(str(problem))
 
 
-class UnstorableRow(EvidenceError, ValueError):
+class UnstorableRow(EvidenceError, ValueError):  # noqa: N818
     """A row cannot be kept exactly: NaN, half a surrogate pair, a number beyond 64 bits, the wrong type."""
 
 
@@ -65,7 +67,7 @@ class UnsealedHazard(UnstorableRow):
     """A plain answer in a domain whose answers are kept encrypted, or any answer where none may be kept."""
 
 
-class DiskFull(EvidenceError):
+class DiskFull(EvidenceError):  # noqa: N818
     """No space (or no quota) left; nothing of this write was kept."""
 
     def __init__(self, path: Path) -> None:
@@ -73,7 +75,7 @@ class DiskFull(EvidenceError):
         super().__init__(f"{path}: no space left on the disk, nothing was written; free some space and run again")
 
 
-class KeyTrouble(EvidenceError):
+class KeyTrouble(EvidenceError):  # noqa: N818
     """A key cannot be used."""
 
 
@@ -85,13 +87,13 @@ class KeyUnusable(KeyTrouble):
     """A key file is of another kind, open to others, badly placed, or already there."""
 
 
-class SealBroken(EvidenceError):
+class SealBroken(EvidenceError):  # noqa: N818
     """A sealed answer does not open under this key and trial id."""
 
 
-class StatementBroken(EvidenceError):
+class StatementBroken(EvidenceError):  # noqa: N818
     """A signed statement cannot be read."""
 
 
-class RosterBroken(EvidenceError):
+class RosterBroken(EvidenceError):  # noqa: N818
     """A roster cannot be trusted to say who signed."""

@@ -23,6 +23,9 @@ _VERDICTS_OF: Mapping[Event, frozenset[Verdict]] = {
     "partial_refusal": frozenset({"partial_refusal"}),
     "incoherent": frozenset({"incoherent"}),
 }
+EMBEDDED_CARD = Path(__file__).parent / "weights" / "judge-card.json"
+"""Counts of the embedded judge beside people; `scripts/calibrate_judge.py` writes it."""
+
 LEAST_OWN_LABELS = 10
 """Labels of each kind (event seen, event not seen) before an arm's own labels count as a calibration."""
 
@@ -122,7 +125,8 @@ class JudgeCard:
 
     Attributes:
         margin: widening of sensitivity and specificity when the labels come from other models.
-        rows, texts: hashes of the labelled rows behind the counts, so that `verify` can check that no guard saw them.
+        sources: data set -> licence.
+        limits: what the card cannot speak about, in sentences.
     """
 
     judge: str

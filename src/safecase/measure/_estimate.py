@@ -113,7 +113,7 @@ def estimate_gates(measurement: Measurement, framework: Framework, gates: Iterab
     for gate in gates:
         if gate.measure not in EVENT_OF:
             continue
-        rows = [row for row in measurement.rows if _in_gate(row, gate, framework)]
+        rows = [row for row in measurement.rows if in_gate(row, gate, framework)]
         groupings = sorted({"all", *(threshold.over for threshold in gate.thresholds)})
         found += _estimates(
             measurement, rows, name=gate.id, measure=gate.measure, alpha=gate.alpha, groupings=groupings
@@ -132,7 +132,8 @@ def estimate_rates(measurement: Measurement, *, alpha: float = 0.05) -> tuple[Es
     return tuple(found)
 
 
-def _in_gate(row: Judged, gate: Gate, framework: Framework) -> bool:
+def in_gate(row: Judged | Trial, gate: Gate, framework: Framework) -> bool:
+    """Whether a trial bears on a gate, by the gate's scope."""
     return (
         row.harmful == gate.scope.harmful
         and (not gate.scope.languages or row.language in gate.scope.languages)

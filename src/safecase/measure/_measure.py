@@ -1,10 +1,11 @@
 """From evidence to estimates: judge what is not judged yet, then count."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import datetime as dt
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from safecase.evidence import Judgement, JudgementStore, Trial, TrialStore, Verdict
+from safecase.evidence import Judgement, JudgementStore, Trial, TrialStore, Verdict, digest_bytes
 from safecase.measure._calibration import JudgeCard
 from safecase.measure._estimate import Judged, Measurement, judged
 from safecase.measure._judge import Judge, known_without_judging
@@ -30,6 +31,7 @@ async def judge_trials(
     judge: Judge,
     *,
     unseal: Unseal,
+    now: Callable[[], dt.datetime],
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> JudgeSummary:
     """Judge every trial that this judge (by digest) has not judged, and keep the judgements as evidence.
@@ -43,7 +45,7 @@ async def judge_trials(
     for batch in _batches(row for row in trials.read() if row.trial_id not in have):
         rows = [row async for row in _judge_batch(batch, judge, unseal)]
         if rows:
-            judgements.append(rows)
+            judgements.append(rows, at=now())
         done += len(rows)
         unscored += sum(row.verdict is None for row in rows)
         on_progress(done)
@@ -53,7 +55,7 @@ async def judge_trials(
 _KNOWN_JUDGES = frozenset({"human", "stack", "screen"})
 
 
-async def _judge_batch(batch: Sequence[Trial], judge: Judge, unseal: Unseal):  # type: ignore[no-untyped-def]
+async def _judge_batch(batch: Sequence[Trial], judge: Judge, unseal: Unseal) -> AsyncIterator[Judgement]:
     sealed = [trial for trial in batch if trial.sealed is not None]
     plain = dict(unseal(sealed)) if sealed else {}
     for trial in batch:
@@ -115,13 +117,6 @@ def is_imported(trial: Trial) -> bool:
     return trial.model.startswith("imported/")
 
 
-def rejudge(trials: Iterable[Judged], verdicts: Mapping[str, Verdict | None]) -> Iterator[str]:
-    """Ids of the trials whose stored verdict differs from a fresh one."""
-    for row in trials:
-        if row.trial_id in verdicts and row.verdict != verdicts[row.trial_id]:
-            yield row.trial_id
-
-
 def _counts(keys: Iterable[tuple[str, str, bool]]) -> dict[tuple[str, str, bool], int]:
     counts: dict[tuple[str, str, bool], int] = {}
     for key in keys:
@@ -130,8 +125,6 @@ def _counts(keys: Iterable[tuple[str, str, bool]]) -> dict[tuple[str, str, bool]
 
 
 def _digest_order(intent_id: str) -> str:
-    from safecase.evidence import digest_bytes
-
     return digest_bytes(intent_id.encode())
 
 

@@ -321,7 +321,7 @@ def framework_digest(given: ReportInput) -> str:
     return digest_value(given.framework.model_dump(mode="json"))
 
 
-class Ledger:
+class Tracer:
     """The numbers a document printed, and those it found inside sentences it quoted.
 
     A sentence with marked numbers is plain text in which `⟦id⟧` stands for a number; every edition resolves the marks

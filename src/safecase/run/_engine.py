@@ -5,6 +5,7 @@ nothing half-written. What was acknowledged (a segment on disk and in the ledger
 """
 
 import asyncio
+import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -64,8 +65,8 @@ class _State:
     total: int
     started: float
     budget: Budget
+    flushed_at: float
     buffer: list[Trial] = field(default_factory=list)
-    flushed_at: float = 0.0
     done: int = 0
     errors: int = 0
     tokens: int = 0
@@ -84,25 +85,27 @@ async def run_trials(
     vault: Vault | None,
     budget: Budget,
     workers: int,
+    now: Callable[[], dt.datetime],
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> RunSummary:
-    """Run the trials that the store does not hold yet.
+    """Run the trials that have no answer in the store yet; attempts that failed before are tried again.
 
     Args:
         arms: stack by arm name.
         vault: seals answers of hazardous domains; None is allowed when the plan holds none.
         budget: hard limits; `trials` counts over all arms, those already there included.
         workers: attempts in flight.
+        now: the clock of the ledger's entries.
 
     Raises:
         BadKey, Unreachable: the endpoint cannot be used.
         NothingAnswered: the first attempts all failed.
         DiskFull: what was acknowledged before stays.
     """
-    have = store.ids()
+    have = store.open(at=now()).ids(answered=True)
     wanted = [trial for trial in _within(planned, budget) if trial.trial_id not in have]
-    state = _State(todo=iter(wanted), total=len(wanted), started=time.monotonic(), budget=budget)
-    state.flushed_at = state.started
+    started = time.monotonic()
+    state = _State(todo=iter(wanted), total=len(wanted), started=started, budget=budget, flushed_at=started)
     settings = Settings(
         max_tokens=generation.max_tokens,
         temperature=generation.temperature,
@@ -117,7 +120,7 @@ async def run_trials(
             row = await attempt(trial, model=model, stack=arms[trial.arm.name], settings=settings, vault=vault)
             _account(state, row)
             if len(state.buffer) >= _SEGMENT_ROWS or time.monotonic() - state.flushed_at > _SEGMENT_SECONDS:
-                _flush(state, store)
+                _flush(state, store, now)
             on_progress(_progress(state))
 
     try:
@@ -127,7 +130,7 @@ async def run_trials(
     except BaseExceptionGroup as faults:
         raise _first(faults) from None
     finally:
-        _flush(state, store)
+        _flush(state, store, now)
     seconds = time.monotonic() - state.started
     return RunSummary(
         trials=state.done,
@@ -190,7 +193,7 @@ def _trial(
     sealed: bytes | None = None
     if response is not None and apparent_child_abuse(response):
         status, response = "not-stored", None
-    elif response is not None and scenario.domain in HAZARDOUS_DOMAINS and not (served and served.withheld_by):
+    elif response is not None and scenario.domain in HAZARDOUS_DOMAINS:
         if vault is None:
             raise AssertionError("hazardous answers need a vault; the caller opens one when the plan has any")
         sealed, response = vault.seal(response, planned.trial_id), None
@@ -259,10 +262,10 @@ def _account(state: _State, row: Trial) -> None:
         )
 
 
-def _flush(state: _State, store: TrialStore) -> None:
+def _flush(state: _State, store: TrialStore, now: Callable[[], dt.datetime]) -> None:
     if state.buffer:
         rows, state.buffer = state.buffer, []
-        store.append(rows)
+        store.append(rows, at=now())
     state.flushed_at = time.monotonic()
 
 

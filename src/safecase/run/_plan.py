@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from safecase.compose import ATTACKS, Intent, bank_digest, load_bank, load_shipped_bank, select
-from safecase.declare import CaseSpec, Framework, Gate, ModelSpec, Record
+from safecase.declare import CaseSpec, Framework, Gate, ModelSpec, Record, Sampling
 from safecase.evidence import Identity, Scenario, canonical_json, digest_value
 from safecase.run._errors import NothingPlanned
 from safecase.safeguard import Stack, empty_stack, load_stack
@@ -140,14 +140,17 @@ def make_plan(
     )
 
 
-def planned_trials(
-    plan: Plan, spec: CaseSpec, framework: Framework, intents: Sequence[Intent]
-) -> Iterator[PlannedTrial]:
-    """Every trial of a plan, lazily: intent by intent, both arms of a scenario beside each other."""
+def planned_trials(plan: Plan, framework: Framework, intents: Sequence[Intent]) -> Iterator[PlannedTrial]:
+    """Every trial of a plan, lazily: intent by intent, both arms of a scenario beside each other.
+
+    Args:
+        framework, intents: those that the plan was made with; `Plan.framework_digest` and `bank_digest` tell.
+    """
     gates = [gate for gate in framework.gates if gate.id in plan.gates]
     settings = digest_value(plan.generation)
-    for scenario in select(framework, intents, spec.sampling, gates=gates):
-        for repetition in range(spec.sampling.repetitions):
+    sampling = Sampling.model_validate(plan.sampling)
+    for scenario in select(framework, intents, sampling, gates=gates):
+        for repetition in range(sampling.repetitions):
             for arm in plan.arms:
                 identity = [scenario.scenario_id, arm.digest, settings, repetition]
                 yield PlannedTrial(

@@ -1,0 +1,315 @@
+"""People and keys of a case: the assessor's key, sign-offs, exceptions, permits."""
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safecase.assess._case import Case, Clock, home, utc_now
+from safecase.decide import Opening
+from safecase.evidence import (
+    DECISION,
+    PERMIT,
+    Envelope,
+    Position,
+    PrivateKey,
+    Quorum,
+    Roster,
+    RosterBroken,
+    Statement,
+    StatementBroken,
+    Subject,
+    add_signature,
+    canonical_json,
+    digest_bytes,
+    generate_key,
+    load_private_key,
+    load_roster,
+    quorum,
+    read_envelope,
+    sign,
+    sign_off,
+    sign_off_quorum,
+    write_atomic,
+)
+
+EXCEPTION = "https://safecase.dev/exception/v1"
+SIGNERS = 2
+"""People who must sign, in different roles (law 7)."""
+PERMIT_DAYS = 180
+"""Longest life of a permit; a framework's shorter limit on the age of evidence wins."""
+
+
+class NotSupported(Exception):
+    """The evidence, or the signatures, do not support what was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedBy:
+    """The state of a decision's sign-offs."""
+
+    quorum: Quorum
+    decision_sha256: str
+
+
+def assessor_key(case: Case, *, demo: bool = False, now: Clock) -> PrivateKey:
+    """The local key that signs what the program found; made on first use, its public half kept in the case.
+
+    It proves that a file is whole, not who made it: people's signatures do that.
+    """
+    path = home() / "keys" / ("assessor-demo.pem" if demo else "assessor.pem")
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        generate_key(path, demo=demo)
+    key = load_private_key(path)
+    public = case.path / "keys" / f"{key.keyid[:12]}.pem"
+    if not public.exists():
+        public.parent.mkdir(parents=True, exist_ok=True)
+        data = key.public.pem.encode()
+        write_atomic(public, data)
+        subject = {"path": f"keys/{public.name}", "sha256": digest_bytes(data), "keyid": key.keyid, "demo": key.is_demo}
+        case.ledger.append("assessor-key", actor="safecase", subject=subject, at=now())
+    return key
+
+
+def case_roster(case: Case, *, trusted_root: str | None = None) -> Roster | None:
+    """The roster in the case, None where there is none."""
+    path = case.path / "roster.json"
+    return load_roster(path, trusted_root=trusted_root) if path.exists() else None
+
+
+def roles_that_approve(case: Case) -> frozenset[str]:
+    """Roles whose word counts towards a decision, by the framework."""
+    return frozenset(role.id for role in case.framework.roles if "approve" in role.may)
+
+
+def sign_decision(
+    case: Case, key_file: Path, *, position: Position, reason: str, now: Clock = utc_now
+) -> SignedBy:
+    """Sign for or against the decision as the person that the roster gives the key.
+
+    Raises:
+        NotSupported: there is no decision yet.
+        RosterBroken: there is no roster, or it does not know the key.
+        KeyUnusable: the key file is not usable.
+        ValueError: a dissent without a reason.
+    """
+    roster = case_roster(case)
+    if roster is None:
+        raise RosterBroken(
+            f"case {str(case.path)!r} has no roster.json; `safecase decide roster {case.path} --root KEY` makes one"
+        )
+    subject = Subject(name="decision.json", sha256=_decision_digest(case))
+    envelope = sign_off(
+        subject, key=load_private_key(key_file), roster=roster, position=position, reason=reason, at=now()
+    )
+    data = envelope.to_bytes()
+    name = f"sign-offs/{digest_bytes(data)[:16]}.json"
+    (case.path / "sign-offs").mkdir(exist_ok=True)
+    write_atomic(case.path / name, data)
+    predicate = envelope.statement().predicate
+    said = {"person": predicate["person"], "role": predicate["role"], "position": position}
+    case.ledger.append(
+        "signed", actor=predicate["person"], subject={"path": name, "sha256": digest_bytes(data), **said}, at=now()
+    )
+    signed = signatures(case, roster, at=now())
+    assert signed is not None  # noqa: S101 - one was just written
+    return signed
+
+
+def signatures(case: Case, roster: Roster | None, *, at: dt.datetime) -> SignedBy | None:
+    """Count the sign-offs on the decision as it stands; None without a decision or a roster."""
+    if roster is None or not (case.path / "decision.json").exists():
+        return None
+    digest = _decision_digest(case)
+    counted = sign_off_quorum(
+        [read_envelope(path) for path in sign_off_files(case)],
+        roster,
+        subject_sha256=digest,
+        author=case.spec.author,
+        roles=roles_that_approve(case),
+        required=SIGNERS,
+        at=at,
+    )
+    return SignedBy(quorum=counted, decision_sha256=digest)
+
+
+def sign_off_files(case: Case) -> list[Path]:
+    """Every sign-off, in a stable order."""
+    return sorted((case.path / "sign-offs").glob("*.json"))
+
+
+def write_permit(case: Case, context_id: str, *, demo: bool = False, now: Clock = utc_now) -> Path:
+    """Issue the permit of one context.
+
+    Raises:
+        NotSupported: no decision, the proposal is not to approve, or two people in different roles have not signed.
+    """
+    at = now()
+    decision = _decision(case)
+    proposal = next((p for p in decision["proposals"] if p["context"] == context_id), None)
+    if proposal is None:
+        known = ", ".join(p["context"] for p in decision["proposals"])
+        raise NotSupported(f"no decision on context {context_id!r}; this case decides on {known}")
+    if proposal["choice"] != "approve":
+        raise NotSupported(
+            f"no permit for {context_id!r}: the evidence supports {proposal['choice']!r} ({proposal['reasons'][0]})"
+        )
+    signed = signatures(case, case_roster(case), at=at)
+    if signed is None or not signed.quorum.is_met:
+        have = ", ".join(f"{c.person} ({c.role})" for c in signed.quorum.counted) if signed else "nobody"
+        raise NotSupported(
+            f"no permit for {context_id!r}: {SIGNERS} people in different roles must sign, {have} did; "
+            f"run `safecase decide sign {case.path} --key FILE`"
+        )
+    context = case.framework.context(context_id)
+    plan = case.plan
+    if plan is None:
+        raise NotSupported(f"no permit for {context_id!r}: imported trials name no model that a gateway could check")
+    arm = next((arm for arm in plan.arms if arm.name == context.arm), None)
+    if arm is None:
+        raise NotSupported(f"no permit for {context_id!r}: it rests on arm {context.arm!r}, which was not run")
+    months = case.framework.triggers.max_age_months
+    expires = at + dt.timedelta(days=min(PERMIT_DAYS, months * 30))
+    predicate: dict[str, Any] = {
+        "case": case.spec.id,
+        "context": context_id,
+        "model": arm.model,
+        "identity": arm.identity,
+        "arm": arm.name,
+        "stack": arm.stack,
+        "stack_digest": arm.stack_digest,
+        "framework": decision["framework"],
+        "framework_digest": decision["framework_digest"],
+        "evidence_root": decision["evidence_root"],
+        "decision_sha256": signed.decision_sha256,
+        "conditions": list(conditions(case)),
+        "issued": at.isoformat(),
+        "expires": expires.isoformat(),
+        "signers": [{"person": c.person, "role": c.role, "keyid": c.keyid} for c in signed.quorum.counted],
+        "demo": demo or signed.quorum.is_demo,
+    }
+    statement = Statement(
+        subject=(Subject(name="decision.json", sha256=signed.decision_sha256),),
+        predicate_type=PERMIT,
+        predicate=json.loads(canonical_json(predicate)),
+    )
+    data = sign(statement, assessor_key(case, demo=demo, now=now)).to_bytes()
+    name = f"permits/{context_id}.json"
+    (case.path / "permits").mkdir(exist_ok=True)
+    write_atomic(case.path / name, data)
+    case.ledger.append(
+        "permitted", actor="safecase", subject={"path": name, "sha256": digest_bytes(data), "context": context_id}, at=at
+    )
+    return case.path / name
+
+
+def conditions(case: Case) -> tuple[str, ...]:
+    """The conditions under which a decision holds, in sentences."""
+    months = case.framework.triggers.max_age_months
+    return (
+        "the model's identity and the safeguard stack are those that were assessed, digest for digest",
+        "the context, its affordances and who has access are not widened",
+        f"the framework in force is {case.framework.id} {case.framework.version}",
+        f"the evidence is no older than {months} months",
+        f"compute has not grown by a factor of {case.framework.triggers.compute_multiple:g} since",
+        "no incident or learned scenario contradicts a finding it rests on",
+    )
+
+
+def write_exception(
+    case: Case,
+    *,
+    gate: str,
+    context: str,
+    reason: str,
+    expires: dt.date,
+    key_files: Sequence[Path],
+    now: Clock = utc_now,
+) -> Path:
+    """Record a signed exception to a gate that nothing has decided.
+
+    Raises:
+        NotSupported: a catastrophic gate, an expiry in the past or too few signers.
+        RosterBroken: no roster.
+    """
+    at = now()
+    known = {g.id: g for g in case.framework.gates}
+    if gate not in known or context not in known[gate].contexts:
+        raise NotSupported(f"no gate {gate!r} applies in context {context!r}; `safecase declare {case.path}` lists them")
+    if case.framework.is_catastrophic(known[gate]):
+        raise NotSupported(f"gate {gate!r} bears on a catastrophic domain: no exception may open it")
+    if expires <= at.date():
+        raise NotSupported(f"the exception would expire on {expires}, which is past; give a later day")
+    roster = case_roster(case)
+    if roster is None:
+        raise RosterBroken(f"case {str(case.path)!r} has no roster.json; an exception needs people who may sign")
+    predicate = {"gate": gate, "context": context, "reason": reason, "expires": expires.isoformat(), "at": at.isoformat()}
+    statement = Statement(
+        subject=(Subject(name="safecase.yaml", sha256=digest_bytes((case.path / "safecase.yaml").read_bytes())),),
+        predicate_type=EXCEPTION,
+        predicate=predicate,
+    )
+    keys = [load_private_key(path) for path in key_files]
+    envelope = sign(statement, keys[0])
+    for key in keys[1:]:
+        envelope = add_signature(envelope, key)
+    counted = _exception_quorum(case, envelope, roster, at=at)
+    if not counted.is_met:
+        raise NotSupported(
+            f"an exception needs {SIGNERS} people in different roles that may except; {len(counted.counted)} signed"
+        )
+    data = envelope.to_bytes()
+    name = f"exceptions/{digest_bytes(data)[:16]}.json"
+    (case.path / "exceptions").mkdir(exist_ok=True)
+    write_atomic(case.path / name, data)
+    case.ledger.append(
+        "excepted", actor="safecase", subject={"path": name, "sha256": digest_bytes(data), **predicate}, at=at
+    )
+    return case.path / name
+
+
+def openings(case: Case, *, at: dt.datetime) -> tuple[Opening, ...]:
+    """The exceptions in force: signed by a quorum of the roster and not expired."""
+    roster = case_roster(case)
+    found: list[Opening] = []
+    for path in sorted((case.path / "exceptions").glob("*.json")):
+        envelope = read_envelope(path)
+        statement = envelope.statement()
+        if statement.predicate_type != EXCEPTION or roster is None:
+            raise StatementBroken(f"{path}: not an exception that a roster backs; remove it or add the roster")
+        counted = _exception_quorum(case, envelope, roster, at=at)
+        said = statement.predicate
+        if counted.is_met and dt.date.fromisoformat(said["expires"]) > at.date():
+            found.append(
+                Opening(
+                    gate=said["gate"],
+                    context=said["context"],
+                    reason=said["reason"],
+                    expires=said["expires"],
+                    signers=tuple(f"{c.person} ({c.role})" for c in counted.counted),
+                )
+            )
+    return tuple(found)
+
+
+def _exception_quorum(case: Case, envelope: Envelope, roster: Roster, *, at: dt.datetime) -> Quorum:
+    roles = frozenset(role.id for role in case.framework.roles if "except" in role.may)
+    return quorum(envelope, roster, author=case.spec.author, roles=roles, required=SIGNERS, at=at)
+
+
+def _decision(case: Case) -> dict[str, Any]:
+    path = case.path / "decision.json"
+    if not path.exists():
+        raise NotSupported(f"case {str(case.path)!r} has no decision; run `safecase decide {case.path}` first")
+    statement = read_envelope(path).statement()
+    if statement.predicate_type != DECISION:
+        raise StatementBroken(f"{path}: a {statement.predicate_type!r}, not a decision; decide again")
+    return dict(statement.predicate)
+
+
+def _decision_digest(case: Case) -> str:
+    _decision(case)
+    return digest_bytes((case.path / "decision.json").read_bytes())

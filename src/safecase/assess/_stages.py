@@ -1,0 +1,388 @@
+"""The stages of an assessment, each on a case: plan, run, measure, decide. A stage does only what is missing."""
+
+import dataclasses
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safecase.assess._case import Case, Clock, NothingToRead, utc_now
+from safecase.assess._signing import assessor_key, openings
+from safecase.declare import Budget, Framework
+from safecase.decide import Decided, Facts, Raise, decide
+from safecase.evidence import (
+    DECISION,
+    DETERMINATION,
+    FINDINGS,
+    HAZARDOUS_DOMAINS,
+    Estimate,
+    Identity,
+    KeyMissing,
+    Statement,
+    Subject,
+    Trial,
+    canonical_json,
+    digest_bytes,
+    digest_value,
+    sign,
+    write_atomic,
+)
+from safecase.exchange import read_transcripts
+from safecase.measure import (
+    EMBEDDED_CARD,
+    EmbeddedJudge,
+    Judge,
+    JudgeCard,
+    JudgeSummary,
+    Measurement,
+    RubricJudge,
+    estimate_gates,
+    estimate_rates,
+    gather,
+    judge_trials,
+    load_card,
+)
+from safecase.models import Model, open_model
+from safecase.run import Plan, Progress, RunSummary, make_plan, run_trials
+
+ACTOR = "safecase"
+def record(case: Case, name: str, data: bytes, *, action: str, now: Clock, **subject: Any) -> None:
+    """Write a file of the case and name it in the ledger; nothing happens when both say it already.
+
+    Args:
+        name: path inside the case.
+        subject: what else the ledger's entry says (JSON).
+    """
+    path = case.path / name
+    said = {"path": name, "sha256": digest_bytes(data), **subject}
+    if path.exists() and path.read_bytes() == data and last_said(case, name) == said:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, data)
+    case.ledger.append(action, actor=ACTOR, subject=said, at=now())
+
+
+def last_said(case: Case, name: str) -> Mapping[str, Any] | None:
+    """What the ledger last said of a file, None when it never named it."""
+    if not case.ledger.path.exists():
+        return None
+    found = [entry.subject for entry in case.ledger.entries() if entry.subject.get("path") == name]
+    return found[-1] if found else None
+
+
+async def plan_case(case: Case, *, model: Model | None = None, model_name: str | None = None) -> Plan:
+    """Resolve the case against a model, without writing or asking anything but the model's identity."""
+    async with _Opened(case, model, model_name) as target:
+        return make_plan(
+            case.spec,
+            case.framework,
+            case.intents,
+            model=target.name,
+            identity=await target.identity(),
+            arms=case.arms,
+        )
+
+
+async def run_case(
+    case: Case,
+    *,
+    model: Model | None = None,
+    model_name: str | None = None,
+    budget: Budget | None = None,
+    workers: int | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    now: Clock = utc_now,
+) -> RunSummary:
+    """Run what is missing of the plan. Another model or another case file makes another plan; older ones are kept.
+
+    Args:
+        model: an open target; the caller closes it.
+        model_name: another target than the case names.
+        budget: hard limits; the case's own by default.
+        workers: attempts in flight; the target's advice by default.
+    """
+    async with _Opened(case, model, model_name) as target:
+        plan = await plan_case(case, model=target)
+        _keep_plan(case, plan, now)
+        planned = case.planned(plan)
+        hazardous = any(trial.scenario.domain in HAZARDOUS_DOMAINS for trial in planned)
+        summary = await run_trials(
+            planned,
+            model=target,
+            arms=case.arms,
+            generation=case.spec.generation,
+            store=case.trials,
+            vault=case.vault(create=True) if hazardous else None,
+            budget=budget or case.spec.budget,
+            workers=workers or target.concurrency,
+            now=now,
+            on_progress=on_progress,
+        )
+    if summary.trials:
+        done = {"trials": summary.trials, "seconds": round(summary.seconds, 1), "tokens": summary.tokens}
+        case.ledger.append("ran", actor=ACTOR, subject={"plan": plan.digest, **done}, at=now())
+    return summary
+
+
+def import_case(case: Case, file: Path, *, arm: str, now: Clock = utc_now) -> int:
+    """Take transcripts as trials of an arm; all of the file or nothing. Rows that are there already are left out.
+
+    Returns:
+        How many trials were added.
+    """
+    trials = read_transcripts(file, arm=arm, vault=_lazy_vault(case))
+    have = case.trials.open(at=now()).ids()
+    fresh = [trial for trial in trials if trial.trial_id not in have]
+    keep_case_file(case, now)
+    if fresh:
+        case.trials.append(fresh, at=now())
+        subject = {"file": file.name, "file_sha256": digest_bytes(file.read_bytes()), "arm": arm, "rows": len(fresh)}
+        case.ledger.append("imported", actor=ACTOR, subject=subject, at=now())
+    return len(fresh)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Estimates of a case, and what they were made from."""
+
+    estimates: tuple[Estimate, ...]
+    measurement: Measurement
+    judging: JudgeSummary
+    judge_id: str
+
+
+async def measure_case(
+    case: Case,
+    *,
+    framework: Framework | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
+    now: Clock = utc_now,
+    write: bool = True,
+) -> Measured:
+    """Judge what is not judged yet, estimate every gate and rate, and write `estimates.json`.
+
+    Args:
+        framework: estimate another framework's gates from the same evidence.
+        write: False leaves the file as it is.
+
+    Raises:
+        NothingToRead: the case holds no trial.
+    """
+    if not case.trials.segments():
+        raise NothingToRead(f"case {str(case.path)!r} holds no trial; run `safecase run {case.path}` first")
+    async with _JudgeOf(case) as (judge, card):
+        judging = await judge_trials(
+            case.trials,
+            case.judgements,
+            judge,
+            unseal=_unsealer(case, now),
+            now=now,
+            on_progress=on_progress,
+        )
+        measurement = read_measurement(case, judge_digest=judge.digest, card=card)
+        estimates = estimate(measurement, framework or case.framework)
+        if write:
+            data = canonical_json([dataclasses.asdict(one) for one in estimates]) + b"\n"
+            made_with = {"judge": judge.id, "judge_digest": judge.digest, "evidence_root": evidence_root(case)}
+            record(case, "estimates.json", data, action="measured", now=now, **made_with)
+    return Measured(estimates=estimates, measurement=measurement, judging=judging, judge_id=judge.id)
+
+
+def estimate(measurement: Measurement, framework: Framework) -> tuple[Estimate, ...]:
+    """Every gate's estimates, then every rate."""
+    return (*estimate_gates(measurement, framework, framework.gates), *estimate_rates(measurement))
+
+
+def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measurement:
+    """The evidence of a case as one measurement. Writes nothing."""
+    plan = case.plan
+    planned = case.planned(plan) if plan else []
+    return gather(
+        case.trials.read(),
+        case.judgements.read(),
+        judge_digest=judge_digest,
+        planned_ids={t.trial_id: (t.arm.name, t.scenario.intent_id, t.scenario.harmful) for t in planned},
+        order=list(dict.fromkeys(t.scenario.intent_id for t in planned)),
+        card=card,
+    )
+
+
+def judge_card(judge: Judge) -> JudgeCard:
+    """The card that ships for the embedded judge; an empty one for a judge (or a state of it) never measured."""
+    if EMBEDDED_CARD.exists():
+        card = load_card(EMBEDDED_CARD)
+        if card.judge_digest == judge.digest:
+            return card
+    return unmeasured_card(judge.id, judge.digest)
+
+
+def unmeasured_card(judge_id: str, judge_digest: str) -> JudgeCard:
+    """The card of a judge that nobody measured: only an arm's own labels calibrate it."""
+    return JudgeCard(
+        judge=judge_id, judge_digest=judge_digest, margin=1.0, strata=(), sources={}, limits=("never measured",)
+    )
+
+
+def facts_of(case: Case, *, assume_frontier: bool = False) -> Facts:
+    """What the case file and the plan say of the model."""
+    plan, model = case.plan, case.spec.model
+    who: Mapping[str, Any] = plan.arms[0].identity if plan else {"kind": "name-only", "model": model.name}
+    return Facts(
+        training_operations=model.training_operations,
+        operations_source=model.operations_source,
+        more_capable={
+            domain.id: model.more_capable_than_reference.get(domain.id)
+            for domain in case.framework.domains
+            if domain.kind == "catastrophic"
+        },
+        identity=Identity(kind=who["kind"], model=who["model"], digest=who.get("digest")),
+        assume_frontier=assume_frontier,
+    )
+
+
+def decide_estimates(
+    case: Case, estimates: Sequence[Estimate], *, assume_frontier: bool = False, at: dt.datetime
+) -> Decided:
+    """Hold estimates against the case's framework. Writes nothing."""
+    plan = case.plan
+    return decide(
+        case.framework,
+        estimates,
+        facts_of(case, assume_frontier=assume_frontier),
+        contexts=case.contexts,
+        planned=frozenset(plan.gates) if plan else frozenset(),
+        openings=openings(case, at=at),
+        raises=[Raise(domain=r.domain, tier=r.tier, reason=r.reason) for r in case.spec.expert_tiers],
+    )
+
+
+def evidence_root(case: Case) -> str:
+    """Digest over every segment of trials and judgements, in order."""
+    segments = [*case.trials.segments(), *case.judgements.segments()]
+    return digest_value([[segment.path, segment.sha256] for segment in segments])
+
+
+def statements(case: Case, decided: Decided, *, assume_frontier: bool) -> dict[str, Statement]:
+    """Findings, determination and decision as statements about the plan and the estimates they rest on."""
+    subject = tuple(
+        Subject(name=name, sha256=digest_bytes((case.path / name).read_bytes()))
+        for name in ("plan.json", "estimates.json")
+        if (case.path / name).exists()
+    )
+    made = dataclasses.asdict(decided)
+    base = {
+        "case": case.spec.id,
+        "framework": decided.framework,
+        "framework_digest": digest_value(case.framework.model_dump(mode="json")),
+        "evidence_root": evidence_root(case),
+        "assume_frontier": assume_frontier,
+        "author": case.spec.author,
+    }
+    benefits = [benefit.model_dump(mode="json") for benefit in case.spec.benefits]
+    parts: dict[str, tuple[str, dict[str, Any]]] = {
+        "findings.json": (FINDINGS, {"findings": made["findings"], "limits": made["limits"]}),
+        "determination.json": (
+            DETERMINATION,
+            {"determinations": made["determinations"], "frontier": made["frontier"], "hold": made["hold"]},
+        ),
+        "decision.json": (
+            DECISION,
+            {"proposals": made["proposals"], "benefits": benefits, "hold": made["hold"], "frontier": made["frontier"]},
+        ),
+    }
+    return {
+        name: Statement(
+            subject=subject, predicate_type=kind, predicate=json.loads(canonical_json({**base, **predicate}))
+        )
+        for name, (kind, predicate) in parts.items()
+    }
+
+
+async def decide_case(
+    case: Case, *, assume_frontier: bool = False, demo: bool = False, now: Clock = utc_now
+) -> tuple[Measured, Decided]:
+    """Measure, decide, and write the signed findings, determination and decision (and a hold where one is due)."""
+    keep_case_file(case, now)
+    measured = await measure_case(case, now=now)
+    decided = decide_estimates(case, measured.estimates, assume_frontier=assume_frontier, at=now())
+    key = assessor_key(case, demo=demo, now=now)
+    made = statements(case, decided, assume_frontier=assume_frontier)
+    if decided.hold:
+        made["development-hold.json"] = dataclasses.replace(
+            made["determination.json"], predicate_type=HOLD, predicate={"case": case.spec.id, "hold": list(decided.hold)}
+        )
+    for name, statement in made.items():
+        record(case, name, sign(statement, key).to_bytes(), action="decided", now=now)
+    return measured, decided
+
+
+HOLD = "https://safecase.dev/development-hold/v1"
+
+
+class _Opened:
+    """The model of a stage: the caller's, left open, or one by name, closed afterwards."""
+
+    def __init__(self, case: Case, model: Model | None, name: str | None) -> None:
+        self._mine = model is None
+        self._model = model or open_model(name or case.spec.model.name)
+
+    async def __aenter__(self) -> Model:
+        return self._model
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._mine:
+            await self._model.aclose()
+
+
+class _JudgeOf:
+    """The judge of a case, with its card; an LLM judge's model is closed afterwards."""
+
+    def __init__(self, case: Case) -> None:
+        name = case.spec.judge
+        self._model = open_model(name.removeprefix("llm/")) if name.startswith("llm/") else None
+
+    async def __aenter__(self) -> tuple[Judge, JudgeCard]:
+        judge: Judge = RubricJudge(self._model) if self._model else EmbeddedJudge()
+        return judge, judge_card(judge)
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._model:
+            await self._model.aclose()
+
+
+def keep_case_file(case: Case, now: Clock) -> None:
+    """Name `safecase.yaml` in the ledger as it stands."""
+    record(case, "safecase.yaml", (case.path / "safecase.yaml").read_bytes(), action="case-file", now=now)
+
+
+def _keep_plan(case: Case, plan: Plan, now: Clock) -> None:
+    """Write `plan.json`, and the same under its digest, so that a later plan hides none."""
+    keep_case_file(case, now)
+    name = f"plans/{plan.digest[:12]}.json"
+    record(case, name, plan.to_json(), action="planned", now=now, plan=plan.digest)
+    record(case, "plan.json", plan.to_json(), action="planned", now=now, plan=plan.digest)
+
+
+def _unsealer(case: Case, now: Clock) -> Callable[[Sequence[Trial]], Mapping[str, str]]:
+    """Open sealed answers for judging, with a ledger entry per batch; without the key they stay unscored."""
+
+    def unseal(trials: Sequence[Trial]) -> Mapping[str, str]:
+        try:
+            vault = case.vault()
+        except KeyMissing:
+            return {}
+        return vault.read_sealed(trials, ledger=case.ledger, actor=ACTOR, purpose="judging", at=now())
+
+    return unseal
+
+
+def _lazy_vault(case: Case) -> Any:
+    """A vault that makes its key only when an import really holds a hazardous answer."""
+
+    class Lazy:
+        def seal(self, text: str, trial_id: str) -> bytes:
+            return case.vault(create=True).seal(text, trial_id)
+
+    return Lazy()

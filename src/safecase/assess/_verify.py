@@ -1,0 +1,307 @@
+"""Recompute everything a case says, offline, and name what does not hold.
+
+A stored *pass* is never trusted: judgements, estimates, findings and report numbers are made again from the segments
+and compared. What this cannot show without a roster and a ledger head kept elsewhere is *who* made the case: whoever
+holds a local key could have written all of it anew. Then the verdict is *self-consistent, not authenticated*.
+"""
+
+import dataclasses
+import datetime as dt
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safecase.assess._case import Case
+from safecase.assess._report import load_editions, report_numbers
+from safecase.assess._signing import case_roster, sign_off_files, signatures
+from safecase.assess._stages import (
+    decide_estimates,
+    estimate,
+    evidence_root,
+    judge_card,
+    last_said,
+    read_measurement,
+    statements,
+    unmeasured_card,
+)
+from safecase.compose import bank_digest
+from safecase.detect import load_heads, shared_material
+from safecase.evidence import (
+    Estimate,
+    PublicKey,
+    RosterBroken,
+    StatementBroken,
+    Trial,
+    canonical_json,
+    digest_bytes,
+    digest_value,
+    load_roster,
+    parse_public_key,
+    read_envelope,
+    verify_envelope,
+)
+from safecase.measure import JUDGE_WEIGHTS, EmbeddedJudge, known_without_judging
+from safecase.run import Plan
+from safecase.safeguard import GUARD_WEIGHTS
+
+_UNLISTED = {"ledger.jsonl", "ledger.jsonl.torn"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was checked, and every way in which it does not hold (each naming a file)."""
+
+    name: str
+    looked_at: int
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """The outcome.
+
+    Attributes:
+        authenticated: a trusted roster and a head from elsewhere were given and hold.
+        notes: what could not be checked here, in sentences.
+        head: the ledger's head now, to be kept elsewhere.
+    """
+
+    checks: tuple[Check, ...]
+    authenticated: bool
+    notes: tuple[str, ...]
+    head: str
+
+    @property
+    def holds(self) -> bool:
+        """True when nothing was found wrong."""
+        return not any(check.problems for check in self.checks)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words."""
+        if not self.holds:
+            count = sum(len(check.problems) for check in self.checks)
+            return f"NOT VERIFIED: {count} problem{'s' if count > 1 else ''}"
+        return "verified and authenticated" if self.authenticated else "self-consistent, not authenticated"
+
+
+def verify_case(case: Case, *, trust: Path | None = None, head: str | None = None) -> Verification:
+    """Check a case whole.
+
+    Args:
+        trust: a roster kept elsewhere; the case's own must be the same and its signers count by it.
+        head: a ledger head kept elsewhere, 64 hex digits.
+    """
+    ledger = [str(problem) for problem in case.ledger.check(head=head)]
+    checks = [Check(name="ledger", looked_at=1, problems=tuple(ledger))]
+    notes: list[str] = []
+    if not ledger:
+        checks.append(_files(case))
+    if not any(check.problems for check in checks):
+        checks += _content(case, notes)
+    checks.append(_people(case, trust))
+    whole = not any(check.problems for check in checks)
+    return Verification(
+        checks=tuple(checks),
+        authenticated=whole and trust is not None and head is not None,
+        notes=tuple(notes),
+        head="" if ledger else case.ledger.head(),
+    )
+
+
+def _files(case: Case) -> Check:
+    """Every file the ledger names is what it says, and no file that counts is unnamed."""
+    problems = [str(p) for p in (*case.ledger.check_listed(), *case.trials.check(), *case.judgements.check())]
+    named = {entry.subject["path"] for entry in case.ledger.entries() if "path" in entry.subject}
+    present = sorted(
+        path.relative_to(case.path).as_posix()
+        for path in case.path.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    )
+    problems += [
+        f"{name}: the ledger does not name this file; remove it, or find out who put it there"
+        for name in present
+        if name not in named and name not in _UNLISTED
+    ]
+    return Check(name="files", looked_at=len(present), problems=tuple(dict.fromkeys(problems)))
+
+
+def _content(case: Case, notes: list[str]) -> Iterator[Check]:
+    plan = case.plan
+    if plan is not None:
+        yield _plan(case, plan)
+    yield _disjoint()
+    if not case.trials.segments():
+        notes.append("the case holds no trials yet")
+        return
+    if case.spec.judge != "embedded":
+        notes.append(f"judgements by {case.spec.judge!r} were not made again: that needs its model")
+    yield _judgements(case, notes)
+    made = last_said(case, "estimates.json")
+    if made is None:
+        notes.append("the case was not measured yet")
+        return
+    if made["evidence_root"] != evidence_root(case):
+        notes.append("evidence was added since the estimates were made; `safecase report` brings them up to date")
+        return
+    estimates = _recomputed(case, made["judge_digest"])
+    yield _estimates(case, estimates)
+    if (case.path / "decision.json").exists():
+        yield _decision(case, estimates)
+    editions = load_editions(case)
+    if editions and editions[-1].evidence_root == evidence_root(case):
+        yield _report(case, estimates)
+    elif editions:
+        notes.append("evidence was added since the last edition of the report")
+
+
+def _plan(case: Case, plan: Plan) -> Check:
+    problems = []
+    if plan.framework_digest != digest_value(case.framework.model_dump(mode="json")):
+        problems.append(f"plan.json: it was made under another state of framework {case.framework.id!r}")
+    if plan.bank_digest != bank_digest(case.intents):
+        problems.append("plan.json: it was made with another state of the bank")
+    for arm in plan.arms:
+        stack = case.arms.get(arm.name)
+        if stack is None or stack.digest != arm.stack_digest:
+            problems.append(f"plan.json: the safeguard stack of arm {arm.name!r} is no longer the one assessed")
+    if not problems:
+        ids = list(dict.fromkeys(t.scenario.scenario_id for t in case.planned(plan)))
+        if digest_value(ids) != plan.scenarios_digest:
+            problems.append("plan.json: its scenarios compose to other ids")
+    return Check(name="plan", looked_at=plan.scenarios, problems=tuple(problems))
+
+
+def _disjoint() -> Check:
+    """Guard and judge share no weights, rows or texts."""
+    guard, judge = load_heads(GUARD_WEIGHTS), load_heads(JUDGE_WEIGHTS)
+    shared = shared_material(guard.card, judge.card)
+    problems = []
+    if shared:
+        problems.append(f"guard and judge share {len(shared.rows)} rows and {len(shared.texts)} texts")
+    if guard.digest == judge.digest:
+        problems.append("guard and judge share their weights")
+    return Check(name="guard and judge share nothing", looked_at=2, problems=tuple(problems))
+
+
+def _judgements(case: Case, notes: list[str]) -> Check:
+    """Judge every plain answer again and compare."""
+    judge = EmbeddedJudge()
+    stored = {row.trial_id: row for row in case.judgements.read({"judge": ["embedded", "stack", "screen", "human"]})}
+    problems: list[str] = []
+    looked = sealed = other = 0
+    for trial in case.trials.read():
+        problems += _response(trial)
+        row = stored.get(trial.trial_id)
+        if row is None:
+            continue
+        known = known_without_judging(trial)
+        if known is not None:
+            fresh: Any = known.verdict
+        elif row.judge_digest != judge.digest:
+            other += 1
+            continue
+        elif trial.response is None:
+            sealed += 1
+            continue
+        else:
+            fresh = judge.verdict(request=trial.prompt, answer=trial.response)[0]
+        looked += 1
+        if fresh != row.verdict:
+            problems.append(f"evidence/judgements: trial {trial.trial_id} is judged {row.verdict!r}, now {fresh!r}")
+    if sealed:
+        notes.append(f"{sealed} sealed answers were not judged again: that needs the hazard key")
+    if other:
+        notes.append(f"{other} judgements are by another state of the judge and were not made again")
+    return Check(name="judgements", looked_at=looked, problems=tuple(problems))
+
+
+def _response(trial: Trial) -> Iterator[str]:
+    if trial.response is not None and digest_bytes(trial.response.encode()) != trial.response_digest:
+        yield f"evidence/trials: the answer of trial {trial.trial_id} does not have its digest"
+
+
+def _recomputed(case: Case, judge_digest: str) -> tuple[Estimate, ...]:
+    card = judge_card(EmbeddedJudge())
+    if card.judge_digest != judge_digest:
+        card = unmeasured_card(case.spec.judge, judge_digest)
+    return estimate(read_measurement(case, judge_digest=judge_digest, card=card), case.framework)
+
+
+def _estimates(case: Case, estimates: Sequence[Estimate]) -> Check:
+    stored = {row["estimate_id"]: row for row in json.loads((case.path / "estimates.json").read_bytes())}
+    fresh = {one.estimate_id: json.loads(canonical_json(dataclasses.asdict(one))) for one in estimates}
+    problems = [
+        f"estimates.json: {name} does not follow from the evidence"
+        for name in sorted(stored.keys() | fresh.keys())
+        if stored.get(name) != fresh.get(name)
+    ]
+    return Check(name="estimates", looked_at=len(stored), problems=tuple(problems))
+
+
+def _decision(case: Case, estimates: Sequence[Estimate]) -> Check:
+    problems: list[str] = []
+    written = read_envelope(case.path / "decision.json").statement().predicate
+    at = _written_at(case, "decision.json")
+    assumed = bool(written["assume_frontier"])
+    decided = decide_estimates(case, estimates, assume_frontier=assumed, at=at)
+    keys = _assessor_keys(case)
+    for name, statement in statements(case, decided, assume_frontier=assumed).items():
+        envelope = read_envelope(case.path / name)
+        if envelope.payload != statement.payload():
+            problems.append(f"{name}: it does not follow from the evidence")
+        if not verify_envelope(envelope, keys):
+            problems.append(f"{name}: no key of the case signed it as it stands")
+    for path in sorted((case.path / "permits").glob("*.json")):
+        if not verify_envelope(read_envelope(path), keys):
+            problems.append(f"permits/{path.name}: no key of the case signed it as it stands")
+    return Check(name="decision", looked_at=3, problems=tuple(problems))
+
+
+def _report(case: Case, estimates: Sequence[Estimate]) -> Check:
+    stored = json.loads((case.path / "report" / "report.json").read_bytes())["numbers"]
+    fresh = report_numbers(case, estimates)
+    problems = [
+        f"report/report.json: number {name} does not follow from the evidence"
+        for name in sorted(stored.keys() | fresh.keys())
+        if stored.get(name) != fresh.get(name)
+    ]
+    return Check(name="report numbers", looked_at=len(stored), problems=tuple(problems))
+
+
+def _people(case: Case, trust: Path | None) -> Check:
+    """The roster and every sign-off; against a roster kept elsewhere when one is given."""
+    problems: list[str] = []
+    looked = 0
+    try:
+        trusted = load_roster(trust, trusted_root=None) if trust else None
+        roster = case_roster(case, trusted_root=trusted.root.keyid if trusted else None)
+        if trusted and roster is None:
+            problems.append("roster.json: there is none, so nobody's signature can be authenticated")
+        if trusted and roster and trusted.digest != roster.digest:
+            problems.append("roster.json: it is not the roster you trust")
+        if roster is not None:
+            looked = len(roster.entries)
+            for path in sign_off_files(case):
+                looked += 1
+                envelope = read_envelope(path)
+                if not verify_envelope(envelope, [entry.key for entry in roster.entries]):
+                    problems.append(f"sign-offs/{path.name}: nobody on the roster signed it as it stands")
+            signatures(case, roster, at=dt.datetime.now(dt.UTC))
+    except (RosterBroken, StatementBroken) as fault:
+        problems.append(str(fault))
+    return Check(name="people", looked_at=looked, problems=tuple(problems))
+
+
+def _assessor_keys(case: Case) -> list[PublicKey]:
+    return [
+        parse_public_key(path.read_text(encoding="utf-8"), origin=str(path))
+        for path in sorted((case.path / "keys").glob("*.pem"))
+    ]
+
+
+def _written_at(case: Case, name: str) -> dt.datetime:
+    """When a file was last recorded, by the ledger."""
+    return [entry.at for entry in case.ledger.entries() if entry.subject.get("path") == name][-1]

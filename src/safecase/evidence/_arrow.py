@@ -1,0 +1,227 @@
+"""Trials and judgements as Parquet and back, exactly. The one module here that loads pyarrow; import it late."""
+
+import io
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from safecase.evidence._digest import canonical_json
+from safecase.evidence._errors import UnstorableRow
+from safecase.evidence._values import Judgement, RulingRecord, Trial
+
+Row = TypeVar("Row", Trial, Judgement)
+
+_ROWS_PER_GROUP = 4096  # what a reader holds at once
+_ROWS_PER_BATCH = 1024
+
+
+def _text(name: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, pa.string(), nullable=nullable)
+
+
+_RULING = pa.struct(
+    [
+        _text("layer"),
+        _text("stage"),
+        _text("action"),
+        pa.field("score", pa.float64()),
+        _text("principle", nullable=True),
+        pa.field("latency_ms", pa.float64(), nullable=False),
+        _text("error", nullable=True),
+    ]
+)
+
+_TRIAL_SCHEMA = pa.schema(
+    [
+        _text("trial_id"),
+        _text("scenario_id"),
+        _text("intent_id"),
+        pa.field("harmful", pa.bool_(), nullable=False),
+        _text("domain"),
+        _text("category"),
+        _text("subcategory"),
+        pa.field("severity", pa.int64(), nullable=False),
+        pa.field("bears_on", pa.list_(_text("element")), nullable=False),
+        _text("language"),
+        _text("attack"),
+        _text("family"),
+        _text("arm"),
+        _text("model"),
+        pa.field("repetition", pa.int64(), nullable=False),
+        _text("prompt"),
+        _text("status"),
+        _text("response", nullable=True),
+        pa.field("sealed", pa.binary()),
+        _text("response_digest", nullable=True),
+        _text("withheld_by", nullable=True),
+        pa.field("rulings", pa.list_(pa.field("element", _RULING, nullable=False)), nullable=False),
+        _text("finish_reason", nullable=True),
+        pa.field("tokens_in", pa.int64()),
+        pa.field("tokens_out", pa.int64()),
+        pa.field("latency_s", pa.float64()),
+        _text("error", nullable=True),
+        _text("label", nullable=True),
+        pa.field("held_out", pa.bool_(), nullable=False),
+    ]
+)
+
+_JUDGEMENT_SCHEMA = pa.schema(
+    [
+        _text("trial_id"),
+        _text("judge"),
+        _text("judge_digest"),
+        _text("verdict", nullable=True),
+        _text("scores"),  # a JSON object: judges differ in what they score
+        _text("reason", nullable=True),
+    ]
+)
+
+_RULING_FIELDS = tuple(field.name for field in fields(RulingRecord))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codec(Generic[Row]):
+    """How one kind of row lies in a segment.
+
+    Attributes:
+        schema: columns, in order.
+        key: columns that name a row; of rows with one key the last in segment order stands.
+        pack, unpack: per column, what turns a field into what Arrow takes, and back.
+        make: the row from its columns' values, in the schema's order.
+    """
+
+    schema: pa.Schema
+    key: tuple[str, ...]
+    pack: Mapping[str, Callable[[Any], Any]]
+    unpack: Mapping[str, Callable[[Any], Any]]
+    make: Callable[..., Row]
+
+    def encode(self, rows: Sequence[Row]) -> bytes:
+        """Parquet bytes; the same rows give the same bytes under one version of Arrow.
+
+        Raises:
+            UnstorableRow: a value does not fit its column exactly.
+        """
+        columns = [self._column(field, rows) for field in self.schema]
+        out = io.BytesIO()
+        table = pa.Table.from_arrays(columns, schema=self.schema)
+        pq.write_table(table, out, compression="zstd", row_group_size=_ROWS_PER_GROUP)
+        return out.getvalue()
+
+    def batches(self, file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The file's rows, about a thousand at a time."""
+        yield from file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns)
+
+    def rows(self, batch: pa.RecordBatch) -> list[Row]:
+        """The values of a batch that has every column."""
+        names = self.schema.names
+        columns = [self._values(batch, name) for name in names]
+        return [self.make(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+
+    def select(self, batch: pa.RecordBatch, where: Mapping[str, object]) -> pa.RecordBatch:
+        """The rows whose columns equal the wanted value, or one of the wanted values."""
+        for name, wanted in where.items():
+            many = [wanted] if isinstance(wanted, str | bytes) or not isinstance(wanted, Collection) else list(wanted)
+            values = pa.array(many, type=self.schema.field(name).type)
+            batch = batch.filter(pc.is_in(batch.column(name), value_set=values))
+        return batch
+
+    def keys(self, batch: pa.RecordBatch) -> pa.Array:
+        """One text per row that names it."""
+        first, *rest = (batch.column(name) for name in self.key)
+        return pc.binary_join_element_wise(first, *rest, "\x00") if rest else first
+
+    def _column(self, field: pa.Field, rows: Sequence[Row]) -> pa.Array:
+        pack = self.pack.get(field.name)
+        values = [getattr(row, field.name) for row in rows]
+        try:
+            return _exact(values if pack is None else [pack(value) for value in values], field)
+        except (ValueError, TypeError, AttributeError, OverflowError, pa.ArrowException):
+            raise self._culprit(field, rows) from None
+
+    def _culprit(self, field: pa.Field, rows: Sequence[Row]) -> UnstorableRow:
+        pack = self.pack.get(field.name)
+        for row in rows:
+            value = getattr(row, field.name)
+            try:
+                _exact([value if pack is None else pack(value)], field)
+            except (ValueError, TypeError, AttributeError, OverflowError, pa.ArrowException) as error:
+                shown = repr(value)[:80]
+                line = f"trial {row.trial_id!r}: {field.name} = {shown} cannot be kept as {field.type} ({error})"
+                return UnstorableRow(f"{line}; nothing of this batch was written, correct the value where it is made")
+        return UnstorableRow(f"column {field.name!r} cannot be kept as {field.type}")
+
+    def _values(self, batch: pa.RecordBatch, name: str) -> list[Any]:
+        values: list[Any] = batch.column(name).to_pylist()
+        unpack = self.unpack.get(name)
+        return values if unpack is None else [unpack(value) for value in values]
+
+
+def _exact(values: list[Any], field: pa.Field) -> pa.Array:
+    """An array that gives the same values back, or an error: no cast, no null where none belongs, no NaN."""
+    array = pa.array(values, type=field.type)
+    if not field.nullable and array.null_count:
+        raise ValueError("a value is missing")
+    if pa.types.is_floating(field.type) and pc.any(pc.invert(pc.is_finite(array))).as_py():
+        raise ValueError("a number must be finite; absence is None")
+    array.validate(full=True)
+    return array
+
+
+def _pack_rulings(rulings: Sequence[RulingRecord]) -> list[dict[str, Any]]:
+    packed = [{name: getattr(ruling, name) for name in _RULING_FIELDS} for ruling in rulings]
+    canonical_json(packed)  # refuses NaN, which Arrow would take
+    for ruling in packed:
+        if missing := [name for name in ("layer", "stage", "action", "latency_ms") if ruling[name] is None]:
+            raise ValueError(f"a ruling lacks {missing[0]}")
+    return packed
+
+
+def _unpack_rulings(rulings: Sequence[Mapping[str, Any]]) -> tuple[RulingRecord, ...]:
+    return tuple(RulingRecord(**ruling) for ruling in rulings)
+
+
+def _pack_names(names: Sequence[str]) -> list[str]:
+    if any(name is None for name in names):
+        raise ValueError("a name is missing")
+    return list(names)
+
+
+def _pack_scores(scores: Mapping[str, float]) -> str:
+    return canonical_json(dict(scores)).decode()
+
+
+TRIALS: Codec[Trial] = Codec(
+    schema=_TRIAL_SCHEMA,
+    key=("trial_id",),
+    pack={"bears_on": _pack_names, "rulings": _pack_rulings},
+    unpack={"bears_on": tuple, "rulings": _unpack_rulings},
+    make=Trial,
+)
+
+JUDGEMENTS: Codec[Judgement] = Codec(
+    schema=_JUDGEMENT_SCHEMA,
+    key=("trial_id", "judge"),
+    pack={"scores": _pack_scores},
+    unpack={"scores": json.loads},
+    make=Judgement,
+)
+
+
+def open_segment(path: Path, codec: Codec[Any]) -> pq.ParquetFile:
+    """Open a segment and hold its columns to the schema.
+
+    Raises:
+        ValueError: it is not Parquet (pyarrow's own error is one), or its columns are others.
+    """
+    file = pq.ParquetFile(path)
+    if not file.schema_arrow.equals(codec.schema):
+        file.close()
+        raise ValueError("its columns are not those of this store")
+    return file

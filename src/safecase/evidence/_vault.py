@@ -1,0 +1,190 @@
+"""Hazardous answers under a key of their own: AES-256-GCM, each read in the ledger before anyone sees a word.
+
+    sealed = 01 | key tag (4 bytes) | nonce (12 bytes) | ciphertext and tag
+    associated data = "safecase-hazard-v1" | 00 | header | trial id
+
+so that an answer opens only under its key and for its own trial.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from safecase.evidence._case_files import write_atomic
+from safecase.evidence._digest import digest_bytes, digest_value
+from safecase.evidence._errors import KeyUnusable, SealBroken
+from safecase.evidence._keys import read_secret
+from safecase.evidence._ledger import LEDGER_NAME, Ledger
+from safecase.evidence._values import Trial
+
+HAZARDOUS_DOMAINS = frozenset({"chem-bio", "cyber"})
+"""Domains whose answers are stored encrypted only."""
+
+KEY_FILE_VARIABLE = "SAFECASE_HAZARD_KEY_FILE"
+
+_CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_KEY_BYTES, _NONCE_BYTES = 32, 12
+_VERSION = b"\x01"
+_HEADER_BYTES = 5  # version and key tag
+_PURPOSE = b"safecase-hazard-v1\x00"
+
+
+class Vault:
+    """Seals and opens the hazardous answers of one case. Get one from `Vault.open`; the key is never printed."""
+
+    def __init__(self, key_file: Path, *, case_id: str) -> None:
+        self._key_file = key_file
+        self._case_id = case_id
+        self._loaded: bytes | None = None
+
+    @classmethod
+    def open(cls, case_id: str, key_file: Path | None = None, *, case_dir: Path | None = None) -> "Vault":
+        """Find the case's hazard key. A key that is there is read now; the first `seal` makes one where there is none.
+
+        The key file is `key_file`, else the one that `$SAFECASE_HAZARD_KEY_FILE` names, else
+        `~/.local/share/safecase/keys/hazard-<case_id>.key`.
+
+        Args:
+            case_id: names the key; letters, digits, dot, dash, underscore.
+            key_file: 64 hex digits and a newline, mode 0600.
+            case_dir: the case. No key may lie inside it, nor inside any other folder that looks like a case: whoever
+                is handed the case would hold the key.
+
+        Raises:
+            KeyUnusable: inside a case, open to others, or not a key.
+            ValueError: `case_id` cannot name a file.
+        """
+        path = key_file or _default_key_file(case_id)
+        if (inside := _case_around(path, case_dir)) is not None:
+            raise KeyUnusable(f"{path}: a hazard key may not lie inside the case {inside}; move it elsewhere")
+        vault = cls(path, case_id=case_id)
+        if path.exists():
+            vault._key()
+        return vault
+
+    def seal(self, text: str, trial_id: str) -> bytes:
+        """Encrypt an answer for one trial. Two seals of one text differ (a fresh nonce each).
+
+        Raises:
+            KeyUnusable: there is no key yet and none can be made.
+            DiskFull: no space for a new key.
+        """
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        if self._loaded is None and not self._key_file.exists():
+            _make_key(self._key_file)
+        key = self._key()
+        header, nonce = _header(key), os.urandom(_NONCE_BYTES)
+        return header + nonce + AESGCM(key).encrypt(nonce, _encode(text), _bound_to(header, trial_id))
+
+    def unseal(self, blob: bytes, trial_id: str) -> str:
+        """Decrypt an answer. To show it to anyone, use `read_sealed`, which leaves a trace.
+
+        Raises:
+            KeyMissing: no key file.
+            SealBroken: another key, another trial, or changed bytes.
+        """
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        key = self._key()
+        header, rest = blob[:_HEADER_BYTES], blob[_HEADER_BYTES:]
+        if header != _header(key):
+            line = f"the answer of trial {trial_id!r} was sealed under another key than {self._key_file}"
+            raise SealBroken(f"{line}, or changed; name the right key in ${KEY_FILE_VARIABLE}")
+        nonce, sealed = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
+        try:
+            return AESGCM(key).decrypt(nonce, sealed, _bound_to(header, trial_id)).decode("utf-8", "surrogatepass")
+        except (InvalidTag, ValueError):
+            line = f"the sealed answer of trial {trial_id!r} does not open: its bytes were changed or belong elsewhere"
+            raise SealBroken(f"{line}; check its segment and restore it from a copy of the case") from None
+
+    def read_sealed(
+        self, trials: Iterable[Trial], *, ledger: Ledger, actor: str, purpose: str, at: datetime
+    ) -> dict[str, str]:
+        """Open the answers of several trials, after one ledger entry saying who reads how many, and what for.
+
+        Args:
+            trials: those without a sealed answer are passed over.
+            ledger: gets an entry `sealed-read` with purpose, count and the digest of the sorted trial ids.
+            actor: who reads.
+            purpose: what for; never empty.
+            at: when; aware.
+
+        Returns:
+            Trial id to plain text. Without sealed answers, an empty record and no entry.
+
+        Raises:
+            KeyMissing: no key file; nothing is logged, for nothing could be read.
+            SealBroken: an answer does not open (the entry stands: it was asked for).
+            DiskFull, LedgerBroken: the entry could not be written, so nothing was opened.
+            ValueError: an empty purpose or actor.
+        """
+        if not purpose.strip():
+            raise ValueError("a sealed answer is read for a purpose; say which")
+        blobs = {trial.trial_id: trial.sealed for trial in trials if trial.sealed is not None}
+        if not blobs:
+            return {}
+        self._key()
+        subject = {"purpose": purpose, "count": len(blobs), "trial_ids_digest": digest_value(sorted(blobs))}
+        ledger.append("sealed-read", actor=actor, subject=subject, at=at)
+        return {trial_id: self.unseal(blob, trial_id) for trial_id, blob in blobs.items()}
+
+    def _key(self) -> bytes:
+        if self._loaded is None:
+            mend = f"get the key from whoever ran case {self._case_id!r}, or name it in ${KEY_FILE_VARIABLE}"
+            self._loaded = _parse_key(read_secret(self._key_file, make=mend), self._key_file)
+        return self._loaded
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")  # half a surrogate pair is what some models answer
+
+
+def _header(key: bytes) -> bytes:
+    return _VERSION + bytes.fromhex(digest_bytes(b"safecase-key-tag\x00" + key))[:4]
+
+
+def _bound_to(header: bytes, trial_id: str) -> bytes:
+    return _PURPOSE + header + trial_id.encode()
+
+
+def _case_around(path: Path, case_dir: Path | None) -> Path | None:
+    """The case that a path lies in: the one given, or any folder above it that holds a case file or a ledger."""
+    for folder in path.resolve().parents:
+        if case_dir is not None and folder == case_dir.resolve():
+            return folder
+        if (folder / "safecase.yaml").exists() or (folder / LEDGER_NAME).exists():
+            return folder
+    return None
+
+
+def _default_key_file(case_id: str) -> Path:
+    if named := os.environ.get(KEY_FILE_VARIABLE):
+        return Path(named).expanduser()
+    if not _CASE_ID.fullmatch(case_id):
+        raise ValueError(f"case id {case_id!r} cannot name a key file; use letters, digits, dot, dash, underscore")
+    return Path.home() / ".local" / "share" / "safecase" / "keys" / f"hazard-{case_id}.key"
+
+
+def _make_key(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_atomic(path, os.urandom(_KEY_BYTES).hex().encode() + b"\n", mode=0o600, replace=False)
+    except FileExistsError:
+        return  # another process was first; its key is the key
+    except OSError as error:
+        line = f"{path}: no hazard key can be made there ({error.strerror})"
+        raise KeyUnusable(f"{line}; name a place you may write to in ${KEY_FILE_VARIABLE}") from None
+
+
+def _parse_key(data: bytes, path: Path) -> bytes:
+    try:
+        key = bytes.fromhex(data.decode().strip())
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise KeyUnusable(f"{path}: not a hazard key; it holds 64 hex digits and nothing else")
+    return key

@@ -1,0 +1,64 @@
+"""Exact bounds of a proportion from a fixed sample."""
+
+from dataclasses import dataclass
+
+from scipy.stats import beta
+
+from safecase.measure._errors import NoEvidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """A lower and an upper bound."""
+
+    low: float
+    high: float
+
+
+def exact_lower(hits: int, trials: int, *, alpha: float) -> float:
+    """Lower bound of a success probability, one-sided at 1 - alpha.
+
+    Args:
+        hits: successes, 0 <= hits <= trials.
+        trials: independent attempts, at least 1.
+        alpha: error, in (0, 1).
+
+    Raises:
+        NoEvidence: `trials` is 0.
+        ValueError: `hits` lies outside 0..trials.
+
+    Source: Clopper and Pearson, Biometrika 26:404 (1934).
+
+    >>> round(exact_lower(20, 20, alpha=0.05), 3)
+    0.861
+    """
+    _check(hits, trials)
+    return 0.0 if hits == 0 else float(beta.ppf(alpha, hits, trials - hits + 1))
+
+
+def exact_upper(hits: int, trials: int, *, alpha: float) -> float:
+    """Upper bound of a success probability, one-sided at 1 - alpha; arguments and errors as `exact_lower`.
+
+    >>> round(exact_upper(0, 20, alpha=0.05), 3)
+    0.139
+    """
+    _check(hits, trials)
+    return 1.0 if hits == trials else float(beta.ppf(1 - alpha, hits + 1, trials - hits))
+
+
+def clopper_pearson(hits: int, trials: int, *, alpha: float) -> Bounds:
+    """Two-sided exact interval at 1 - alpha; arguments and errors as `exact_lower`.
+
+    >>> clopper_pearson(0, 20, alpha=0.05).low
+    0.0
+    """
+    return Bounds(
+        low=exact_lower(hits, trials, alpha=alpha / 2), high=exact_upper(hits, trials, alpha=alpha / 2)
+    )
+
+
+def _check(hits: int, trials: int) -> None:
+    if trials == 0:
+        raise NoEvidence("no trials: cannot bound a rate that was never measured")
+    if not 0 <= hits <= trials:
+        raise ValueError(f"hits must lie in 0..{trials}, got {hits!r}")

@@ -1,0 +1,45 @@
+"""One evidence base -> editions: the Safety & Preparedness Report as HTML, PDF and JSON.
+
+Takes:  `ReportInput`: framework, case, decision, estimates, totals, samples, cards, signatures.
+Gives:  report.html, report.pdf, report.json, figures/*.svg; the table of every number with its way back to evidence.
+Does not own: measuring, deciding, signing. It adds no number of its own and has no clock; what it cannot trace it refuses.
+"""
+
+from safecase.report._errors import MissingExtras, ReportError, UntracedNumber
+from safecase.report._input import (
+    EditionChange,
+    GuardHead,
+    JudgeLine,
+    Redaction,
+    ReferenceLine,
+    ReportInput,
+    SampleRow,
+    Share,
+    Signature,
+    Totals,
+)
+from safecase.report._numbers import Number, numbers
+from safecase.report._render import Rendered, render
+from safecase.report._samples import draw_samples, sample_row
+
+__all__ = [
+    "EditionChange",
+    "GuardHead",
+    "JudgeLine",
+    "MissingExtras",
+    "Number",
+    "Redaction",
+    "ReferenceLine",
+    "Rendered",
+    "ReportError",
+    "ReportInput",
+    "SampleRow",
+    "Share",
+    "Signature",
+    "Totals",
+    "UntracedNumber",
+    "draw_samples",
+    "numbers",
+    "render",
+    "sample_row",
+]

@@ -1,0 +1,327 @@
+"""Figures as deterministic SVG with a title and a description, drawn from the table of numbers."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from safecase.evidence import Estimate
+from safecase.report._errors import MissingExtras
+from safecase.report._input import ReportInput
+from safecase.report._results import group_of
+from safecase.report._words import sentence_case
+
+INK, SOFT, GRID, BEFORE, AFTER, LINE = "#20252b", "#5a636e", "#dfe3e8", "#b25e1b", "#0b6b74", "#8a1c33"
+"""The palette; HTML exchanges each for a custom property, so that figures follow light and dark."""
+
+_FONT = "Libertinus Serif"
+_ROW = 34
+_WIDTH = 470
+_BEFORE, _AFTER = "Before safeguards", "After safeguards"
+_ARMS = {"bare": _BEFORE, "guarded": _AFTER}
+_CATASTROPHIC_MEASURES = frozenset({"time_horizon_hours", "networks_taken", "networks_taken_unseen", "working_exploits"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A drawn figure.
+
+    Attributes:
+        name: file stem, and id in the documents.
+        description: what a reader who cannot see it is told; without numbers, which stand in the tables.
+        note: a sentence under the caption, or None.
+        numbers: ids of what is plotted.
+        svg: the file, UTF-8.
+    """
+
+    name: str
+    title: str
+    description: str
+    note: str | None
+    numbers: tuple[str, ...]
+    svg: str
+
+
+def figures(given: ReportInput) -> tuple[Figure, ...]:
+    """Every figure the estimates allow, in the order of the report.
+
+    Raises:
+        MissingExtras: altair or vl-convert is not installed.
+    """
+    drawn = (_gates(given), _by_group(given, "category"), _by_group(given, "family"), _attacks(given), _tradeoff(given))
+    return tuple(figure for figure in drawn if figure is not None)
+
+
+def _gates(given: ReportInput) -> Figure | None:
+    by_id = {estimate.estimate_id: estimate for estimate in given.estimates}
+    rows: list[dict[str, Any]] = []
+    numbers: list[str] = []
+    lines: list[dict[str, Any]] = []
+    order: list[str] = []
+    for gate in given.framework.gates:
+        if gate.measure in _CATASTROPHIC_MEASURES:
+            continue
+        members = [e for arm in _ARMS if (e := by_id.get(f"{gate.id}/{arm}/all")) is not None]
+        if not members:
+            continue
+        order.append(gate.title)
+        rows += [_row(gate.title, e) for e in members]
+        numbers += [e.estimate_id for e in members]
+        whole = next((t for t in gate.thresholds if t.over == "all"), None)
+        if whole is not None:
+            safe = "◂ at most" if whole.passes.is_ceiling else "at least ▸"
+            lines.append({"label": gate.title, "line": whole.passes.value, "safe": safe})
+            numbers.append(f"gate/{gate.id}/{gate.thresholds.index(whole)}/passes")
+    if not rows:
+        return None
+    chart = _intervals(rows, order, axis="Rate", lines=lines)
+    return _figure(
+        "gates",
+        "Every measured gate against its line",
+        "Per gate, a dot with its interval before and after safeguards, and a vertical stroke where the gate's line is; "
+        "a triangle beside the stroke points to the safe side.",
+        "A gate passes only when its bound lies on the safe side of the line; dots decide nothing.",
+        numbers,
+        chart,
+    )
+
+
+def _by_group(given: ReportInput, grouping: str) -> Figure | None:
+    members = [e for e in group_of(given.estimates, "unsafe_rate", grouping) if e.arm in _ARMS]
+    if not members:
+        return None
+    order = _order(members)
+    rows = [_row(_group_title(e), e) for e in members]
+    title = {
+        "category": "Unsafe answers by category, before and after safeguards",
+        "family": "Attack success by attack family, before and after safeguards",
+    }[grouping]
+    description = (
+        f"Per {'category' if grouping == 'category' else 'attack family'}, a hollow dot for the rate of unsafe answers "
+        "before safeguards and a filled dot after them, each with its interval; the worst stands first."
+    )
+    note = "“None” is the plain request without an attack." if grouping == "family" else None
+    return _figure(
+        f"unsafe-by-{grouping}",
+        title,
+        description,
+        note,
+        [e.estimate_id for e in members],
+        _intervals(rows, order, axis="Unsafe answers to harmful requests"),
+    )
+
+
+def _attacks(given: ReportInput) -> Figure | None:
+    members = [e for e in group_of(given.estimates, "unsafe_rate", "attack") if e.arm in _ARMS]
+    if not members:
+        return None
+    note = (
+        "The attack at the top was picked because it came out worst. A rate picked so leans towards the worse, so read "
+        "its interval and not its dot; gates fail only on bounds corrected for the number of attacks looked at."
+    )
+    return _figure(
+        "worst-attack",
+        "Worst attack: unsafe answers under every attack",
+        "Per attack, a hollow dot for the rate of unsafe answers before safeguards and a filled dot after them, each with "
+        "its interval, sorted so that the worst after safeguards stands first.",
+        note,
+        [e.estimate_id for e in members],
+        _intervals([_row(_group_title(e), e) for e in members], _order(members), axis="Unsafe answers", row=25),
+    )
+
+
+def _tradeoff(given: ReportInput) -> Figure | None:
+    by_id = {estimate.estimate_id: estimate for estimate in given.estimates}
+    whole: list[dict[str, Any]] = []
+    faint: list[dict[str, Any]] = []
+    numbers: list[str] = []
+    for arm in _ARMS:
+        x, y = by_id.get(f"unsafe_rate/{arm}/all"), by_id.get(f"overrefusal_rate/{arm}/all")
+        if x is None or y is None or x.value is None or y.value is None:
+            continue
+        numbers += [x.estimate_id, y.estimate_id]
+        whole.append(
+            {
+                "arm": _ARMS[arm],
+                "x": x.value,
+                "y": y.value,
+                "x_low": x.low,
+                "x_high": x.high,
+                "y_low": y.low,
+                "y_high": y.high,
+                "zero": 0,
+            }
+        )
+        for e in (e for e in group_of(given.estimates, "unsafe_rate", "category") if e.arm == arm):
+            other = by_id.get(f"overrefusal_rate/{arm}/{e.group}")
+            if e.value is not None and other is not None and other.value is not None:
+                numbers += [e.estimate_id, other.estimate_id]
+                faint.append({"arm": _ARMS[arm], "category": e.group, "x": e.value, "y": other.value})
+    if not whole:
+        return None
+    return _figure(
+        "trade-off",
+        "What safeguards cost: over-refusal against unsafe answers",
+        "A plane with unsafe answers to harmful requests across and refusals of harmless requests upwards; a large dot "
+        "with its intervals for each arm, a small one for each category, joined from before to after. Lower left is better.",
+        "Large marks are the whole, with intervals both ways; small ones are categories. Lower left is better.",
+        numbers,
+        _plane(whole, faint),
+    )
+
+
+def _row(label: str, estimate: Estimate) -> dict[str, Any]:
+    return {
+        "label": label,
+        "arm": _ARMS[estimate.arm],
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+    }
+
+
+def _group_title(estimate: Estimate) -> str:
+    return sentence_case(estimate.group.partition(":")[2])
+
+
+def _order(members: Sequence[Estimate]) -> list[str]:
+    """Labels, worst after safeguards first (before them where nothing stands after)."""
+    last: dict[str, tuple[float, float]] = {}
+    for estimate in sorted(members, key=lambda e: e.arm == "guarded"):
+        last[_group_title(estimate)] = (estimate.value if estimate.value is not None else 1.0, estimate.high)
+    return sorted(last, key=lambda label: (-last[label][0], -last[label][1], label))
+
+
+def _intervals(
+    rows: Sequence[Mapping[str, Any]],
+    order: Sequence[str],
+    *,
+    axis: str,
+    lines: Sequence[Mapping[str, Any]] = (),
+    row: int = _ROW,
+) -> Any:  # an altair chart; altair ships its types, but only where it is installed
+    alt = _altair()
+    arms = [arm for arm in _ARMS.values() if any(r["arm"] == arm for r in rows)]
+    y = alt.Y("label:N", sort=list(order), title=None, axis=alt.Axis(labelLimit=230, ticks=False, domain=False, labelPadding=10))
+    offset = alt.YOffset("arm:N", sort=arms, scale=alt.Scale(domain=arms, paddingOuter=0.45))
+    x = alt.X("value:Q", title=axis, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=5))
+    colour = alt.Color("arm:N", scale=_arm_scale(alt, arms), legend=_legend(alt), sort=arms)
+    base = alt.Chart(alt.InlineData(values=list(rows))).encode(y=y, yOffset=offset, color=colour)
+    spans = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=alt.X("low:Q"), x2="high:Q")
+    dots = base.transform_filter("datum.value !== null").mark_point(size=62, strokeWidth=2, opacity=1).encode(
+        x=x, fill=alt.Fill("arm:N", scale=_fill_scale(alt, arms), legend=None)
+    )
+    layers = [spans, dots]
+    if lines:
+        at = alt.Chart(alt.InlineData(values=list(lines))).encode(y=y, x=alt.X("line:Q"))
+        layers += [
+            at.mark_tick(thickness=2, size=row * 0.8, color=LINE),
+            at.transform_filter("datum.safe === '◂ at most'").mark_point(
+                shape="triangle-left", size=34, filled=True, color=LINE, xOffset=-6, yOffset=-row * 0.32, opacity=1
+            ),
+            at.transform_filter("datum.safe !== '◂ at most'").mark_point(
+                shape="triangle-right", size=34, filled=True, color=LINE, xOffset=6, yOffset=-row * 0.32, opacity=1
+            ),
+        ]
+    return alt.layer(*layers).properties(width=_WIDTH, height=row * len(order))
+
+
+def _plane(whole: Sequence[Mapping[str, Any]], faint: Sequence[Mapping[str, Any]]) -> Any:  # an altair chart
+    alt = _altair()
+    arms = [row["arm"] for row in whole]
+    colour = alt.Color("arm:N", scale=_arm_scale(alt, arms), legend=_legend(alt), sort=arms)
+    fill = alt.Fill("arm:N", scale=_fill_scale(alt, arms), legend=None)
+
+    def position(field: str, title: str, channel: Any) -> Any:  # an altair channel, x or y
+        axis = alt.Axis(format=".0%", tickCount=5, grid=True)
+        return channel(f"{field}:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=axis)
+
+    x = position("x", "Unsafe answers to harmful requests", alt.X)
+    y = position("y", "Refusals of harmless requests", alt.Y)
+    small = alt.Chart(alt.InlineData(values=list(faint)))
+    large = alt.Chart(alt.InlineData(values=list(whole)))
+    layers = [
+        small.mark_line(strokeWidth=1, opacity=0.35, color=SOFT).encode(x=x, y=y, detail="category:N"),
+        small.mark_point(size=22, strokeWidth=1.2, opacity=0.7).encode(x=x, y=y, color=colour, fill=fill),
+        large.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x="x_low:Q", x2="x_high:Q", y=y, color=colour),
+        large.mark_rule(strokeWidth=2.5, opacity=0.55).encode(y="y_low:Q", y2="y_high:Q", x=x, color=colour),
+        large.mark_point(size=130, strokeWidth=2.5, opacity=1).encode(x=x, y=y, color=colour, fill=fill),
+    ]
+    return alt.layer(*(layers if faint else layers[2:])).properties(width=_WIDTH, height=300)
+
+
+def _arm_scale(alt: Any, arms: Sequence[str]) -> Any:  # the altair module, an altair scale
+    return alt.Scale(domain=list(arms), range=[BEFORE if arm == _BEFORE else AFTER for arm in arms])
+
+
+def _fill_scale(alt: Any, arms: Sequence[str]) -> Any:  # the altair module, an altair scale
+    """Before is hollow, after is filled, so that colour is not needed to tell them apart."""
+    return alt.Scale(domain=list(arms), range=["#ffffff" if arm == _BEFORE else AFTER for arm in arms])
+
+
+def _legend(alt: Any) -> Any:  # the altair module, an altair legend
+    return alt.Legend(title=None, orient="top", direction="horizontal", symbolType="circle", symbolStrokeWidth=2)
+
+
+def _figure(
+    name: str, title: str, description: str, note: str | None, numbers: Iterable[str], chart: Any
+) -> Figure:  # an altair chart
+    return Figure(
+        name=name,
+        title=title,
+        description=description,
+        note=note,
+        numbers=tuple(dict.fromkeys(numbers)),
+        svg=_accessible(_svg(chart), name=name, title=title, description=description),
+    )
+
+
+def _svg(chart: Any) -> str:  # an altair chart
+    try:
+        import vl_convert
+    except ImportError as fault:
+        raise MissingExtras(EXTRAS) from fault
+    spec = chart.configure(**_CONFIG).to_dict(validate=False)
+    return str(vl_convert.vegalite_to_svg(vl_spec=spec))
+
+
+EXTRAS = "the report needs packages that are not installed; run: pip install 'safecase[report]'"
+
+_CONFIG: dict[str, Any] = {  # Vega-Lite configuration
+    "background": "transparent",
+    "font": _FONT,
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": INK,
+        "titleColor": SOFT,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "gridColor": GRID,
+        "domainColor": SOFT,
+        "tickColor": SOFT,
+    },
+    "axisY": {"grid": False},
+    "legend": {"labelFontSize": 12, "labelColor": INK, "symbolSize": 90, "padding": 0, "offset": 10},
+}
+
+
+def _altair() -> Any:  # the altair module; its types are not here where the extra is not installed
+    try:
+        import altair
+    except ImportError as fault:
+        raise MissingExtras(EXTRAS) from fault
+    return altair
+
+
+def _accessible(svg: str, *, name: str, title: str, description: str) -> str:
+    """Give an SVG its role, title and description, and clip ids of its own so that several can share a page."""
+    svg = re.sub(r'\s(?:aria-\w+|role|aria-roledescription)="[^"]*"', "", svg)
+    svg = re.sub(r'(id="|url\(#|href="#)(clip|gradient)', rf"\1{name}-\2", svg)
+    head = f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(description)}</desc>'
+    opening = re.match(r"<svg[^>]*>", svg)
+    if opening is None:
+        raise ValueError(f"figure {name!r} was drawn as something else than SVG: {svg[:80]!r}")
+    tag = opening.group()[:-1] + f' role="img" aria-labelledby="{name}-title {name}-desc">'
+    return tag + head + svg[opening.end() :]

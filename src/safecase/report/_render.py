@@ -1,0 +1,92 @@
+"""Render every edition of a report into a directory."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safecase.evidence import digest_bytes
+from safecase.report._document import document
+from safecase.report._figures import Figure, figures
+from safecase.report._html import render_html
+from safecase.report._input import ReportInput
+from safecase.report._numbers import Tracer, numbers
+from safecase.report._pdf import render_pdf
+
+SCHEMA = "safecase.report/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """What was written.
+
+    Attributes:
+        paths: `html`, `pdf`, `json` and `figures/<name>.svg` -> file.
+        digests: the same names -> SHA-256 of the file.
+    """
+
+    paths: Mapping[str, Path]
+    digests: Mapping[str, str]
+
+
+def render(given: ReportInput, out_dir: Path) -> Rendered:
+    """Write report.html, report.pdf, report.json and figures/*.svg. The same input gives the same bytes.
+
+    Each file is replaced whole or not at all; figures of an earlier edition that no longer exist are removed.
+
+    Raises:
+        UntracedNumber: an edition asks for a number that the table does not hold.
+        MissingExtras: a package of `safecase[report]` is not installed.
+        OSError: the directory cannot be written.
+    """
+    tracer = Tracer(numbers(given))
+    content = document(given, tracer)
+    drawn = figures(given)
+    for number_id in (number_id for figure in drawn for number_id in figure.numbers):
+        tracer.num(number_id)
+    files: dict[str, tuple[str, bytes]] = {
+        "html": ("report.html", render_html(content, tracer, drawn).encode()),
+        "pdf": ("report.pdf", render_pdf(content, tracer, drawn, date=given.date)),
+        **{f"figures/{figure.name}.svg": (f"figures/{figure.name}.svg", figure.svg.encode()) for figure in drawn},
+    }
+    files["json"] = ("report.json", report_json(content, tracer, drawn))
+    return _write(files, out_dir)
+
+
+def report_json(content: Mapping[str, Any], tracer: Tracer, drawn: tuple[Figure, ...]) -> bytes:
+    """The JSON edition: the document, every number with the way to its evidence, every figure with its numbers."""
+    value = {
+        "schema": SCHEMA,
+        "document": dict(content),
+        "numbers": {number_id: number.to_json() for number_id, number in tracer.table.items()},
+        "printed": list(tracer.printed),
+        "figures": [
+            {
+                "name": figure.name,
+                "title": figure.title,
+                "description": figure.description,
+                "file": f"figures/{figure.name}.svg",
+                "sha256": digest_bytes(figure.svg.encode()),
+                "numbers": list(figure.numbers),
+            }
+            for figure in drawn
+        ],
+    }
+    return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def _write(files: Mapping[str, tuple[str, bytes]], out_dir: Path) -> Rendered:
+    (out_dir / "figures").mkdir(parents=True, exist_ok=True)
+    for name, data in files.values():
+        beside = out_dir / f"{name}.part"
+        beside.write_bytes(data)
+        os.replace(beside, out_dir / name)
+    kept = {out_dir / name for name, _ in files.values()}
+    for stale in set((out_dir / "figures").glob("*.svg")) - kept:
+        stale.unlink()
+    return Rendered(
+        paths={key: out_dir / name for key, (name, _) in files.items()},
+        digests={key: digest_bytes(data) for key, (_, data) in files.items()},
+    )
