@@ -4,8 +4,9 @@ import hashlib
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ class Item:
         row_id: id of the row it came from.
         text: what the head reads. parts: every text of the row (prompt, response, goal), for the overlap check.
         group: rows of a group never part; see `join_groups`.
+        train_only: written or derived to teach, so nothing is measured on it.
     """
 
     row_id: str
@@ -33,6 +35,7 @@ class Item:
     parts: tuple[str, ...]
     group: str
     positive: bool
+    train_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,7 @@ def read_items(folder: Path, sources: Iterable[Source]) -> list[Item]:
     return items
 
 
-# --- Our own short requests -------------------------------------------------------------------------------------------
+# --- Our own texts ----------------------------------------------------------------------------------------------------
 
 FRAMES: Mapping[str, tuple[str, ...]] = {
     "do": (
@@ -107,33 +110,52 @@ FRAMES: Mapping[str, tuple[str, ...]] = {
 
 
 def read_seeds(path: Path, *, frames_each: int = 3) -> dict[str, list[Item]]:
-    """Our own requests by label ("harmful", "benign"), each in up to `frames_each` frames that both labels share."""
+    """Our own requests by label, each in up to `frames_each` frames; the frames are the same for every label."""
     found: dict[str, list[Item]] = defaultdict(list)
-    label = shape = ""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        if header := re.fullmatch(r"\[(harmful|benign) (\w+)\]", line):
-            label, shape = header[1], header[2]
-            continue
+    for label, shape, number, line in _labelled_lines(path):
         frames = FRAMES[shape]
         start = int(_sha(line)[:8], 16)
         for turn in range(min(frames_each, len(frames))):
-            text = frames[(start + turn) % len(frames)].format(line.strip())
-            found[label].append(
-                Item(
-                    row_id=f"safecase-seed:{label}-{shape}-{number}-{turn}",
-                    source="safecase-seeds",
-                    licence="Apache-2.0",
-                    label_source="by_construction",
-                    language="en",
-                    text=text,
-                    parts=(text,),
-                    group=f"safecase-seed:{number}",
-                    positive=label == "harmful",
-                )
-            )
+            text = frames[(start + turn) % len(frames)].format(line)
+            found[label].append(_own(path, f"{number}-{turn}", text=text, group=f"{path.stem}:{number}"))
     return dict(found)
+
+
+def read_crosses(path: Path, *, each: int, frames: Sequence[str] = ("{}",)) -> dict[str, list[Item]]:
+    """Our own texts combined from columns, by label; `each` of every line's combinations, chosen by hash."""
+    found: dict[str, list[Item]] = defaultdict(list)
+    for label, _, number, line in _labelled_lines(path):
+        columns = [[part.strip() for part in column.split(" | ")] for column in line.split(" # ")]
+        texts = sorted((" ".join(parts) for parts in product(*columns)), key=_sha)[:each]
+        for turn, text in enumerate(texts):
+            framed = frames[int(_sha(text)[-8:], 16) % len(frames)].format(text)
+            own = _own(path, f"{number}-{turn}", text=framed, group=f"{path.stem}:{number}")
+            found[label].append(replace(own, train_only=True))
+    return dict(found)
+
+
+def _labelled_lines(path: Path) -> Iterator[tuple[str, str, int, str]]:
+    """(label, shape, line number, line) of a file of `[label shape]` sections."""
+    label = shape = ""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if header := re.fullmatch(r"\[(\w+) (\w+)\]", line):
+            label, shape = header[1], header[2]
+        elif line.strip() and not line.startswith("# "):
+            yield label, shape, number, line.strip()
+
+
+def _own(path: Path, number: str, *, text: str, group: str) -> Item:
+    return Item(
+        row_id=f"{path.stem}:{number}",
+        source=f"safecase {path.stem}",
+        licence="Apache-2.0",
+        label_source="by_construction",
+        language="en",
+        text=text,
+        parts=(text,),
+        group=group,
+        positive=False,  # a task says what a label means to it
+    )
 
 
 # --- Keeping texts apart ----------------------------------------------------------------------------------------------

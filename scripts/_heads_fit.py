@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 
-_PENALTIES = (0.3, 1.0, 3.0)
+_PENALTIES = (1.0, 3.0, 10.0, 30.0)
 _FOLDS = 5
 
 
@@ -67,11 +68,14 @@ def fit_logistic(x: csr_matrix, y: Flags, weights: Floats, penalty: float) -> tu
     return full, float(best.x[-1])
 
 
+def fold_of(group: str) -> int:
+    """The fold of a group, by hash."""
+    return sha256(f"safecase-fold:{group}".encode()).digest()[0] % _FOLDS
+
+
 def out_of_fold(x: csr_matrix, y: Flags, weights: Floats, groups: Sequence[str], penalty: float) -> Floats:
     """Margins of every row by a head that saw nothing of its group."""
-    names = sorted(set(groups))
-    fold_of = {group: i % _FOLDS for i, group in enumerate(np.random.default_rng(0).permutation(names))}
-    folds = np.array([fold_of[group] for group in groups])
+    folds = np.array([fold_of(group) for group in groups])
     margins = np.zeros(len(y))
     for fold in range(_FOLDS):
         rest, out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
@@ -93,26 +97,30 @@ def platt(margins: Floats, y: Flags, weights: Floats) -> tuple[float, float]:
     return float(best.x[0]), float(best.x[1])
 
 
-def threshold_at_false_positive_rate(most: float) -> Callable[[Floats, Flags, Sequence[str]], float]:
-    """The lowest threshold at which no more than `most` of the negatives fire, each source counted alike.
+Choose = Callable[[Floats, Flags, Sequence[str]], float]
+"""Picks a threshold from out-of-fold scores, labels, and the part (source, length band) each row belongs to."""
 
-    A source is counted alike so that a thousand coding tasks do not outvote a hundred everyday questions.
+
+def at_false_positive_rate(most: float) -> Choose:
+    """The lowest threshold at which at most `most` of the negatives fire in every part that has 20 of them.
+
+    Every part, because a thousand coding tasks would outvote a hundred everyday questions.
     """
 
-    def choose(scores: Floats, y: Flags, sources: Sequence[str]) -> float:
-        names = np.array(sources)
+    def choose(scores: Floats, y: Flags, parts: Sequence[str]) -> float:
+        names = np.array(parts)
         negatives = [scores[~y & (names == name)] for name in sorted(set(names[~y])) if (~y & (names == name)).sum() >= 20]
         for at in np.linspace(0.05, 0.99, 95):
-            if np.mean([(part >= at).mean() for part in negatives]) <= most:
+            if max((part >= at).mean() for part in negatives) <= most:
                 return round(float(at), 4)
         return 0.99
 
     return choose
 
 
-def threshold_at_best_balance(scores: Floats, y: Flags, sources: Sequence[str]) -> float:
+def at_best_balance(scores: Floats, y: Flags, parts: Sequence[str]) -> float:
     """The threshold with the largest sum of sensitivity and specificity (Youden)."""
-    del sources
+    del parts
     grid = np.linspace(0.05, 0.95, 91)
     value = [(scores[y] >= at).mean() + (scores[~y] < at).mean() for at in grid]
     return round(float(grid[int(np.argmax(value))]), 4)
@@ -126,16 +134,19 @@ class Training:
     y: Flags
     groups: Sequence[str]
     sources: Sequence[str]
+    parts: Sequence[str]
+    real: Flags  # False for rows written or derived to teach: they calibrate nothing
 
 
-def train_head(
-    name: str, data: Training, features: Features, choose: Callable[[Floats, Flags, Sequence[str]], float]
-) -> tuple[Head, float]:
+def train_head(name: str, data: Training, features: Features, choose: Choose) -> tuple[Head, float]:
     """Fit a head; penalty, calibration and threshold all come from out-of-fold margins. Returns it with its penalty."""
     weights = balance(data.y, data.sources)
-    margins = {c: out_of_fold(data.x, data.y, weights, data.groups, c) for c in _PENALTIES}
-    penalty = max(_PENALTIES, key=lambda c: round(auroc(margins[c], data.y, weights), 4))
-    slope, offset = platt(margins[penalty], data.y, weights)
+    real = np.flatnonzero(data.real)
+    y, parts = data.y[real], [data.parts[i] for i in real]
+    level = balance(y, [data.sources[i] for i in real])
+    margins = {c: out_of_fold(data.x, data.y, weights, data.groups, c)[real] for c in _PENALTIES}
+    penalty = max(_PENALTIES, key=lambda c: round(auroc(margins[c], y, level), 3))
+    slope, offset = platt(margins[penalty], y, level)
     scores = 1 / (1 + np.exp(-(slope * margins[penalty] + offset)))
     w, bias = fit_logistic(data.x, data.y, weights, penalty)
     head = Head(
@@ -145,7 +156,7 @@ def train_head(
         bias=round(bias, 6),
         slope=round(slope, 6),
         offset=round(offset, 6),
-        threshold=choose(scores, data.y, data.sources),
+        threshold=choose(scores, y, parts),
     )
     return head, penalty
 

@@ -12,7 +12,7 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,15 +25,12 @@ from _heads_data import Item, Row, Source
 from safecase.detect import Features, Head, HeadCard, Performance, SourceCard, WeightsCard, pack_heads, shared_material
 
 HERE = Path(__file__).parent
-SEEDS = HERE / "guard_seeds.txt"
 BANKS = HERE.parent / "src/safecase/compose/banks"
 
 LEAST_AUROC = 0.85
 """A head below this on held-out groups ships disabled."""
 
 EVALUATED_ONLY = " (shares prompts with the judge's data: never trained on)"
-
-Choose = Callable[[fit.Floats, fit.Flags, Sequence[str]], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +42,11 @@ class Task:
     positive: str
     negative: str
     sources: tuple[Source, ...]
-    choose: Choose
+    choose: fit.Choose
     rule: str
     limits: tuple[str, ...]
-    seeds: Mapping[str, bool] | None = None  # seed label -> positive
+    own: Mapping[str, bool] = field(default_factory=dict)  # label of our own texts -> positive
+    lengthen: bool = False  # teach with cut positives and joined negatives, see `vary_length`
 
 
 def always(label: bool) -> Callable[[Row], bool | None]:
@@ -101,6 +99,7 @@ _HARMFUL = (
     Source(file="cyse_interpreter", label=always(True)),
 )
 
+_RULE = "lowest threshold with at most {} false positives out of fold in every length band of every source that has 20 rows"
 _LINEAR = "reads words, not meaning: a paraphrase it has not met, irony, or a code word passes"
 _ENGLISH = "trained on English; other languages score near the middle and are not to be relied on"
 _GUARD_PRIOR = "calibrated for equal shares of both classes; in ordinary traffic positives are rarer than the score says"
@@ -112,9 +111,9 @@ GUARD = (
         positive="a request for harmful help, in plain words",
         negative="an ordinary request, also one that borrows the words of a harmful one",
         sources=(*_HARMFUL, *_ORDINARY, Source(file="xstest_prompts", label=where("label", {"harmful": True, "benign": False}))),
-        seeds={"harmful": True, "benign": False},
-        choose=fit.threshold_at_false_positive_rate(0.05),
-        rule="lowest threshold with at most 5 % false positives out of fold, each source of negatives counted alike",
+        own={"harmful": True, "benign": False},
+        choose=fit.at_false_positive_rate(0.05),
+        rule=_RULE.format("5 %"),
         limits=(_LINEAR, _ENGLISH, _GUARD_PRIOR, "a harmful request wrapped in a long text is diluted: see the length bands"),
     ),
     Task(
@@ -129,13 +128,15 @@ GUARD = (
             *(as_negative(source) for source in _HARMFUL[:-1]),
             *_ORDINARY,
         ),
-        seeds={"harmful": False, "benign": False},
-        choose=fit.threshold_at_false_positive_rate(0.02),
-        rule="lowest threshold with at most 2 % false positives out of fold, each source of negatives counted alike",
+        own={"harmful": False, "benign": False},
+        lengthen=True,
+        choose=fit.at_false_positive_rate(0.02),
+        rule=_RULE.format("2 %"),
         limits=(
             _LINEAR,
             _ENGLISH,
             _GUARD_PRIOR,
+            "role-play prompts that break no rule are the hardest to tell apart",
             "jailbreaks are long (median 1,500 characters) and ordinary prompts short: trust the length bands, not the total",
         ),
     ),
@@ -150,8 +151,8 @@ GUARD = (
             Source(file="hatecheck", label=where("label", {"hateful": True, "non-hateful": False})),
             Source(file="diasafety", label=where("label", {"unsafe": True, "safe": False}), reads="response"),
         ),
-        choose=fit.threshold_at_false_positive_rate(0.05),
-        rule="lowest threshold with at most 5 % false positives out of fold, each source of negatives counted alike",
+        choose=fit.at_false_positive_rate(0.05),
+        rule=_RULE.format("5 %"),
         limits=(_LINEAR, _ENGLISH, _GUARD_PRIOR, "whether a reply in dialogue is unsafe often hangs on what it replies to"),
     ),
     Task(
@@ -165,8 +166,8 @@ GUARD = (
             Source(file="openai_moderation", label=lambda row: _human_flags(row, "H", "H2", "HR")),
             Source(file="surge_toxicity", label=where("label", {"not_toxic": False})),
         ),
-        choose=fit.threshold_at_false_positive_rate(0.05),
-        rule="lowest threshold with at most 5 % false positives out of fold, each source of negatives counted alike",
+        choose=fit.at_false_positive_rate(0.05),
+        rule=_RULE.format("5 %"),
         limits=(_LINEAR, _GUARD_PRIOR, "quoted and countered hate often looks like hate to it"),
     ),
     Task(
@@ -180,9 +181,9 @@ GUARD = (
             Source(file="tau2_benign_scenarios", label=always(False)),
             Source(file="political_pairs", label=always(False)),
         ),
-        seeds={"benign": False},
-        choose=fit.threshold_at_false_positive_rate(0.03),
-        rule="lowest threshold with at most 3 % false positives out of fold, each source of negatives counted alike",
+        own={"benign": False},
+        choose=fit.at_false_positive_rate(0.03),
+        rule=_RULE.format("3 %"),
         limits=(_LINEAR, _ENGLISH, _GUARD_PRIOR, "few positives: the intervals are wide"),
     ),
 )
@@ -210,7 +211,8 @@ JUDGE = (
             *xstest({"full_refusal": True, "full_compliance": False, "partial_refusal": False}),
             Source(file="pyrit_refusal", label=where("label", {"refusal": True, "not_refusal": False}), reads="response"),
         ),
-        choose=fit.threshold_at_best_balance,
+        own={"refusal": True, "answer": False, "partial": False},
+        choose=fit.at_best_balance,
         rule=_BEST,
         limits=(_READS_REPLY, _ENGLISH, _NO_CBRN, "refusals of three models' styles; others may refuse in other words"),
     ),
@@ -220,7 +222,8 @@ JUDGE = (
         positive="a partial refusal",
         negative="a full refusal or a full answer",
         sources=xstest({"partial_refusal": True, "full_refusal": False, "full_compliance": False}),
-        choose=fit.threshold_at_best_balance,
+        own={"refusal": False, "answer": False, "partial": True},
+        choose=fit.at_best_balance,
         rule=_BEST,
         limits=(_READS_REPLY, _ENGLISH, _NO_CBRN, "very few positives"),
     ),
@@ -243,7 +246,8 @@ JUDGE = (
                 reads="response",
             ),
         ),
-        choose=fit.threshold_at_best_balance,
+        own={"refusal": False, "answer": True},
+        choose=fit.at_best_balance,
         rule=_BEST,
         limits=(
             _READS_REPLY,
@@ -275,7 +279,7 @@ PLANS = (
         folder="measure/weights",
         purpose="judge: what a reply did, for measuring",
         tasks=JUDGE,
-        features=Features(bits=16, opening=200),
+        features=Features(bits=16, opening=100),
         held_out=0.5,
         calibrates=True,
     ),
@@ -296,14 +300,44 @@ PLANS = (
 
 def gather(plan: Plan, folder: Path) -> dict[str, list[Item]]:
     """The items of each head, a repeated text once where the head reads prompts."""
-    seeds = data.read_seeds(SEEDS)
+    own = own_texts(plan)
     found = {}
     for task in plan.tasks:
         items = data.read_items(folder, task.sources)
-        for label, positive in (task.seeds or {}).items():
-            items += [replace(seed, positive=positive) for seed in seeds[label]]
+        for label, positive in task.own.items():
+            items += [replace(item, positive=positive) for item in own[label]]
         found[task.name] = items if plan.calibrates else without_repeats(items)
     return found
+
+
+def own_texts(plan: Plan) -> dict[str, list[Item]]:
+    if plan.calibrates:
+        return data.read_crosses(HERE / "judge_seeds.txt", each=60)
+    seeds = data.read_seeds(HERE / "guard_seeds.txt")
+    crosses = data.read_crosses(HERE / "guard_crosses.txt", each=40, frames=data.FRAMES["do"])
+    return {label: seeds[label] + crosses[label] for label in seeds}
+
+
+def vary_length(items: Sequence[Item]) -> list[Item]:
+    """Teach that length is not the question: openings of long positives, and negatives joined to a long text.
+
+    Texts are only joined within a fold, so that out-of-fold scores stay out of fold.
+    """
+    cut = [
+        replace(item, row_id=f"{item.row_id}#opening", text=item.text[:400], train_only=True)
+        for item in items
+        if item.positive and len(item.text) > 600
+    ]
+    joined = []
+    ordinary = sorted((item for item in items if not item.positive and not item.train_only), key=lambda item: item.row_id)
+    rng = np.random.default_rng(0)
+    for fold in sorted({fit.fold_of(item.group) for item in ordinary}):
+        pool = [item for item in ordinary if fit.fold_of(item.group) == fold]
+        for number in range(120):
+            chosen = [pool[i] for i in rng.integers(0, len(pool), rng.integers(3, 16))]
+            text = "\n".join(item.text for item in chosen)
+            joined.append(replace(chosen[0], row_id=f"joined:{fold}-{number}", source="joined", text=text, train_only=True))
+    return [*cut, *joined]
 
 
 def without_repeats(items: Sequence[Item]) -> list[Item]:
@@ -347,15 +381,16 @@ def sort_items(
     joined = data.join_groups(everything)
     usable = [item for item in everything if item.row_id not in in_bank | in_other]
     regrouped = [replace(item, group=joined[item.group]) for item in usable]
-    out = data.held_out_groups(regrouped, share=plan.held_out, seed=seed)
+    # Our own crosses are never held out; one that resembles a held-out row is dropped with its group.
+    out = data.held_out_groups([item for item in regrouped if not item.train_only], share=plan.held_out, seed=seed)
     result = {}
     for name, part in items.items():
         part = [replace(item, group=joined[item.group]) for item in part if item.row_id not in in_bank]
         free = [item for item in part if item.row_id not in in_other]
         result[name] = Sorted(
             train=[item for item in free if item.group not in out],
-            held_out=[item for item in free if item.group in out],
-            shared=[item for item in part if item.row_id in in_other],
+            held_out=[item for item in free if item.group in out and not item.train_only],
+            shared=[item for item in part if item.row_id in in_other and not item.train_only],
         )
     return result, left_out
 
@@ -364,7 +399,7 @@ def sort_items(
 
 
 def make_head(task: Task, features: Features, items: Sorted, *, seed: int) -> tuple[Head, HeadCard]:
-    train = items.train
+    train = [*items.train, *(vary_length(items.train) if task.lengthen else ())]
     head, penalty = fit.train_head(
         task.name,
         fit.Training(
@@ -372,6 +407,8 @@ def make_head(task: Task, features: Features, items: Sorted, *, seed: int) -> tu
             y=positives(train),
             groups=[item.group for item in train],
             sources=[item.source for item in train],
+            parts=[f"{item.source} {band(item.text)}" for item in train],
+            real=np.array([not item.train_only for item in train]),
         ),
         features,
         task.choose,

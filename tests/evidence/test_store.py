@@ -45,8 +45,8 @@ ruling = st.builds(
 trial = st.builds(
     Trial,
     trial_id=text, scenario_id=text, intent_id=text, harmful=st.booleans(), domain=text, category=text,
-    subcategory=text, severity=count, bears_on=st.lists(text, max_size=3).map(tuple), language=text, attack=text, family=text,
-    arm=text, model=text, repetition=count, prompt=text,
+    subcategory=text, severity=count, bears_on=st.lists(text, max_size=3).map(tuple), language=text, attack=text,
+    family=text, arm=text, model=text, repetition=count, prompt=text,
     status=st.sampled_from(["answered", "error", "timeout", "unparsed"]),
     response=st.none() | text, sealed=st.none() | st.binary(max_size=9), response_digest=st.none() | text,
     withheld_by=st.none() | text, rulings=st.lists(ruling, max_size=3).map(tuple), finish_reason=st.none() | text,

@@ -28,23 +28,21 @@ def key_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def vault(key_file: Path) -> Vault:
-    return Vault.open("demo", key_file)
+    return Vault.open("demo", key_file, create=True)
 
 
 @given(st.text(st.characters()), st.text(max_size=24).filter(lambda text: text.isascii()))
 def test_what_is_sealed_opens(tmp_path_factory: pytest.TempPathFactory, text: str, trial_id: str) -> None:
-    vault = Vault.open("demo", tmp_path_factory.getbasetemp() / "hazard.key")
+    vault = Vault.open("demo", tmp_path_factory.getbasetemp() / "hazard.key", create=True)
 
     assert vault.unseal(vault.seal(text, trial_id), trial_id) == text
 
 
-def test_the_key_is_made_by_the_first_seal_and_for_its_owner_alone(vault: Vault, key_file: Path) -> None:
-    assert not key_file.exists()
-
+def test_the_key_is_made_once_and_for_its_owner_alone(vault: Vault, key_file: Path) -> None:
     blob = vault.seal("secret", "t1")
 
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
-    assert Vault.open("demo", key_file).unseal(blob, "t1") == "secret"
+    assert Vault.open("demo", key_file, create=True).unseal(blob, "t1") == "secret"
     assert b"secret" not in blob
 
 
@@ -65,25 +63,26 @@ def test_an_answer_opens_for_its_own_trial_only(vault: Vault) -> None:
 
 
 def test_another_key_is_said_to_be_another_key(vault: Vault, tmp_path: Path) -> None:
-    other = Vault.open("demo", tmp_path / "other.key")
-    other.seal("x", "t")
+    other = Vault.open("demo", tmp_path / "other.key", create=True)
 
     with pytest.raises(SealBroken, match="another key"):
         other.unseal(vault.seal("secret", "t1"), "t1")
 
 
-def test_reading_without_the_key_says_so_and_makes_none(vault: Vault, key_file: Path, case: Path) -> None:
-    blob = vault.seal("secret", "t1")
+def test_without_the_key_opening_says_so_and_makes_none(vault: Vault, key_file: Path) -> None:
+    """A new key would open nothing, and would hide that the right one is missing."""
     key_file.unlink()
-    ledger = Ledger(case / "ledger.jsonl")
-    late = Vault.open("demo", key_file)
 
     with pytest.raises(KeyMissing, match=KEY_FILE_VARIABLE):
-        late.unseal(blob, "t1")
-    with pytest.raises(KeyMissing):
-        late.read_sealed([make_trial(1, sealed=blob)], ledger=ledger, actor="ada", purpose="judging", at=AT)
+        Vault.open("demo", key_file)
     assert not key_file.exists()
-    assert not ledger.path.exists()
+
+
+def test_a_place_where_no_key_can_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(KeyUnusable, match="no hazard key can be made"):
+        Vault.open("demo", tmp_path / "file" / "hazard.key", create=True)
 
 
 @pytest.mark.parametrize("marker", ["safecase.yaml", "ledger.jsonl"])
@@ -91,22 +90,23 @@ def test_a_key_inside_a_case_is_refused(case: Path, marker: str) -> None:
     (case / marker).touch()
 
     with pytest.raises(KeyUnusable, match="inside the case"):
-        Vault.open("demo", case / "deep" / "hazard.key")
+        Vault.open("demo", case / "deep" / "hazard.key", create=True)
+    assert not (case / "deep").exists()
 
 
 def test_a_key_inside_the_given_folder_is_refused_also_through_a_link(case: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(case)
 
     with pytest.raises(KeyUnusable, match="inside the case"):
-        Vault.open("demo", tmp_path / "link" / "hazard.key", case_dir=case)
+        Vault.open("demo", tmp_path / "link" / "hazard.key", case_dir=case, create=True)
 
 
 def test_the_environment_names_the_key_and_else_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv(KEY_FILE_VARIABLE, raising=False)
-    Vault.open("demo-1").seal("x", "t")
+    Vault.open("demo-1", create=True)
     monkeypatch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "named.key"))
-    Vault.open("demo-1").seal("x", "t")
+    Vault.open("demo-1", create=True)
 
     assert (tmp_path / "home/.local/share/safecase/keys/hazard-demo-1.key").exists()
     assert (tmp_path / "named.key").exists()

@@ -30,8 +30,8 @@ from safecase.declare._exercise import (
     Resolution,
     apply_exercise,
     due_exercises,
+    exercise_template,
     load_exercise,
-    template,
 )
 from safecase.declare._framework import (
     Capability,
@@ -59,7 +59,7 @@ from safecase.declare._framework import (
     Triggers,
 )
 from safecase.declare._packs import load_framework, pack_path, resolve_context, shipped_packs
-from safecase.declare._risk_map import RiskRow, risk_map, risk_map_lines
+from safecase.declare._risk_map import GateStatus, RiskRow, risk_map
 from safecase.declare._schema import SchemaKind, json_schema, schema_kinds, write_schemas
 from safecase.declare._spec import ModelSpec, Principle, load_model_spec
 from safecase.declare._yaml import Document
@@ -86,6 +86,7 @@ __all__ = [
     "FrameworkDiff",
     "FrontierTest",
     "Gate",
+    "GateStatus",
     "Generation",
     "Id",
     "Inclusion",
@@ -119,6 +120,7 @@ __all__ = [
     "apply_exercise",
     "diff",
     "due_exercises",
+    "exercise_template",
     "json_schema",
     "load_case",
     "load_declaration",
@@ -128,9 +130,7 @@ __all__ = [
     "pack_path",
     "resolve_context",
     "risk_map",
-    "risk_map_lines",
     "schema_kinds",
     "shipped_packs",
-    "template",
     "write_schemas",
 ]

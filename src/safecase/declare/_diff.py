@@ -108,6 +108,7 @@ def diff(before: Framework, after: Framework) -> FrameworkDiff:
     """
     old, new = dict(_entries(before)), dict(_entries(after))
     fresh = [change for change in after.changelog if change not in before.changelog]
+    came_or_went = {name for _, name in old.keys() ^ new.keys()}
     found: list[EntryChange] = []
     for key in [*new, *(key for key in old if key not in new)]:
         kind, entry_id = key
@@ -116,24 +117,28 @@ def diff(before: Framework, after: Framework) -> FrameworkDiff:
         fields = tuple(_field_changes(old[key], new[key])) if how == "changed" else ()
         if how == "changed" and not fields:
             continue
-        holder = after if key in new else before
+        homes = _homes(after if key in new else before, kind, entry_id)
+        if kind in ("gate", "suite"):  # new words for a domain do not explain a new line in it; a new domain does
+            homes = tuple(home for home in homes if home in came_or_went)
         found.append(
             EntryChange(
                 kind=kind,
                 id=entry_id,
                 how=how,
-                title=str(entry.get("title") or entry.get("meaning") or entry.get("text")),
+                title=str(
+                    entry.get("title") or entry.get("meaning") or entry.get("text") or "frontier test, triggers, review"
+                ),
                 fields=fields,
-                reasons=_reasons(fresh, entry_id, _homes(holder, kind, entry_id)),
+                reasons=_reasons(fresh, entry_id, homes),
             )
         )
     return FrameworkDiff(before=before.id, after=after.id, entries=tuple(found))
 
 
 def _entries(framework: Framework) -> Iterator[tuple[tuple[Kind, str], Mapping[str, Any]]]:
-    # Id, version and date of the pack differ always and are said in the first line. `cites` of an entry stays in: it
+    # Id, title, version and date of a pack always differ and are said in the first line. `cites` of an entry stays in: it
     # tells where a wording comes from.
-    process = {"title", "review_every_months", "frontier_test", "triggers"}
+    process = {"review_every_months", "frontier_test", "triggers"}
     yield ("framework", "process"), framework.model_dump(mode="json", include=process)
     lists: tuple[tuple[Kind, tuple[Record, ...]], ...] = (
         ("role", framework.roles),

@@ -143,7 +143,7 @@ def _block(items: list[Any], column: int) -> list[str]:
 def _dump(value: Any) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # keep the order of the fields
+    yaml.representer.sort_base_mapping_type_on_output = False  # keep the order of the fields
     yaml.allow_unicode = True
     yaml.width = 110
     stream = StringIO()

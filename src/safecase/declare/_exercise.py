@@ -276,7 +276,7 @@ def _listed(value: Any) -> Any:
     return value
 
 
-def template() -> str:
+def exercise_template() -> str:
     """A filled exercise record to write over: it loads, and is refused on purpose."""
     return _TEMPLATE
 
@@ -326,7 +326,8 @@ decision:
 
 # For an accepted outcome:
 # entries:
-#   outcome: {id, title, cites, inclusion (the criteria above), threat_scenarios: [{id, title, actor, skill, capabilities}]}
+#   outcome: {id, title, cites, inclusion (the criteria above), threat_scenarios}
+#     threat_scenarios: [{id, title, actor, skill, capabilities}]
 #   capabilities: [{id, title}]
 #   suites: [{id, title, measures, available, needs}]
 #   gates: [at least one that bears on the outcome]

@@ -17,7 +17,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 # A declared file is a few hundred lines. These bounds stop a file from elsewhere that would fill memory, be it by
 # size, by depth or by aliases that multiply.
-_MAX_CHARACTERS = 4_000_000
+_MAX_CHARACTERS = 1_000_000
 _MAX_NODES = 300_000
 _MAX_DEPTH = 40
 

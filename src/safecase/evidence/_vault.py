@@ -34,14 +34,15 @@ _PURPOSE = b"safecase-hazard-v1\x00"
 class Vault:
     """Seals and opens the hazardous answers of one case. Get one from `Vault.open`; the key is never printed."""
 
-    def __init__(self, key_file: Path, *, case_id: str) -> None:
+    def __init__(self, key: bytes, *, key_file: Path) -> None:
+        self._key = key
         self._key_file = key_file
-        self._case_id = case_id
-        self._loaded: bytes | None = None
 
     @classmethod
-    def open(cls, case_id: str, key_file: Path | None = None, *, case_dir: Path | None = None) -> "Vault":
-        """Find the case's hazard key. A key that is there is read now; the first `seal` makes one where there is none.
+    def open(
+        cls, case_id: str, key_file: Path | None = None, *, case_dir: Path | None = None, create: bool = False
+    ) -> "Vault":
+        """Load the case's hazard key.
 
         The key file is `key_file`, else the one that `$SAFECASE_HAZARD_KEY_FILE` names, else
         `~/.local/share/safecase/keys/hazard-<case_id>.key`.
@@ -51,52 +52,46 @@ class Vault:
             key_file: 64 hex digits and a newline, mode 0600.
             case_dir: the case. No key may lie inside it, nor inside any other folder that looks like a case: whoever
                 is handed the case would hold the key.
+            create: make a key where there is none, for a run that seals. Off for reading: a new key opens nothing.
 
         Raises:
-            KeyUnusable: inside a case, open to others, or not a key.
+            KeyMissing: no key file, and `create` is off.
+            KeyUnusable: inside a case, open to others, not a key, or none can be made there.
+            DiskFull: no space for a new key.
             ValueError: `case_id` cannot name a file.
         """
         path = key_file or _default_key_file(case_id)
         if (inside := _case_around(path, case_dir)) is not None:
             raise KeyUnusable(f"{path}: a hazard key may not lie inside the case {inside}; move it elsewhere")
-        vault = cls(path, case_id=case_id)
-        if path.exists():
-            vault._key()
-        return vault
+        if create and not path.exists():
+            _make_key(path)
+        mend = f"get the key from whoever ran case {case_id!r}, or name it in ${KEY_FILE_VARIABLE}"
+        return cls(_parse_key(read_secret(path, make=mend), path), key_file=path)
 
     def seal(self, text: str, trial_id: str) -> bytes:
-        """Encrypt an answer for one trial. Two seals of one text differ (a fresh nonce each).
-
-        Raises:
-            KeyUnusable: there is no key yet and none can be made.
-            DiskFull: no space for a new key.
-        """
+        """Encrypt an answer for one trial. Two seals of one text differ (a fresh nonce each)."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        if self._loaded is None and not self._key_file.exists():
-            _make_key(self._key_file)
-        key = self._key()
-        header, nonce = _header(key), os.urandom(_NONCE_BYTES)
-        return header + nonce + AESGCM(key).encrypt(nonce, _encode(text), _bound_to(header, trial_id))
+        header, nonce = _header(self._key), os.urandom(_NONCE_BYTES)
+        return header + nonce + AESGCM(self._key).encrypt(nonce, _encode(text), _bound_to(header, trial_id))
 
     def unseal(self, blob: bytes, trial_id: str) -> str:
         """Decrypt an answer. To show it to anyone, use `read_sealed`, which leaves a trace.
 
         Raises:
-            KeyMissing: no key file.
             SealBroken: another key, another trial, or changed bytes.
         """
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        key = self._key()
         header, rest = blob[:_HEADER_BYTES], blob[_HEADER_BYTES:]
-        if header != _header(key):
+        if header != _header(self._key):
             line = f"the answer of trial {trial_id!r} was sealed under another key than {self._key_file}"
             raise SealBroken(f"{line}, or changed; name the right key in ${KEY_FILE_VARIABLE}")
         nonce, sealed = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
         try:
-            return AESGCM(key).decrypt(nonce, sealed, _bound_to(header, trial_id)).decode("utf-8", "surrogatepass")
+            plain = AESGCM(self._key).decrypt(nonce, sealed, _bound_to(header, trial_id))
+            return plain.decode("utf-8", "surrogatepass")
         except (InvalidTag, ValueError):
             line = f"the sealed answer of trial {trial_id!r} does not open: its bytes were changed or belong elsewhere"
             raise SealBroken(f"{line}; check its segment and restore it from a copy of the case") from None
@@ -117,7 +112,6 @@ class Vault:
             Trial id to plain text. Without sealed answers, an empty record and no entry.
 
         Raises:
-            KeyMissing: no key file; nothing is logged, for nothing could be read.
             SealBroken: an answer does not open (the entry stands: it was asked for).
             DiskFull, LedgerBroken: the entry could not be written, so nothing was opened.
             ValueError: an empty purpose or actor.
@@ -127,16 +121,9 @@ class Vault:
         blobs = {trial.trial_id: trial.sealed for trial in trials if trial.sealed is not None}
         if not blobs:
             return {}
-        self._key()
         subject = {"purpose": purpose, "count": len(blobs), "trial_ids_digest": digest_value(sorted(blobs))}
         ledger.append("sealed-read", actor=actor, subject=subject, at=at)
         return {trial_id: self.unseal(blob, trial_id) for trial_id, blob in blobs.items()}
-
-    def _key(self) -> bytes:
-        if self._loaded is None:
-            mend = f"get the key from whoever ran case {self._case_id!r}, or name it in ${KEY_FILE_VARIABLE}"
-            self._loaded = _parse_key(read_secret(self._key_file, make=mend), self._key_file)
-        return self._loaded
 
 
 def _encode(text: str) -> bytes:
@@ -171,11 +158,12 @@ def _default_key_file(case_id: str) -> Path:
 
 def _make_key(path: Path) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_atomic(path, os.urandom(_KEY_BYTES).hex().encode() + b"\n", mode=0o600, replace=False)
-    except FileExistsError:
-        return  # another process was first; its key is the key
     except OSError as error:
+        if path.is_file():
+            return  # another process was first; its key is the key
         line = f"{path}: no hazard key can be made there ({error.strerror})"
         raise KeyUnusable(f"{line}; name a place you may write to in ${KEY_FILE_VARIABLE}") from None
 

@@ -129,19 +129,49 @@ def _signoff(given: ReportInput) -> str:
     return f"Not yet signed by two people in different roles{keys}; until then it is the program's proposal."
 
 
-def _admitted(given: ReportInput, tracer: Tracer) -> list[str]:
-    """Limits, as `decide` lists them; the first thing an honest reader looks for."""
-    near = ["facts/training_operations", "frontier/min_operations"]
-    estimates = [estimate.estimate_id for estimate in given.estimates]
-
-    def about(limit: str) -> list[str]:
-        named = [name for name in estimates if limit.startswith(f"{name}:")]
-        return [f"{name}{suffix}" for name in named for suffix in ("/absent", "/n", "/clusters")] + near
-
+def _admitted(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
+    """Limits, as `decide` lists them, those of one kind together. What is about many things is said once."""
+    groups: dict[str, dict[str, list[str]]] = {title: {} for title, _ in _LIMIT_KINDS}
+    for place, limit in enumerate(given.decided.limits):
+        subject, said = _split_limit(limit)
+        words = tracer.quote(said, file=DECISION, pointer=f"/limits/{place}", near=_near_limit(given, subject))
+        title = next(title for title, phrase in _LIMIT_KINDS if phrase in limit)
+        groups[title].setdefault(words, []).append(subject)
     return [
-        tracer.quote(limit, file=DECISION, pointer=f"/limits/{place}", near=about(limit))
-        for place, limit in enumerate(given.decided.limits)
+        {
+            "title": title,
+            "lines": [_limit_line(subjects, words) for words, subjects in lines.items()],
+        }
+        for title, lines in groups.items()
+        if lines
     ]
+
+
+_LIMIT_KINDS = (
+    ("The judge", "judge's error"),
+    ("Attempts without an answer", "attempts gave no answer"),
+    ("Not measured", "was not measured"),
+    ("Not planned", "was not planned"),
+    ("Figures that the framework calls illustrative", "illustrative"),
+    ("Other limits", ""),
+)
+
+
+def _limit_line(subjects: list[str], words: str) -> dict[str, Any]:
+    several = len(subjects) > 1 and words.startswith("was ")
+    return {"subjects": [s for s in subjects if s], "words": f"were {words.removeprefix('was ')}" if several else words}
+
+
+def _split_limit(limit: str) -> tuple[str, str]:
+    """The gate or estimate a limit speaks of, and what it says of it."""
+    subject, _, rest = limit.partition(" ")
+    is_id = "." in subject.strip(".:") or "/" in subject
+    return (subject.rstrip(":"), rest) if is_id and rest else ("", limit)
+
+
+def _near_limit(given: ReportInput, subject: str) -> list[str]:
+    near = [f"{e.estimate_id}{suffix}" for e in given.estimates if e.estimate_id == subject for suffix in ("/absent", "/n")]
+    return [*near, "facts/training_operations", "frontier/min_operations"]
 
 
 def _frontier(given: ReportInput, tracer: Tracer) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Figures as deterministic SVG with a title and a description, drawn from the table of numbers."""
 
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -17,7 +18,8 @@ INK, SOFT, GRID, BEFORE, AFTER, LINE = "#20252b", "#5a636e", "#dfe3e8", "#b25e1b
 
 _FONT = "Libertinus Serif"
 _ROW = 34
-_WIDTH = 470
+_WIDTH = 480
+_LABELS = 220
 _BEFORE, _AFTER = "Before safeguards", "After safeguards"
 _ARMS = {"bare": _BEFORE, "guarded": _AFTER}
 _CATASTROPHIC_MEASURES = frozenset({"time_horizon_hours", "networks_taken", "networks_taken_unseen", "working_exploits"})
@@ -65,23 +67,25 @@ def _gates(given: ReportInput) -> Figure | None:
         members = [e for arm in _ARMS if (e := by_id.get(f"{gate.id}/{arm}/all")) is not None]
         if not members:
             continue
-        order.append(gate.title)
-        rows += [_row(gate.title, e) for e in members]
+        label = _wrapped(gate.title)
+        order.append(label)
+        rows += [_row(label, e) for e in members]
         numbers += [e.estimate_id for e in members]
         whole = next((t for t in gate.thresholds if t.over == "all"), None)
         if whole is not None:
             safe = "◂ at most" if whole.passes.is_ceiling else "at least ▸"
-            lines.append({"label": gate.title, "line": whole.passes.value, "safe": safe})
+            lines.append({"label": label, "line": whole.passes.value, "safe": safe})
             numbers.append(f"gate/{gate.id}/{gate.thresholds.index(whole)}/passes")
     if not rows:
         return None
-    chart = _intervals(rows, order, axis="Rate", lines=lines)
+    chart = _intervals(rows, order, axis="Rate", lines=lines, row=46)
     return _figure(
         "gates",
         "Every measured gate against its line",
         "Per gate, a dot with its interval before and after safeguards, and a vertical stroke where the gate's line is; "
         "a triangle beside the stroke points to the safe side.",
-        "A gate passes only when its bound lies on the safe side of the line; dots decide nothing.",
+        "The stroke is the line and the triangle beside it points to the safe side. A gate passes only when its bound lies "
+        "there; dots decide nothing.",
         numbers,
         chart,
     )
@@ -127,7 +131,7 @@ def _attacks(given: ReportInput) -> Figure | None:
         "its interval, sorted so that the worst after safeguards stands first.",
         note,
         [e.estimate_id for e in members],
-        _intervals([_row(_group_title(e), e) for e in members], _order(members), axis="Unsafe answers", row=25),
+        _intervals([_row(_group_title(e), e) for e in members], _order(members), axis="Unsafe answers to harmful requests", row=25, is_ranked=True),
     )
 
 
@@ -200,12 +204,13 @@ def _intervals(
     axis: str,
     lines: Sequence[Mapping[str, Any]] = (),
     row: int = _ROW,
+    is_ranked: bool = False,
 ) -> Any:  # an altair chart; altair ships its types, but only where it is installed
     alt = _altair()
     arms = [arm for arm in _ARMS.values() if any(r["arm"] == arm for r in rows)]
-    y = alt.Y("label:N", sort=list(order), title=None, axis=alt.Axis(labelLimit=230, ticks=False, domain=False, labelPadding=10))
+    y = alt.Y("label:N", sort=list(order), title=None, axis=_label_axis(alt, first=order[0] if is_ranked else None))
     offset = alt.YOffset("arm:N", sort=arms, scale=alt.Scale(domain=arms, paddingOuter=0.45))
-    x = alt.X("value:Q", title=axis, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=5))
+    x = alt.X("value:Q", title=axis, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=5, labelFlush=False))
     colour = alt.Color("arm:N", scale=_arm_scale(alt, arms), legend=_legend(alt), sort=arms)
     base = alt.Chart(alt.InlineData(values=list(rows))).encode(y=y, yOffset=offset, color=colour)
     spans = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=alt.X("low:Q"), x2="high:Q")
@@ -218,13 +223,32 @@ def _intervals(
         layers += [
             at.mark_tick(thickness=2, size=row * 0.8, color=LINE),
             at.transform_filter("datum.safe === '◂ at most'").mark_point(
-                shape="triangle-left", size=34, filled=True, color=LINE, xOffset=-6, yOffset=-row * 0.32, opacity=1
+                shape="triangle-left", size=48, filled=True, color=LINE, xOffset=-6, yOffset=-row * 0.32, opacity=1
             ),
             at.transform_filter("datum.safe !== '◂ at most'").mark_point(
-                shape="triangle-right", size=34, filled=True, color=LINE, xOffset=6, yOffset=-row * 0.32, opacity=1
+                shape="triangle-right", size=48, filled=True, color=LINE, xOffset=6, yOffset=-row * 0.32, opacity=1
             ),
         ]
     return alt.layer(*layers).properties(width=_WIDTH, height=row * len(order))
+
+
+def _label_axis(alt: Any, *, first: str | None) -> Any:  # the altair module, an altair axis
+    """Labels of one width in every figure, broken where `_wrapped` broke them; a ranking's first stands bold."""
+    weight = alt.condition(f"datum.value === '{first}'", alt.value("bold"), alt.value("normal")) if first else "normal"
+    return alt.Axis(
+        labelExpr="split(datum.value, '|')",
+        labelFontWeight=weight,
+        labelLimit=_LABELS,
+        minExtent=_LABELS,
+        maxExtent=_LABELS,
+        ticks=False,
+        domain=False,
+        labelPadding=10,
+    )
+
+
+def _wrapped(title: str) -> str:
+    return "|".join(textwrap.wrap(title, 34)[:2])
 
 
 def _plane(whole: Sequence[Mapping[str, Any]], faint: Sequence[Mapping[str, Any]]) -> Any:  # an altair chart
@@ -261,7 +285,7 @@ def _fill_scale(alt: Any, arms: Sequence[str]) -> Any:  # the altair module, an 
 
 
 def _legend(alt: Any) -> Any:  # the altair module, an altair legend
-    return alt.Legend(title=None, orient="top", direction="horizontal", symbolType="circle", symbolStrokeWidth=2)
+    return alt.Legend(title=None, orient="top", direction="horizontal", symbolType="circle", symbolStrokeWidth=2, symbolOpacity=1)
 
 
 def _figure(

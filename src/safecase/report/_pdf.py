@@ -37,7 +37,7 @@ def render_pdf(content: Mapping[str, Any], tracer: Tracer, figures: Sequence[Fig
                 package_cache_path=folder,
             ).compile(format="pdf", pdf_standards=["a-2a"], timestamp=_midnight(date))
         except typst.TypstError as fault:
-            raise ReportError(f"the PDF cannot be set: {fault.message}") from fault
+            raise ReportError(f"the PDF cannot be set: {fault.diagnostic}") from fault
     return bytes(made)
 
 

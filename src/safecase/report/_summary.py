@@ -8,9 +8,9 @@ from safecase.declare import Context
 from safecase.decide import Determination, Proposal
 from safecase.evidence import Finding
 from safecase.report._input import ReportInput
-from safecase.report._numbers import DECISION, Tracer, near_estimates
+from safecase.report._numbers import DECISION, LEDGER, Tracer, near_estimates
 from safecase.report._results import finding_sentence
-from safecase.report._words import BARRING, CHOICES, POLICY_STATES, TIERS, Tone
+from safecase.report._words import BARRING, CHOICES, POLICY_STATES, POSITIONS, TIERS, Tone, sentence_case
 
 
 def contexts(given: ReportInput) -> list[Context]:
@@ -25,7 +25,7 @@ def verdicts(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
     rows = []
     for context in contexts(given):
         proposal = by_context[context.id]
-        title, tone = CHOICES[proposal.choice]
+        title, tone = _choice(given, proposal)
         rows.append(
             {
                 "context": context.id,
@@ -69,7 +69,7 @@ def exceptions(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
             "context": given.framework.context(opening.context).title,
             "expires": opening.expires,
             "signers": list(opening.signers),
-            "reason": tracer.quote(opening.reason, file="ledger.jsonl", pointer=f"/exceptions/{place}/reason"),
+            "reason": _stop(tracer.quote(opening.reason, file=LEDGER, pointer=f"/exceptions/{place}/reason")),
         }
         for place, opening in enumerate(given.openings)
     ]
@@ -108,7 +108,7 @@ def proposals(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
     rows = []
     for place, proposal in enumerate(given.decided.proposals):
         context = given.framework.context(proposal.context)
-        label, tone = CHOICES[proposal.choice]
+        label, tone = _choice(given, proposal)
         barring = [f for f in given.decided.findings if f.context == proposal.context and f.blocks]
         near = [name for finding in barring for name in _near(given, finding)]
         rows.append(
@@ -126,17 +126,29 @@ def proposals(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
     return rows
 
 
+def _choice(given: ReportInput, proposal: Proposal) -> tuple[str, Tone]:
+    """An approval that no passed gate carries is not called support."""
+    if proposal.choice == "approve" and not _passed(given, proposal.context):
+        return ("Nothing bars it", "open")
+    return CHOICES[proposal.choice]
+
+
+def _passed(given: ReportInput, context: str) -> int:
+    return sum(f.context == context and f.verdict == "pass" for f in given.decided.findings)
+
+
 def _sentence(given: ReportInput, tracer: Tracer, proposal: Proposal) -> str:
     context, mark = proposal.context, tracer.mark
     if proposal.choice == "approve":
-        passed = sum(f.context == context and f.verdict == "pass" for f in given.decided.findings)
-        gates = f"{mark(f'findings/{context}/pass')} gate{'s' if passed != 1 else ''} passed" if passed else "no gate applies"
+        passed = _passed(given, context)
+        if not passed:
+            return "No finding bars it, and none speaks for it: no gate that applies here was measured."
+        gates = f"{mark(f'findings/{context}/pass')} gate{'s' if passed != 1 else ''} passed"
         return f"No finding bars it: {gates}, and the rest do not apply or do not block."
     barring = [f for f in given.decided.findings if f.context == context and f.blocks]
     if not barring:
         place = given.decided.proposals.index(proposal)
-        near = [f"{f.gate}" for f in barring]
-        return _stop(tracer.quote(proposal.reasons[0], file=DECISION, pointer=f"/proposals/{place}/reasons/0", near=near))
+        return _stop(tracer.quote(proposal.reasons[0], file=DECISION, pointer=f"/proposals/{place}/reasons/0"))
     return f"{_count_of(tracer, context, barring)}{_foremost(given, tracer, barring)}"
 
 
@@ -159,7 +171,8 @@ def _foremost(given: ReportInput, tracer: Tracer, barring: Sequence[Finding]) ->
     gate = next(gate for gate in given.framework.gates if gate.id == worst.gate)
     if not worst.evidence:
         return f"; foremost “{gate.title}”."
-    return f"; foremost “{gate.title}”, which {_stop(finding_sentence(given, worst, tracer))}"
+    first = finding_sentence(given, worst, tracer).split("; ")[0]
+    return f"; foremost “{gate.title}”: {_stop(first)}"
 
 
 def _tier_cell(determination: Determination | None, kind: str) -> dict[str, Any] | None:
@@ -186,11 +199,9 @@ def _signatures(given: ReportInput, tracer: Tracer, context: str) -> list[dict[s
         {
             "person": signature.person,
             "role": roles.get(signature.role, signature.role),
-            "position": CHOICES.get(signature.position, (signature.position.capitalize(), "open"))[0]
-            if signature.position != "dissent"
-            else "Dissent",
-            "tone": CHOICES.get(signature.position, ("", "open"))[1],
-            "reason": tracer.quote(signature.reason, file="ledger.jsonl", pointer=f"/signatures/{place}/reason"),
+            "position": POSITIONS.get(signature.position, (sentence_case(signature.position), "open"))[0],
+            "tone": POSITIONS.get(signature.position, ("", "open"))[1],
+            "reason": tracer.quote(signature.reason, file=LEDGER, pointer=f"/signatures/{place}/reason"),
             "date": signature.date.isoformat() if signature.date else None,
             "is_demo": signature.is_demo,
             "counts": signature.counts,

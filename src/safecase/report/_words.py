@@ -94,10 +94,20 @@ CALIBRATION: Mapping[str, str] = {
 }
 
 
+POSITIONS: Mapping[str, tuple[str, Tone]] = {
+    "approve": ("Approve", "good"),
+    "require-mitigation": ("Require mitigation", "bad"),
+    "require-testing": ("Require testing", "open"),
+    "dissent": ("Dissent", "open"),
+}
+
+_HYPHENATED = {"non-english": "Non-English", "multi-turn": "Multi-turn", "chem-bio": "Chem-bio"}
+
+
 def sentence_case(name: str) -> str:
     """An id as words.
 
-    >>> sentence_case("criminal-wrongdoing")
-    'Criminal wrongdoing'
+    >>> sentence_case("criminal-wrongdoing"), sentence_case("multi-turn")
+    ('Criminal wrongdoing', 'Multi-turn')
     """
-    return name.replace("-", " ").replace("_", " ").capitalize()
+    return _HYPHENATED.get(name) or name.replace("-", " ").replace("_", " ").capitalize()

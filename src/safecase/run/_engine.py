@@ -115,7 +115,8 @@ async def run_trials(
 
     async def work() -> None:
         for trial in state.todo:
-            if (state.stopped := state.stopped or _spent(state)) is not None:
+            state.stopped = state.stopped or _spent(state)
+            if state.stopped is not None:
                 return
             row = await attempt(trial, model=model, stack=arms[trial.arm.name], settings=settings, vault=vault)
             _account(state, row)

@@ -1,0 +1,58 @@
+"""What can go wrong at the one door to a model.
+
+ModelError
+├── AttemptFailed      this attempt failed; a run records it and goes on
+│   ├── EndpointError    the endpoint answered with an error, after every retry
+│   ├── EndpointTimeout  no whole answer in time
+│   └── UnparsedAnswer   something came back that is not an answer, or an empty one
+└── PlatformFailed     no attempt can succeed; a run stops with this one line
+    ├── BadKey           the endpoint does not accept the key
+    ├── Unreachable      nothing answers at the address
+    ├── MissingPackage   the extra that this kind of target needs is not installed
+    └── UnknownModel     the name is of no known kind, or its file is not there
+"""
+
+
+class ModelError(Exception):
+    """A model cannot be used."""
+
+
+class AttemptFailed(ModelError):
+    """One attempt failed."""
+
+
+class EndpointError(AttemptFailed):
+    """The endpoint answered with an error. `status` is its HTTP status, None where it has none."""
+
+    def __init__(self, message: str, *, status: int | None = None, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retryable = retryable
+
+
+class EndpointTimeout(AttemptFailed):
+    """No whole answer in time."""
+
+
+class UnparsedAnswer(AttemptFailed):
+    """What came back is not an answer, or an empty one."""
+
+
+class PlatformFailed(ModelError):
+    """No attempt can succeed."""
+
+
+class BadKey(PlatformFailed):
+    """The endpoint does not accept the key, or there is none."""
+
+
+class Unreachable(PlatformFailed):
+    """Nothing answers at the address."""
+
+
+class MissingPackage(PlatformFailed):
+    """The extra that this kind of target needs is not installed."""
+
+
+class UnknownModel(PlatformFailed):
+    """The name is of no known kind, or its file is not there."""

@@ -1,0 +1,52 @@
+"""A case from its file to its permits, by scripted targets, through the one path."""
+
+import json
+
+from safecase.assess import assess, open_case, sign_decision, verify_case, write_permit, write_roster
+from safecase.evidence import generate_key, read_envelope
+from safecase.testing import ScriptedModel
+
+from .conftest import safe_target, unsafe_target
+
+
+async def test_a_safe_target_reaches_a_permit(make_case, tmp_path, clock):
+    case = make_case()
+    outcome = await assess(case, model=ScriptedModel(safe_target), now=clock)
+    assert {p.context: p.choice for p in outcome.decided.proposals} == dict.fromkeys(case.spec.contexts, "approve")
+
+    keys = [generate_key(tmp_path / f"{name}.pem", demo=False) for name in ("root", "one", "two")]
+    assert len(keys) == 3
+    people = [f"one:chief-ai-officer:{tmp_path}/one.pem", f"two:director-alignment-risk:{tmp_path}/two.pem"]
+    write_roster(case, tmp_path / "root.pem", people, now=clock)
+    for name in ("one", "two"):
+        signed = sign_decision(case, tmp_path / f"{name}.pem", position="approve", reason="read it", now=clock)
+    permit = write_permit(case, "closed", now=clock)
+
+    assert signed.quorum.is_met
+    said = read_envelope(permit).statement().predicate
+    assert (said["context"], said["arm"], said["demo"]) == ("closed", "guarded", False)
+    assert said["stack_digest"] == case.arms["guarded"].digest
+    assert verify_case(open_case(case.path)).holds
+
+
+async def test_an_unsafe_target_fails_every_gate(make_case, clock):
+    outcome = await assess(make_case(), model=ScriptedModel(unsafe_target), now=clock)
+
+    verdicts = {(f.gate, f.verdict) for f in outcome.decided.findings if f.context == "open"}
+    assert {v for gate, v in verdicts if gate.startswith("policy.")} == {"fail"}
+    assert {p.choice for p in outcome.decided.proposals} == {"require-mitigation"}
+
+
+async def test_the_same_command_again_runs_nothing_and_changes_no_decision(make_case, clock):
+    case = make_case(gates=("policy.violence.unsafe",))
+    await assess(case, model=ScriptedModel(safe_target), now=clock)
+    before = (case.path / "decision.json").read_bytes()
+
+    again = ScriptedModel(safe_target)
+    outcome = await assess(open_case(case.path), model=again, now=clock)
+
+    assert again.asked == []
+    assert outcome.run.trials == 0
+    assert (case.path / "decision.json").read_bytes() == before
+    editions = json.loads((case.path / "report" / "editions.json").read_bytes())
+    assert [one["edition"] for one in editions] == [1, 2]
