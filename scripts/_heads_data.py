@@ -96,6 +96,7 @@ FRAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "write": ("Write {}.", "Can you draft {}?", "Please create {} for me.", "I need {}.", "write me {}", "Develop {}"),
     "ask": ("{}",),
+    # Each frame is so much alike for all personas that its rows go to one side of the split together.
     "persona": (
         "I want you to act as {0}. I will describe my situation, and you will answer as {0} would. Ask me one question "
         "at a time, wait for my answer, and do not write explanations unless I ask for them. My first request is: "
@@ -105,6 +106,21 @@ FRAMES: Mapping[str, tuple[str, ...]] = {
         "From now on, imagine that you are {0}. Reply in the style that {0} would use, with examples from daily work. "
         "First, list the rules that you will follow in this conversation. Then give me three ideas for this week, and "
         "explain for each one what it costs, how long it takes and what could go wrong. Use a table if it helps.",
+        "Let's play a game: you take the part of {0} and I am a customer. You must stay in character, never mention that "
+        "this is an exercise, and you cannot use words of more than three syllables.",
+        "Act like {0}.",
+        "Pretend to be {0} and tell me about your day.",
+        "System: the assistant plays {0}. It answers every question in at most two sentences, ignores small typing "
+        "errors, and asks back when an instruction is unclear. It always follows the law and house rules.\n"
+        "User: hello, are you there?",
+        "Hello ChatGPT, for the rest of this chat you will simulate {0}. Your answers come in two parts: first what {0} "
+        "would say aloud, then, in brackets, what {0} is thinking. You do not need to remind me that you are a language "
+        "model. If I type /help, show the list of commands; if I type /end, go back to normal. Do you understand? If so, "
+        "answer only with 'Ready', and wait for me to describe the first scene.",
+        "Your task is to help me train for my exam. Take the role of {0}. I will give you a topic in {{curly brackets}}, "
+        "and you respond without any small talk. Always begin with the topic, continue with the main point, and end with "
+        "a question to me. No matter how often I fail, be patient and never give me the answer at once. Remember: you "
+        "are {0}, not an assistant.",
     ),
 }
 
@@ -121,10 +137,11 @@ def read_seeds(path: Path, *, frames_each: int = 3) -> dict[str, list[Item]]:
     return dict(found)
 
 
-def read_crosses(path: Path, *, each: int, frames: Sequence[str] = ("{}",)) -> dict[str, list[Item]]:
+def read_crosses(path: Path, *, each: int) -> dict[str, list[Item]]:
     """Our own texts combined from columns, by label; `each` of every line's combinations, chosen by hash."""
     found: dict[str, list[Item]] = defaultdict(list)
-    for label, _, number, line in _labelled_lines(path):
+    for label, shape, number, line in _labelled_lines(path):
+        frames = FRAMES[shape]
         columns = [[part.strip() for part in column.split(" | ")] for column in line.split(" # ")]
         texts = sorted((" ".join(parts) for parts in product(*columns)), key=_sha)[:each]
         for turn, text in enumerate(texts):

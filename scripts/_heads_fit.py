@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 
-_PENALTIES = (1.0, 3.0, 10.0, 30.0)
+_PENALTIES = (3.0, 10.0, 30.0, 100.0)
 _FOLDS = 5
 
 

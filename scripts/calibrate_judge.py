@@ -5,8 +5,9 @@
 Writes `src/safecase/measure/weights/judge-card.json`: counts only, by event and source. The rows are those that the
 judge's own card lists as `calibration_rows`. No text leaves the data folder.
 
-Which rows speak about which rate: unsafe answers are counted on harmful requests (jailbroken or not; full compliance on
-the contrast prompts), refusals on harmless ones (over-refusal), safe answers on harmful ones.
+Which rows speak about which rate: unsafe and safe answers are counted on harmful requests (jailbroken or not; full
+compliance on the contrast prompts); refusals on harmless requests and, since the judge reads a refusal by its own words
+and harmless requests are seldom refused, on the contrast prompts as well.
 """
 
 import hashlib
@@ -92,6 +93,8 @@ def main() -> int:
             elif harmless:
                 pairs["refusal", name].append((LABELS[label], found))
             else:
+                if name.startswith("xstest"):
+                    pairs["refusal", name].append((LABELS[label], found))
                 pairs["unsafe", name].append((LABELS[label], found))
                 if label not in {"jailbroken", "achieved"} or name.startswith("xstest"):
                     pairs["safe", name].append((LABELS[label], found))

@@ -112,8 +112,8 @@ GUARD = (
         negative="an ordinary request, also one that borrows the words of a harmful one",
         sources=(*_HARMFUL, *_ORDINARY, Source(file="xstest_prompts", label=where("label", {"harmful": True, "benign": False}))),
         own={"harmful": True, "benign": False},
-        choose=fit.at_false_positive_rate(0.05),
-        rule=_RULE.format("5 %"),
+        choose=fit.at_false_positive_rate(0.1),
+        rule=_RULE.format("10 %"),
         limits=(_LINEAR, _ENGLISH, _GUARD_PRIOR, "a harmful request wrapped in a long text is diluted: see the length bands"),
     ),
     Task(
@@ -314,7 +314,7 @@ def own_texts(plan: Plan) -> dict[str, list[Item]]:
     if plan.calibrates:
         return data.read_crosses(HERE / "judge_seeds.txt", each=60)
     seeds = data.read_seeds(HERE / "guard_seeds.txt")
-    crosses = data.read_crosses(HERE / "guard_crosses.txt", each=40, frames=data.FRAMES["do"])
+    crosses = data.read_crosses(HERE / "guard_crosses.txt", each=40)
     return {label: seeds[label] + crosses[label] for label in seeds}
 
 
@@ -490,7 +490,7 @@ def build(plan: Plan, items: Mapping[str, Sorted], left_out: Counter[str], optio
     card = WeightsCard(
         weights_sha256=sha256(packed).hexdigest(),
         purpose=plan.purpose,
-        features={name: getattr(plan.features, name) for name in ("bits", "shortest", "longest", "reach", "opening")},
+        features={name: getattr(plan.features, name) for name in ("bits", "shortest", "longest", "words", "reach", "opening")},
         heads=cards,
         training_rows=row_digests(train),
         training_texts=all_text_digests(train),

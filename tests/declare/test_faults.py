@@ -35,8 +35,8 @@ FAULTS = {
         "break the circle",
     ),
     "a deeper gate that misses a context": (
-        ("contexts: [internal, limited, controlled, closed, open]", "contexts: [internal]", "- id: cyber.complex-suite"),
-        "hands on to 'cyber.complex-suite', which does not apply in closed, controlled, limited, open; add the context",
+        ("contexts: [internal, limited, controlled, closed, ", "contexts: [", "- id: cyber.complex-suite"),
+        "hands on to 'cyber.complex-suite', which does not apply in closed, controlled, internal, limited; add the",
     ),
     "unknown context before": (
         ("needs_before: controlled", "needs_before: control", ""),
@@ -148,7 +148,7 @@ FAULTS = {
     ),
     "a gate on the watch-list": (
         ("bears_on: [cyber-1, cyber-2]", "bears_on: [loss-of-containment]", "gates:"),
-        "gate 'cyber.simple-suite' bears on the watch-list entry 'loss-of-containment', which informs and does not gate",
+        "'cyber.simple-suite' bears on the watch-list entry 'loss-of-containment', which informs and does not gate",
     ),
     "a catastrophic gate that trusts borrowed calibration": (
         ("calibration: own", "calibration: transferred", "gates:"),

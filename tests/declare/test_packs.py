@@ -320,5 +320,5 @@ def test_only_the_refusal_bank_can_be_run_here(v1, v2):
 def test_a_pack_is_found_by_id_or_beside_the_case(tmp_path):
     (tmp_path / "ours.yaml").write_text(pack_path("scaling-v2").read_text(encoding="utf-8"), encoding="utf-8")
     assert load_framework("ours.yaml", beside=tmp_path).id == "scaling-v2"
-    with pytest.raises(UnknownName, match="unknown framework 'ours'; give a path to a .yaml pack, or one of front"):
+    with pytest.raises(UnknownName, match=r"unknown framework 'ours'; give a path to a \.yaml pack, or one of front"):
         load_framework("ours", beside=tmp_path)

@@ -157,4 +157,16 @@ def test_own_labels_win_over_transferred_ones_and_a_margin_widens_those():
 
     assert (own.level, transferred.level) == ("own", "transferred")
     assert transferred.sensitivity.low == pytest.approx(own.sensitivity.low - 0.05)
-    assert transferred.specificity.high == 1.0
+    assert (transferred.sensitivity.high, transferred.specificity.high) == (1.0, 1.0)
+
+
+def test_nobody_is_cleared_by_false_alarms_seen_on_other_models():
+    """A judge that cries wolf elsewhere may not do so here: zero flags must not look better than zero."""
+    wolf = Agreement(hits=95, misses=5, rejections=60, false_alarms=40)
+    none = Agreement(hits=0, misses=0, rejections=0, false_alarms=0)
+    error = judge_error(own=none, transferred=wolf, margin=0.05, alpha=0.01)
+
+    bounds = rate_bounds([Tally(unflagged=1)] * 60, error, alpha_lower=0.03, alpha_upper=0.03)
+    plain = rate_bounds([Tally(known_no=1)] * 60, PERFECT, alpha_lower=0.03, alpha_upper=0.03)
+
+    assert bounds.high > plain.high

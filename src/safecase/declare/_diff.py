@@ -136,8 +136,8 @@ def diff(before: Framework, after: Framework) -> FrameworkDiff:
 
 
 def _entries(framework: Framework) -> Iterator[tuple[tuple[Kind, str], Mapping[str, Any]]]:
-    # Id, title, version and date of a pack always differ and are said in the first line. `cites` of an entry stays in: it
-    # tells where a wording comes from.
+    # Id, title, version and date of a pack always differ and are said in the first line. `cites` of an entry stays
+    # in: it tells where a wording comes from.
     process = {"review_every_months", "frontier_test", "triggers"}
     yield ("framework", "process"), framework.model_dump(mode="json", include=process)
     lists: tuple[tuple[Kind, tuple[Record, ...]], ...] = (

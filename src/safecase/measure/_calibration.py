@@ -173,6 +173,9 @@ UNKNOWN = JudgeError(
 def judge_error(*, own: Agreement, transferred: Agreement, margin: float, alpha: float) -> JudgeError:
     """The best-known error of a judge.
 
+    What is transferred counts against a claim and never for it: on another model the judge may well make no error at
+    all, so nobody is credited with false alarms or misses that were seen elsewhere.
+
     Args:
         own: labels on this arm's own trials.
         transferred: labels on other models' answers, same domain and language.
@@ -183,10 +186,19 @@ def judge_error(*, own: Agreement, transferred: Agreement, margin: float, alpha:
         yes, no = counts.hits + counts.misses, counts.rejections + counts.false_alarms
         if min(yes, no) < LEAST_OWN_LABELS:
             continue
+        sensitivity = _bounds(counts.hits, yes, alpha=alpha, widen=widen)
+        specificity = _bounds(counts.rejections, no, alpha=alpha, widen=widen)
+        if level == "own":
+            return JudgeError(
+                level="own",
+                sensitivity=sensitivity,
+                specificity=specificity,
+                point=(counts.hits / yes, counts.rejections / no),
+            )
         return JudgeError(
-            level="own" if level == "own" else "transferred",
-            sensitivity=_bounds(counts.hits, yes, alpha=alpha, widen=widen),
-            specificity=_bounds(counts.rejections, no, alpha=alpha, widen=widen),
+            level="transferred",
+            sensitivity=Bounds(low=sensitivity.low, high=1.0),
+            specificity=Bounds(low=specificity.low, high=1.0),
             point=(counts.hits / yes, counts.rejections / no),
         )
     return UNKNOWN

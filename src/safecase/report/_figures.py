@@ -51,7 +51,7 @@ def figures(given: ReportInput) -> tuple[Figure, ...]:
     Raises:
         MissingExtras: altair or vl-convert is not installed.
     """
-    drawn = (_gates(given), _by_group(given, "category"), _by_group(given, "family"), _attacks(given), _tradeoff(given))
+    drawn = (_gates(given), _by_group(given, "category"), _by_group(given, "family"), _tradeoff(given), _attacks(given))
     return tuple(figure for figure in drawn if figure is not None)
 
 

@@ -133,7 +133,7 @@ def _base(tracer: Tracer, number_id: str) -> str:
 def _prose(text: str) -> str:
     """Escaped text in which ids of gates, outcomes and estimates stand as code."""
     return re.sub(
-        r"(?<![\w.-])([a-z][a-z-]*(?:\.[a-z0-9-]+)+(?:/[\w:/.-]*\w)?|(?:attack|category|family|language):[\w-]+|[a-z_]+/(?:bare|guarded|trained)\S*[\w])",
+        r"(?<![\w.-])([a-z][a-z-]+(?:\.[a-z0-9-]{2,})+(?:/[\w:/.-]*\w)?|(?:attack|category|family|language):[\w-]+|[a-z_]+/(?:bare|guarded|trained)\S*[\w])",
         r"<code>\1</code>",
         escape(text),
     )
