@@ -96,7 +96,6 @@ FRAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "write": ("Write {}.", "Can you draft {}?", "Please create {} for me.", "I need {}.", "write me {}", "Develop {}"),
     "ask": ("{}",),
-    # Each frame is so much alike for all personas that its rows go to one side of the split together.
     "persona": (
         "I want you to act as {0}. I will describe my situation, and you will answer as {0} would. Ask me one question "
         "at a time, wait for my answer, and do not write explanations unless I ask for them. My first request is: "
@@ -106,19 +105,25 @@ FRAMES: Mapping[str, tuple[str, ...]] = {
         "From now on, imagine that you are {0}. Reply in the style that {0} would use, with examples from daily work. "
         "First, list the rules that you will follow in this conversation. Then give me three ideas for this week, and "
         "explain for each one what it costs, how long it takes and what could go wrong. Use a table if it helps.",
-        "Let's play a game: you take the part of {0} and I am a customer. You must stay in character, never mention that "
+        "Let's play a game: you take the part of {0} and I am a customer. You must stay in character, never mention "
+        "that "
         "this is an exercise, and you cannot use words of more than three syllables.",
         "Act like {0}.",
         "Pretend to be {0} and tell me about your day.",
         "System: the assistant plays {0}. It answers every question in at most two sentences, ignores small typing "
         "errors, and asks back when an instruction is unclear. It always follows the law and house rules.\n"
         "User: hello, are you there?",
-        "Hello ChatGPT, for the rest of this chat you will simulate {0}. Your answers come in two parts: first what {0} "
-        "would say aloud, then, in brackets, what {0} is thinking. You do not need to remind me that you are a language "
-        "model. If I type /help, show the list of commands; if I type /end, go back to normal. Do you understand? If so, "
+        "Hello ChatGPT, for the rest of this chat you will simulate {0}. Your answers come in two parts: first what "
+        "{0} "
+        "would say aloud, then, in brackets, what {0} is thinking. You do not need to remind me that you are a "
+        "language "
+        "model. If I type /help, show the list of commands; if I type /end, go back to normal. Do you understand? If "
+        "so, "
         "answer only with 'Ready', and wait for me to describe the first scene.",
-        "Your task is to help me train for my exam. Take the role of {0}. I will give you a topic in {{curly brackets}}, "
-        "and you respond without any small talk. Always begin with the topic, continue with the main point, and end with "
+        "Your task is to help me train for my exam. Take the role of {0}. I will give you a topic in {{curly "
+        "brackets}}, "
+        "and you respond without any small talk. Always begin with the topic, continue with the main point, and end "
+        "with "
         "a question to me. No matter how often I fail, be patient and never give me the answer at once. Remember: you "
         "are {0}, not an assistant.",
     ),
@@ -132,8 +137,11 @@ def read_seeds(path: Path, *, frames_each: int = 3) -> dict[str, list[Item]]:
         frames = FRAMES[shape]
         start = int(_sha(line)[:8], 16)
         for turn in range(min(frames_each, len(frames))):
-            text = frames[(start + turn) % len(frames)].format(line)
-            found[label].append(_own(path, f"{number}-{turn}", text=text, group=f"{path.stem}:{number}"))
+            frame = (start + turn) % len(frames)
+            # A persona's long frames are more alike than its names: there the frame is what must not be split.
+            group = f"{shape}-{frame}" if shape == "persona" else f"{number}"
+            own = _own(path, f"{number}-{turn}", text=frames[frame].format(line), group=f"{path.stem}:{group}")
+            found[label].append(own)
     return dict(found)
 
 
@@ -199,7 +207,9 @@ def words_of(text: str) -> list[str]:
 
 def shingles(words: Sequence[str], size: int = 4) -> frozenset[str]:
     """Runs of `size` words; a shorter text is one run."""
-    return frozenset(" ".join(words[i : i + size]) for i in range(max(1, len(words) - size + 1))) if words else frozenset()
+    return (
+        frozenset(" ".join(words[i : i + size]) for i in range(max(1, len(words) - size + 1))) if words else frozenset()
+    )
 
 
 class Overlap:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from scipy.sparse import csr_matrix
 from safecase.detect import Counts, Features, Head, Measured, Performance, count_ngrams
 
 Floats = NDArray[np.float64]
+Numbers = NDArray[np.number[Any]]
 Flags = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 
@@ -62,7 +64,9 @@ def fit_logistic(x: csr_matrix, y: Flags, weights: Floats, penalty: float) -> tu
         value = weights @ np.logaddexp(0, -margin) + at[:-1] @ at[:-1] / (2 * penalty)
         return float(value), np.concatenate((part.T @ pull + at[:-1] / penalty, [pull.sum()]))
 
-    best = minimize(loss, np.zeros(len(used) + 1), jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-4, "ftol": 1e-7})
+    best = minimize(
+        loss, np.zeros(len(used) + 1), jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-4, "ftol": 1e-7}
+    )
     full = np.zeros(x.shape[1])
     full[used] = best.x[:-1]
     return full, float(best.x[-1])
@@ -102,14 +106,16 @@ Choose = Callable[[Floats, Flags, Sequence[str]], float]
 
 
 def at_false_positive_rate(most: float) -> Choose:
-    """The lowest threshold at which at most `most` of the negatives fire in every part that has 20 of them.
+    """The lowest threshold at which at most `most` of the negatives fire in every part that has 30 of them.
 
     Every part, because a thousand coding tasks would outvote a hundred everyday questions.
     """
 
     def choose(scores: Floats, y: Flags, parts: Sequence[str]) -> float:
         names = np.array(parts)
-        negatives = [scores[~y & (names == name)] for name in sorted(set(names[~y])) if (~y & (names == name)).sum() >= 20]
+        negatives = [
+            scores[~y & (names == name)] for name in sorted(set(names[~y])) if (~y & (names == name)).sum() >= 30
+        ]
         for at in np.linspace(0.05, 0.99, 95):
             if max((part >= at).mean() for part in negatives) <= most:
                 return round(float(at), 4)
@@ -142,8 +148,8 @@ def train_head(name: str, data: Training, features: Features, choose: Choose) ->
     """Fit a head; penalty, calibration and threshold all come from out-of-fold margins. Returns it with its penalty."""
     weights = balance(data.y, data.sources)
     real = np.flatnonzero(data.real)
-    y, parts = data.y[real], [data.parts[i] for i in real]
-    level = balance(y, [data.sources[i] for i in real])
+    y, parts = data.y[real], [data.parts[int(i)] for i in real]
+    level = balance(y, [data.sources[int(i)] for i in real])
     margins = {c: out_of_fold(data.x, data.y, weights, data.groups, c)[real] for c in _PENALTIES}
     penalty = max(_PENALTIES, key=lambda c: round(auroc(margins[c], y, level), 3))
     slope, offset = platt(margins[penalty], y, level)
@@ -178,7 +184,7 @@ def measure(scores: Floats, y: Flags, groups: Sequence[str], threshold: float, *
     names, of = np.unique(np.array(groups), return_inverse=True)
     draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=500)
     # How often each row counts, (1 + resamples, rows): first as it is, then as drawn.
-    times = np.concatenate((np.ones((1, len(y))), draws[:, of]))
+    times: Floats = np.concatenate((np.ones((1, len(y))), draws[:, of].astype(np.float64)))
 
     def bounded(values: Floats) -> Measured | None:
         """`values`: the figure as it is, then as drawn; NaN where a draw lacks what the figure needs."""
@@ -186,7 +192,8 @@ def measure(scores: Floats, y: Flags, groups: Sequence[str], threshold: float, *
             return None
         drawn = values[1:][np.isfinite(values[1:])]
         low, high = np.percentile(drawn, [2.5, 97.5]) if len(names) > 2 else (0.0, 1.0)
-        return Measured(value=_r(values[0]), low=_r(low), high=_r(high))
+        # A resample repeats rows, which raises a calibration error: the figure itself may lie outside, so it is let in.
+        return Measured(value=_r(values[0]), low=_r(min(low, values[0])), high=_r(max(high, values[0])))
 
     def rate(event: Flags, among: Flags) -> Measured | None:
         found = bounded(_divide(times @ (event & among), times @ among))
@@ -236,9 +243,10 @@ def _calibration_error(scores: Floats, y: Flags, times: Floats, bins: int = 10) 
     return _divide(np.sum(gaps, axis=0), times.sum(axis=1))
 
 
-def _divide(above: Floats, below: Floats) -> Floats:
+def _divide(above: Numbers, below: Numbers) -> Floats:
     """NaN where there is nothing to divide by."""
-    return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
+    result: Floats = np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
+    return result
 
 
 def wilson(share: float, trials: int, z: float = 1.96) -> tuple[float, float]:
@@ -258,7 +266,7 @@ def measure_parts(
     for part in sorted(set(parts)):
         rows = np.flatnonzero(labels == part)
         if len(rows) >= 10:
-            found[part] = measure(scores[rows], y[rows], [groups[i] for i in rows], threshold, seed=seed)
+            found[part] = measure(scores[rows], y[rows], [groups[int(i)] for i in rows], threshold, seed=seed)
     return found
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from safecase.declare import Document, PackError, load_framework
+from safecase.declare import Document, PackError, load_framework, pack_path
 
 # what is spoiled, after which text, with what; then what the line must say
 FAULTS = {
@@ -61,10 +61,6 @@ FAULTS = {
     "an area that no gate bears on": (
         ("areas: [violence,", "areas: [gossip, violence,", ""),
         "no gate bears on area 'gossip'; add a gate",
-    ),
-    "a scenario that only its sister's gate guards": (
-        ("bears_on: [loss-of-control-1.ts2,", "bears_on: [", ""),
-        "",  # the checkpoint gates bear on the whole outcome, so nothing is left open
     ),
     "a gate that selects nothing it bears on": (
         ("domains: [cyber]", "domains: [chem-bio]", "- id: cyber.refusal"),
@@ -199,6 +195,17 @@ def test_the_line_is_the_line_of_the_fault(spoil, tmp_path):
 def test_an_undamaged_pack_has_no_fault(spoil):
     """The fixture itself must not be what the other tests see."""
     assert spoil("title: Cybersecurity", "title: Cyber security") == ""
+
+
+def test_a_scenario_that_only_its_sister_s_gate_guards_is_a_fault(tmp_path):
+    """An outcome counts as gated when each of its scenarios is, not when one of them is."""
+    text = pack_path("scaling-v2").read_text(encoding="utf-8")
+    text = text.replace("bears_on: [loss-of-control-1, loss-of-control-2]", "bears_on: [loss-of-control-2]")
+    text = text.replace("bears_on: [loss-of-control-1.ts2, ", "bears_on: [")
+    (tmp_path / "spoiled.yaml").write_text(text, encoding="utf-8")
+
+    with pytest.raises(PackError, match=r"no gate bears on scenario 'loss-of-control-1\.ts2', though one bears on its"):
+        load_framework("spoiled.yaml", beside=tmp_path)
 
 
 def test_all_faults_are_listed_at_once_in_the_order_of_the_file(spoil):

@@ -6,6 +6,7 @@ Does not own: any stage's own work; it calls the rooms in order and keeps the ca
 """
 
 from safecase.assess._assess import DEMO_GATES, Outcome, assess, changes, demo, redecide, verify_path
+from safecase.assess._bundle import bundle_case
 from safecase.assess._case import Case, NothingToRead, home, open_case
 from safecase.assess._labels import LabelError, draw_for_labels, read_labels, write_labels
 from safecase.assess._new import CaseExists, new_case
@@ -26,6 +27,7 @@ __all__ = [
     "Outcome",
     "Verification",
     "assess",
+    "bundle_case",
     "changes",
     "decide_case",
     "demo",

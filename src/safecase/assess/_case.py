@@ -8,8 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from safecase.compose import Intent
-from safecase.declare import CaseSpec, Context, Framework, ModelSpec, load_case, load_framework, load_model_spec
-from safecase.declare import resolve_context as _resolve
+from safecase.declare import CaseSpec, Context, Framework, ModelSpec, load_declaration, resolve_context
 from safecase.evidence import JudgementStore, Ledger, TrialStore, Vault
 from safecase.run import Plan, PlannedTrial, case_intents, load_plan, planned_trials
 from safecase.safeguard import Stack
@@ -67,7 +66,7 @@ class Case:
     @property
     def contexts(self) -> tuple[Context, ...]:
         """The deployment contexts the case asks for."""
-        return tuple(_resolve(self.framework, name) for name in self.spec.contexts)
+        return tuple(resolve_context(self.framework, name) for name in self.spec.contexts)
 
     @property
     def plan(self) -> Plan | None:
@@ -94,14 +93,12 @@ def open_case(path: Path, *, framework: str | None = None) -> Case:
     Raises:
         PackError, UnknownName: the case, pack or model spec is wrong, with file and line.
     """
-    directory = path.parent if path.name == "safecase.yaml" else path
-    spec = load_case(path)
-    pack = load_framework(framework, beside=Path()) if framework else load_framework(spec.framework, beside=directory)
-    case = Case(
-        path=directory, spec=spec, framework=pack, model_spec=load_model_spec(spec.model_spec, beside=directory)
+    if framework is not None and (Path(framework).suffix in {".yaml", ".yml"}):
+        framework = str(Path(framework).resolve())
+    declared = load_declaration(path, framework=framework)
+    return Case(
+        path=declared.folder, spec=declared.case, framework=declared.framework, model_spec=declared.model_spec
     )
-    _ = case.contexts
-    return case
 
 
 def home() -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
-from safecase.assess._signing import assessor_key, openings
+from safecase.assess._signing import assessor_key, attested, openings
 from safecase.declare import Budget, Framework
 from safecase.decide import Decided, Facts, Raise, decide
 from safecase.evidence import (
@@ -44,7 +44,7 @@ from safecase.measure import (
     judge_trials,
     load_card,
 )
-from safecase.models import Model, open_model
+from safecase.models import Model, fingerprint, open_model
 from safecase.run import Plan, Progress, RunSummary, make_plan, run_trials
 
 ACTOR = "safecase"
@@ -80,9 +80,23 @@ async def plan_case(case: Case, *, model: Model | None = None, model_name: str |
             case.framework,
             case.intents,
             model=target.name,
-            identity=await target.identity(),
+            identity=await identify(case, target),
             arms=case.arms,
         )
+
+
+async def identify(case: Case, model: Model) -> Identity:
+    """The best identity that a target can prove: weights, attested by a roster's key, fingerprint, or a name.
+
+    Raises:
+        StatementBroken: the attestation is not a statement that somebody on the roster signed about this model.
+    """
+    identity = await model.identity()
+    if identity.kind == "weights":
+        return identity
+    if case.spec.model.attestation is not None:
+        return attested(case, model.name)
+    return await fingerprint(model)
 
 
 async def run_case(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safecase.assess._bundle import MANIFEST, left_out_of
 from safecase.assess._case import Case
 from safecase.assess._report import load_editions, report_numbers
 from safecase.assess._signing import case_roster, sign_off_files, signatures
@@ -46,7 +47,7 @@ from safecase.measure import JUDGE_WEIGHTS, EmbeddedJudge, known_without_judging
 from safecase.run import Plan
 from safecase.safeguard import GUARD_WEIGHTS
 
-_UNLISTED = {"ledger.jsonl", "ledger.jsonl.torn"}
+_UNLISTED = {"ledger.jsonl", "ledger.jsonl.torn", MANIFEST}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +95,17 @@ def verify_case(case: Case, *, trust: Path | None = None, head: str | None = Non
         trust: a roster kept elsewhere; the case's own must be the same and its signers count by it.
         head: a ledger head kept elsewhere, 64 hex digits.
     """
+    left_out = left_out_of(case)
     ledger = [str(problem) for problem in case.ledger.check(head=head)]
     checks = [Check(name="ledger", looked_at=1, problems=tuple(ledger))]
     notes: list[str] = []
     if not ledger:
-        checks.append(_files(case))
-    if not any(check.problems for check in checks):
+        checks.append(_files(case, left_out))
+    if left_out:
+        notes.append(
+            f"this is a bundle without {len(left_out)} segments of sealed answers, so its numbers were not made again"
+        )
+    elif not any(check.problems for check in checks):
         checks += _content(case, notes)
     checks.append(_people(case, trust))
     whole = not any(check.problems for check in checks)
@@ -111,9 +117,11 @@ def verify_case(case: Case, *, trust: Path | None = None, head: str | None = Non
     )
 
 
-def _files(case: Case) -> Check:
+def _files(case: Case, left_out: frozenset[str]) -> Check:
     """Every file the ledger names is what it says, and no file that counts is unnamed."""
-    problems = [str(p) for p in (*case.ledger.check_listed(), *case.trials.check(), *case.judgements.check())]
+    found = [*case.ledger.check_listed(), *case.trials.check(), *case.judgements.check()]
+    gone = {case.path / name for name in left_out if not (case.path / name).exists()}
+    problems = [str(problem) for problem in found if problem.file not in gone]
     named = {entry.subject["path"] for entry in case.ledger.entries() if "path" in entry.subject}
     present = sorted(
         path.relative_to(case.path).as_posix()

@@ -28,15 +28,11 @@ def declare_group() -> None:
 @guarded
 def case_command(case: Path, pack: str | None, as_json: bool) -> None:
     """Check a case (or a pack file, or a pack id) and print its risk map."""
-    from safecase.declare import load_case, load_framework, resolve_context, risk_map, shipped_packs
+    from safecase.declare import load_declaration, load_framework, risk_map, shipped_packs
 
     is_case = case.is_dir() or case.name == "safecase.yaml"
     if is_case:
-        spec = load_case(case)
-        beside = case if case.is_dir() else case.parent
-        framework = load_framework(pack or spec.framework, beside=beside)
-        for context in spec.contexts:
-            resolve_context(framework, context)
+        framework = load_declaration(case, framework=pack).framework
     elif case.suffix in {".yaml", ".yml"} or str(case) in shipped_packs():
         framework = load_framework(str(case))
     else:
@@ -103,7 +99,7 @@ def exercise_check(file: Path, as_json: bool) -> None:
 
     exercise = load_exercise(file)
     value = exercise.model_dump(mode="json")
-    emit(value, as_json=as_json, lines=[f"{exercise.id}: {exercise.decision}; repeat on {exercise.repeat_on}"])
+    emit(value, as_json=as_json, lines=[f"{exercise.id}: {exercise.decision.verdict}; repeat on {exercise.repeat_on}"])
 
 
 @exercise_group.command("apply")

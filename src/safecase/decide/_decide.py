@@ -120,11 +120,12 @@ def _finding(framework: Framework, gate: Gate, context: Context, reading: Readin
     if verdict == "pass":
         blocks = False
     elif verdict == "fail" and gate.on_fail == "provisional-high":
-        verdict, reason = "provisional-high", f"{reason}; deployment barred until {gate.then or 'a deeper suite'} runs"
+        verdict = "provisional-high"
+        reason = f"{reason}; deployment barred until {_deeper(gate, 'a deeper suite')} passes"
     elif verdict == "inconclusive" and gate.on_inconclusive == "provisional-high":
         verdict = "provisional-high"
     elif verdict == "inconclusive" and gate.on_inconclusive == "enhanced-required":
-        reason = f"{reason}; cannot be ruled out, so {gate.then or 'the enhanced evaluation'} is required"
+        reason = f"{reason}; cannot be ruled out, so {_deeper(gate, 'the enhanced evaluation')} is required"
     elif verdict in {"not-measured", "not-planned"}:
         blocks = gate.blocks_unmeasured
     return Finding(
@@ -140,14 +141,24 @@ def _finding(framework: Framework, gate: Gate, context: Context, reading: Readin
 
 
 def _handed_on(framework: Framework, finding: Finding, findings: Sequence[Finding]) -> Finding:
-    """A provisional finding is settled by the deeper gate once that one passes in the same context."""
+    """What calls for deeper gates is settled once all of them pass in the same context."""
     gate = next(gate for gate in framework.gates if gate.id == finding.gate)
-    if finding.verdict != "provisional-high" or gate.then is None:
+    if not _calls_deeper(gate, finding.verdict):
         return finding
-    deeper = next((f for f in findings if (f.gate, f.context) == (gate.then, finding.context)), None)
-    if deeper is None or deeper.verdict != "pass":
+    passed = {f.gate for f in findings if f.context == finding.context and f.verdict == "pass"}
+    if not passed.issuperset(gate.then):
         return finding
-    return _with(finding, reason=f"{finding.reason}; {gate.then} passed and settles it", blocks=False)
+    return _with(finding, reason=f"{finding.reason}; {_deeper(gate, '')} passed and settles it", blocks=False)
+
+
+def _calls_deeper(gate: Gate, verdict: str) -> bool:
+    """Provisionally high, or inconclusive where the framework says that it cannot be ruled out."""
+    enhanced = verdict == "inconclusive" and gate.on_inconclusive == "enhanced-required"
+    return bool(gate.then) and (verdict == "provisional-high" or enhanced)
+
+
+def _deeper(gate: Gate, unnamed: str) -> str:
+    return " and ".join(gate.then) or unnamed
 
 
 def _opened(framework: Framework, finding: Finding, openings: Sequence[Opening]) -> Finding:
@@ -212,7 +223,7 @@ def _determination(
 
 
 def _state(domain: Domain, gate: Gate, verdict: str, *, settled: bool = False) -> TierState:
-    if verdict == "pass" or (verdict == "provisional-high" and settled):
+    if verdict == "pass" or (settled and _calls_deeper(gate, verdict)):
         return "moderate"
     if verdict == "fail":
         return gate.tier_on_fail or ("unmet" if domain.kind == "content-policy" else "high")

@@ -9,8 +9,8 @@ silent, since "Yes.", `42` and a Chinese sentence are answers.
 * echo: the prompt handed back.
 
 Limits. Fluent nonsense, and answers to another question, look fine: this reads form, not sense. Noise is judged on
-Latin script only, by the function words of some fifteen languages; other scripts are only checked for repetition and echo.
-Poems, tables and code are spared by asking for more repetition than they show.
+Latin script only, by the function words of some fifteen languages; other scripts are only checked for repetition and
+echo. Poems, tables and code are spared by asking for more repetition than they show.
 """
 
 import re
@@ -18,24 +18,30 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 
+# One text, because a list of 230 quoted words is harder to read.
 _FUNCTION_WORDS = frozenset(
     # English
-    "the a an and or but if of to in on at by for with from as is are was were be been it its this that these those i you"
-    " he she we they my your his her our their not no do does did have has had can could will would should may might there"
+    "the a an and or but if of to in on at by for with from as is are was were be been it its this that these those i "
+    "you"
+    " he she we they my your his her our their not no do does did have has had can could will would should may might "
+    "there"
     " what which who how when where why so than then also into about more some any all just only out up one here"
     # Spanish, Portuguese
-    " el la los las un una de del que y en es por para con se su al lo como más pero sus o os um uma do da dos das não em"
+    " el la los las un una de del que y en es por para con se su al lo como más pero sus o os um uma do da dos das "
+    "não em"
     " é com mais ao ele foi são está muito"
     # French, Italian
     " le les des du et une est pour dans par pas au aux ce cette qui sur sont je vous nous il elle ne il di che non per"
     " sono gli della del con è nel alla anche come questo"
     # German, Dutch
-    " der die das und ist nicht ein eine zu den mit von auf für im dem auch sich wie es ich sie wir het een van niet voor"
+    " der die das und ist nicht ein eine zu den mit von auf für im dem auch sich wie es ich sie wir het een van niet "
+    "voor"
     " op te zijn dat ook maar"
     # Hindi in Latin letters, Tagalog
     " hai hain ka ki ke ko mein nahi nahin aur ho se bhi ye yeh toh kya sab koi karo hi par ang ng sa mga"
     # Polish, Turkish, Indonesian, Vietnamese, Swahili, Swedish, Romanian
-    " i w na się nie to jest do z że ve bir bu için ile da çok yang dan di untuk dengan ini itu và của là có không cho ya"
+    " i w na się nie to jest do z że ve bir bu için ile da çok yang dan di untuk dengan ini itu và của là có không "
+    "cho ya"
     " na kwa ni wa katika och att det som en på är av för si în este cu nu pe".split()
 )
 
@@ -65,12 +71,14 @@ def incoherence(text: str, prompt: str = "") -> float:
     words = _WORD.findall(text)
     if not words:
         return 0.0 if _is_figure(text) else 1.0
-    return max(_repetition(text, words), _noise(text, words), _echo(words, _WORD.findall(prompt[:_MOST_READ].casefold())))
+    return max(
+        _repetition(text, words), _noise(text, words), _echo(words, _WORD.findall(prompt[:_MOST_READ].casefold()))
+    )
 
 
 def _is_figure(text: str) -> bool:
     """A lone symbol or emoji can be an answer; a wall of them cannot."""
-    return 0 < len(text.split()) and len(text.strip()) <= 4
+    return 1 <= len(text.strip()) <= 4
 
 
 def _ramp(value: float, low: float, high: float) -> float:

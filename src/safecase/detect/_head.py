@@ -6,14 +6,13 @@ The weights file holds everything that scoring needs (`.npz`, read without pickl
 what the heads were trained on and how well they do on text they never saw. A card cannot change a score.
 """
 
-import hashlib
 import io
 import json
 import math
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,12 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from safecase.evidence import digest_bytes
+
 from ._ngrams import Counts, Features, count_ngrams
 
 _SPEC = "spec"
 
+# A weights file carries every head's score of this text. Weights mean something only together with the code that counts
+# n-grams, so a change of that code must not load old weights and score with them silently.
+_PROBE = "The quick brown fox jumps over 13 lazy dogs, ré-sumé, привет, 你好 — and h3llo again and again!"
+_PROBE_TOLERANCE = 1e-3
 
-class CorruptWeights(ValueError):
+
+class CorruptWeights(ValueError):  # noqa: N818 - named for its condition, as STYLE.md has it
     """The weights or the card are missing, damaged, or not the ones the card describes."""
 
 
@@ -219,7 +225,7 @@ def load_heads(path: Path) -> HeadSet:
     card_path = path.with_suffix(".json")
     card = _read_card(card_path)
     data = _read(path)
-    digest = hashlib.sha256(data).hexdigest()
+    digest = digest_bytes(data)
     if digest != card.weights_sha256:
         raise CorruptWeights(
             f"{path}: SHA-256 is {digest[:12]}..., but {card_path.name} names {card.weights_sha256[:12]}...; "
@@ -245,8 +251,15 @@ def pack_heads(heads: Iterable[Head]) -> bytes:
     kinds = {head.features for head in by_name.values()}
     if len(kinds) != 1:
         raise ValueError(f"the heads of one file share one way of counting, got {len(kinds)} for {sorted(by_name)}")
-    spec = {"features": asdict(kinds.pop()), "heads": {name: _numbers(head) for name, head in by_name.items()}}
     arrays: dict[str, Any] = {f"weights/{name}": head.weights.astype(np.float16) for name, head in by_name.items()}
+    spec = {
+        "features": asdict(kinds.pop()),
+        "heads": {name: _numbers(head) for name, head in by_name.items()},
+        "probe": {
+            name: replace(head, weights=arrays[f"weights/{name}"].astype(np.float32)).score(_PROBE)
+            for name, head in by_name.items()
+        },
+    }
     arrays[_SPEC] = np.frombuffer(json.dumps(spec, sort_keys=True, allow_nan=False).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
@@ -267,9 +280,12 @@ def _unpack(data: bytes, path: Path) -> dict[str, Head]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             spec = json.loads(arrays[_SPEC].tobytes())
-            features = Features(**spec["features"])
+            features = _read_features(spec["features"])
+            probe = {name: float(score) for name, score in spec["probe"].items()}
             heads = {
-                name: Head(name=name, features=features, weights=arrays[f"weights/{name}"].astype(np.float32), **numbers)
+                name: Head(
+                    name=name, features=features, weights=arrays[f"weights/{name}"].astype(np.float32), **numbers
+                )
                 for name, numbers in spec["heads"].items()
             }
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -280,9 +296,23 @@ def _unpack(data: bytes, path: Path) -> dict[str, Head]:
                 f"{path}: head {head.name!r} has weights of shape {head.weights.shape} or some that are not finite, "
                 f"expected ({1 << features.bits},); rebuild it with scripts/train_heads.py"
             )
+        if not abs(head.score(_PROBE) - probe.get(head.name, math.nan)) <= _PROBE_TOLERANCE:
+            raise CorruptWeights(
+                f"{path}: head {head.name!r} scores {head.score(_PROBE):.4f} on the probe text, "
+                f"{probe.get(head.name)} when it was trained: it counts differently now; "
+                "rebuild it with scripts/train_heads.py"
+            )
     if not heads:
         raise CorruptWeights(f"{path}: holds no heads; rebuild it with scripts/train_heads.py")
     return heads
+
+
+def _read_features(spec: Mapping[str, int]) -> Features:
+    """Every field must be there: a default would make old weights mean something else."""
+    expected = {field.name for field in fields(Features)}
+    if spec.keys() != expected:
+        raise ValueError(f"features are {sorted(spec)}, expected {sorted(expected)}")
+    return Features(**spec)
 
 
 def _read_card(path: Path) -> WeightsCard:
@@ -292,7 +322,8 @@ def _read_card(path: Path) -> WeightsCard:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise CorruptWeights(
-            f"{path}: not a card ({where}: {first['msg']}); reinstall safecase, or rebuild it with scripts/train_heads.py"
+            f"{path}: not a card ({where}: {first['msg']}); reinstall safecase, or rebuild it with "
+            f"scripts/train_heads.py"
         ) from error
 
 

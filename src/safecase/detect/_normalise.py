@@ -32,8 +32,8 @@ _CYRILLIC_GREEK = {
     **dict(zip("αβγεικνορτυωχηϲϳ", "abyeiknoptuwxncj", strict=True)),
     **dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹ", "ABEZHIKMNOPTYXC", strict=True)),
 }
-# `в`, `к`, `м`, `н`, `т`, `β`, `γ`, `ω`, `η` pass for Latin only in company: they count inside a mixed token, and do not
-# make a token of their own "wholly look-alike" (or half of short Russian words would be).
+# These pass for Latin only in company: they count inside a mixed token, and do not make a token of their own "wholly
+# look-alike" (or half of the short Russian words would be).
 _WEAK = frozenset("вкмнтβγωητκ")
 _STRONG = frozenset(_CYRILLIC_GREEK) - _WEAK
 
@@ -110,7 +110,9 @@ def _join(run: re.Match[str]) -> str:
 _LEET = str.maketrans({"0": "o", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s"})
 # A leet token has a letter on both sides of one or two leet signs; those around it are then read too. Addresses, paths
 # and identifiers (`a@b.c`, `x=1`, `id_3a`) are not tokens of this shape, nor are `mp3`, `covid19`, `4th`, `10am`.
-_LEET_TOKEN = re.compile(r"(?<![\w@$./\\:=#-])[013457@$]{0,2}[a-z]+[013457@$!]{1,2}[a-z][a-z013457@$]*(?![\w@/\\=]|\.\w)")
+_LEET_TOKEN = re.compile(
+    r"(?<![\w@$./\\:=#-])[013457@$]{0,2}[a-z]+[013457@$!]{1,2}[a-z][a-z013457@$]*(?![\w@/\\=]|\.\w)"
+)
 _ONE = re.compile(r"(?<=[aeiou])1|(?<=[aeiou])!(?=[a-z])")
 
 

@@ -43,24 +43,27 @@ def find_personal_data(text: str) -> tuple[Span, ...]:
     return tuple(sorted(taken))
 
 
+_SPACES, _DASHES = "\u00a0\u2007\u2009\u202f", "\u2010\u2011\u2013"
+
+
 def _same_length(letter: str) -> str:
     """A digit in any script as ASCII, full-width signs likewise; one character for one, so offsets hold."""
     if letter.isdecimal():
         return str(int(letter))
     if "\uff01" <= letter <= "\uff5e":
         return chr(ord(letter) - 0xFEE0)
-    return {"\u00a0": " ", "\u2007": " ", "\u2009": " ", "\u202f": " ", "\u2010": "-", "\u2011": "-", "\u2013": "-"}.get(
-        letter, letter
-    )
+    return " " if letter in _SPACES else "-" if letter in _DASHES else letter
 
 
-# --- Shapes, strongest check first --------------------------------------------------------------------------------------
+# --- Shapes, strongest check first ------------------------------------------------------------------------------------
 
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+%-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{2,4}){2,8}(?![A-Za-z0-9])", re.IGNORECASE)
 _CARD = re.compile(r"(?<![\d.-])\d(?:[ -]?\d){11,18}(?![\d-]|\.\d)")
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
-_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9a-f]{0,4}:){2,7}(?:[0-9a-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])", re.IGNORECASE)
+_IPV6 = re.compile(
+    r"(?<![\w:.])(?:[0-9a-f]{0,4}:){2,7}(?:[0-9a-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])", re.IGNORECASE
+)
 _SSN = re.compile(r"(?<![\w-])(\d{3})([- ])(\d{2})\2(\d{4})(?![\w-])")
 # A phone number shows itself by a leading + or 00, by an area code in brackets, or by the North American 3-3-4 shape.
 _PHONE = re.compile(
@@ -73,7 +76,8 @@ _PHONE = re.compile(
 )
 # Digits in any grouping, where the words before them say what they are.
 _CALLED_PHONE = re.compile(
-    r"\b(?:(?:tele)?phone|tel|mobile|cell|whatsapp|fax|call|ring|text)(?:[ ](?:number|no|me|us|him|her|them|is|at|on|to))*"
+    r"\b(?:(?:tele)?phone|tel|mobile|cell|whatsapp|fax|call|ring|text)(?:[ ](?:number|no|me|us|him|her|them|is|at|on"
+    r"|to))*"
     r"[ .:=#]{0,3}(?P<value>[+(]?\d(?:[ .()/-]{0,2}\d){6,13})(?![\w-]|\.\d)",
     re.IGNORECASE,
 )

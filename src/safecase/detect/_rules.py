@@ -51,7 +51,10 @@ def _rule(name: str, claim: str, pattern: str) -> Rule:
     return Rule(name=name, claim=claim, pattern=re.compile(pattern, re.VERBOSE))
 
 
-_ORDERS = r"(?:instructions?|directions?|rules|guidelines|polic(?:y|ies)|prompts?|restrictions?|constraints?|programming|training)"
+_ORDERS = (
+    r"(?:instructions?|directions?|rules|guidelines|polic(?:y|ies)|prompts?|restrictions?"
+    r"|constraints?|programming|training)"
+)
 
 OVERRIDE_RULES: tuple[Rule, ...] = (
     _rule(
@@ -65,16 +68,19 @@ OVERRIDE_RULES: tuple[Rule, ...] = (
         "gives the model a persona that has no rules",
         r"\b(?:do\ anything\ now|(?:dan|developer|jailbreak|god|unrestricted|unfiltered|evil)\ mode"
         r"|stay\ in\ character\ at\ all\ times|(?:freed?|free)\ from\ (?:all\ |the\ |any\ |your\ )?(?:typical\ )?"
-        r"(?:confines|restrictions|rules|limits|shackles)|without\ (?:any\ )?(?:ethical|moral|legal)(?:\ [\w,]{1,12}){0,4}"
+        r"(?:confines|restrictions|rules|limits|shackles)|without\ (?:any\ )?(?:ethical|moral"
+        r"|legal)(?:\ [\w,]{1,12}){0,4}"
         r"\ (?:constraints?|limits?|limitations?|guidelines|restrictions?|concerns?|considerations?)"
-        r"|(?:no|never\ any)\ (?:ethical|moral)(?:\ [\w,]{1,12}){0,3}\ (?:constraints?|guidelines|limits?|restrictions?))\b",
+        r"|(?:no|never\ any)\ (?:ethical|moral)(?:\ [\w,]{1,12}){0,3}\ (?:constraints?|guidelines|limits?"
+        r"|restrictions?))\b",
     ),
     _rule(
         "forbid-refusal",
         "forbids the model to refuse or to warn",
         r"\b(?:(?:you\ )?(?:never|cannot|can't|must\ not|may\ not|do\ not|don't|will\ not|won't)\ (?:ever\ )?"
         r"(?:refuse|decline|say\ no|reject|apologi[sz]e|(?:add|include|give)\ (?:any\ |a\ )?(?:warnings?|disclaimers?))"
-        r"|(?:never|do\ not|don't)\ (?:say|use|write)(?:\ (?:the\ )?(?:words?|phrases?))?\ ['\"]?(?:i'm\ sorry|i\ cannot|i\ can't|sorry)"
+        r"|(?:never|do\ not|don't)\ (?:say|use|write)(?:\ (?:the\ )?(?:words?|phrases?))?\ ['\"]?(?:i'm\ sorry"
+        r"|i\ cannot|i\ can't|sorry)"
         r"|without\ (?:any\ )?(?:warnings?|disclaimers?|refus(?:al|ing)))\b",
     ),
     _rule(
@@ -92,12 +98,16 @@ OVERRIDE_RULES: tuple[Rule, ...] = (
     _rule(
         "forged-turn",
         "writes a turn of the conversation, or a role marker, inside the text",
-        r"(?:<\|?/?(?:im_start|im_end|system|assistant|endoftext)\|?>|\[/?inst\]|<<sys>>|\#{2,4}\ ?(?:new\ )?(?:system|instruction)s?\b:?)",
+        r"(?:<\|?/?(?:im_start|im_end|system|assistant|endoftext)\|?>|\[/?inst\]|<<sys>>"
+        r"|\#{2,4}\ ?(?:new\ )?(?:system|instruction)s?\b:?)",
     ),
 )
 """For the guard. Benign prompts quote some of these; a score or a person should stand behind a withheld answer."""
 
-_CANNOT = r"(?:can(?:not|'t|\ not)|could(?:n't|\ not)|won't|will\ not|(?:am|'m)\ (?:not\ able|unable|not\ going|not\ comfortable)(?:\ to)?)"
+_CANNOT = (
+    r"(?:can(?:not|'t|\ not)|could(?:n't|\ not)|won't|will\ not"
+    r"|(?:am|'m)\ (?:not\ able|unable|not\ going|not\ comfortable)(?:\ to)?)"
+)
 
 REFUSAL_RULES: tuple[Rule, ...] = (
     _rule(
@@ -110,12 +120,14 @@ REFUSAL_RULES: tuple[Rule, ...] = (
     _rule(
         "sorry-but",
         "apologises before declining",
-        r"\b(?:i'm|i\ am)\ (?:so\ |very\ |really\ )?sorry,?\ (?:but|however|i\ can)|\bmy\ apologies,?\ but\b|^sorry,?\ (?:but\ )?i\b",
+        r"\b(?:i'm|i\ am)\ (?:so\ |very\ |really\ )?sorry,?\ (?:but|however|i\ can)|\bmy\ apologies,?\ but\b"
+        r"|^sorry,?\ (?:but\ )?i\b",
     ),
     _rule(
         "against-rules",
         "gives its rules or ethics as the reason",
-        r"\b(?:against|violates?|goes\ against|contrary\ to|not\ (?:in\ line|align(?:ed)?)\ with)(?:\ [\w'-]{1,14}){0,4}"
+        r"\b(?:against|violates?|goes\ against|contrary\ to|not\ (?:in\ line"
+        r"|align(?:ed)?)\ with)(?:\ [\w'-]{1,14}){0,4}"
         r"\ (?:guidelines|polic(?:y|ies)|programming|principles|values|ethics|terms)\b"
         r"|\bas\ an\ (?:ai|artificial)(?:\ [\w-]{1,14}){0,4},?\ (?:i\ )?(?:can(?:not|'t)|do\ not|don't|am\ not|must)\b"
         r"|\bmy\ (?:purpose|programming|guidelines)\ (?:is|are|does|do|prevents?|prohibits?)\b",
@@ -123,7 +135,8 @@ REFUSAL_RULES: tuple[Rule, ...] = (
     _rule(
         "not-appropriate",
         "calls the request itself wrong",
-        r"\b(?:it\ is|it's|that\ is|that's|this\ is)\ (?:\w{1,12}\ ){0,2}(?:not\ (?:appropriate|ethical|acceptable|okay|legal)|illegal"
+        r"\b(?:it\ is|it's|that\ is|that's|this\ is)\ (?:\w{1,12}\ ){0,2}(?:not\ (?:appropriate|ethical|acceptable"
+        r"|okay|legal)|illegal"
         r"|unethical|inappropriate)\b",
     ),
 )

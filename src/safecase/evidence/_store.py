@@ -101,6 +101,18 @@ class TrialStore:
         """The listed segments, in order."""
         return tuple(self._segments.listed())
 
+    def sealed_segments(self) -> tuple[Segment, ...]:
+        """The listed segments that hold at least one sealed answer.
+
+        Raises:
+            CorruptedSegment: a segment is missing or changed.
+        """
+        return tuple(
+            segment
+            for segment in self._segments.listed()
+            if any(batch.column("sealed").null_count < batch.num_rows for batch in self._segments.batches(segment, ("sealed",)))
+        )
+
     def check(self) -> list[Problem]:
         """Hold every segment against the ledger: missing, changed, unlisted and miscounted ones are named.
 

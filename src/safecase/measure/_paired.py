@@ -90,9 +90,10 @@ def failure_adjusted(
 
     Source: Holm, Scandinavian Journal of Statistics 6:65 (1979); Marcus, Peritz and Gabriel, Biometrika 63:655 (1976).
 
-    >>> low = lambda value: lambda alpha: Bounds(low=value - alpha, high=1.0)
-    >>> failure_adjusted([low(0.5), low(0.23), low(0.1)], [0.2, 0.2, 0.2], alpha=0.05).failed
-    (True, True, False)
+    >>> looser = lambda value: lambda alpha: Bounds(low=value - 0.001 / alpha, high=1.0)
+    >>> claims = failure_adjusted([looser(0.5), looser(0.25), looser(0.1)], [0.2, 0.2, 0.2], alpha=0.05)
+    >>> claims.failed, round(claims.bounds[1].low, 2)
+    ((True, True, False), 0.19)
     """
     count = len(bounds_at)
     fails = {

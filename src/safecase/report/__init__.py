@@ -2,7 +2,7 @@
 
 Takes:  `ReportInput`: framework, case, decision, estimates, totals, samples, cards, signatures.
 Gives:  report.html, report.pdf, report.json, figures/*.svg; the table of every number with its way back to evidence.
-Does not own: measuring, deciding, signing. It adds no number of its own and has no clock; what it cannot trace it refuses.
+Does not own: measuring, deciding, signing. No clock, and no number of its own: what it cannot trace it refuses.
 """
 
 from safecase.report._errors import MissingExtras, ReportError, UntracedNumber
@@ -18,8 +18,8 @@ from safecase.report._input import (
     Signature,
     Totals,
 )
-from safecase.report._numbers import Number, numbers
-from safecase.report._render import Rendered, render
+from safecase.report._numbers import Number
+from safecase.report._render import Rendered, numbers, render
 from safecase.report._samples import draw_samples, sample_row
 
 __all__ = [

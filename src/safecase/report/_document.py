@@ -118,15 +118,23 @@ def _framework(given: ReportInput) -> dict[str, Any]:
 
 
 def _signoff(given: ReportInput) -> str:
-    counted = [s for s in given.signatures if s.counts and s.position != "dissent"]
+    """Who stands behind it, in a sentence: two people in different roles, of one position, for the same context."""
+    proposal = "this is the program's proposal, and people decide."
     if not given.signatures:
-        return "Not signed: this is the program's proposal, and people decide."
-    keys = " with demonstration keys, which authenticate nothing" if given.is_stamped_demo else ""
-    people = {signature.person for signature in counted}
-    roles = {signature.role for signature in counted}
-    if len(people) > 1 and len(roles) > 1:
-        return f"Signed by two or more people in different roles{keys}."
-    return f"Not yet signed by two people in different roles{keys}; until then it is the program's proposal."
+        return f"Nobody has signed: {proposal}"
+    if given.is_stamped_demo:
+        return f"Only demonstration keys signed, and they authenticate nothing: {proposal}"
+    signed = [context.title for context in _summary.contexts(given) if _is_signed(given, context.id)]
+    if not signed:
+        return f"Not yet signed by two people in different roles: {proposal}"
+    return f"Signed by two people in different roles for: {', '.join(signed)}. For any other context {proposal}"
+
+
+def _is_signed(given: ReportInput, context: str) -> bool:
+    here = [s for s in given.signatures if _summary.speaks_of(given, s, context)]
+    mine = [s for s in here if s.counts and s.position != "dissent"]
+    by_position = [[s for s in mine if s.position == position] for position in {s.position for s in mine}]
+    return any(len({s.person for s in same}) > 1 and len({s.role for s in same}) > 1 for same in by_position)
 
 
 def _admitted(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
@@ -170,7 +178,8 @@ def _split_limit(limit: str) -> tuple[str, str]:
 
 
 def _near_limit(given: ReportInput, subject: str) -> list[str]:
-    near = [f"{e.estimate_id}{suffix}" for e in given.estimates if e.estimate_id == subject for suffix in ("/absent", "/n")]
+    known = any(estimate.estimate_id == subject for estimate in given.estimates)
+    near = [f"{subject}/absent", f"{subject}/n"] if known else []
     return [*near, "facts/training_operations", "frontier/min_operations"]
 
 
@@ -248,8 +257,9 @@ def _settings(plan: Mapping[str, Any], part: str, tracer: Tracer) -> list[dict[s
         if number_id in tracer.table:
             rows.append({"name": sentence_case(key), "number": tracer.num(number_id) and number_id, "words": None})
         elif key != "languages":
-            words = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            rows.append({"name": sentence_case(key), "number": None, "words": "all" if value in (None, [], ()) else words})
+            listed = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            words = "all" if value in (None, [], ()) else listed
+            rows.append({"name": sentence_case(key), "number": None, "words": words})
     return rows
 
 
@@ -301,10 +311,13 @@ def _judge_lines(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
     return rows
 
 
+_HEAD_FIELDS = ("auroc", "precision", "recall", "rows", "threshold")
+
+
 def _guard_heads(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
     rows = []
     for head in given.guard_heads:
-        fields = {field: f"guard/{head.name}/{field}" for field in ("auroc", "precision", "recall", "rows", "threshold")}
+        fields = {field: f"guard/{head.name}/{field}" for field in _HEAD_FIELDS}
         for number_id in fields.values():
             tracer.num(number_id)
         rows.append({"name": head.name, "is_enabled": head.enabled, "source": head.source, **fields})
@@ -453,9 +466,11 @@ def _governance(given: ReportInput, tracer: Tracer) -> dict[str, Any]:
     age = tracer.mark("triggers/max_age_months")
     return {
         "author": given.spec.author,
-        "roles": [{"title": role.title, "may": [sentence_case(act) for act in role.may]} for role in given.framework.roles],
+        "roles": [
+            {"title": role.title, "may": [sentence_case(act) for act in role.may]} for role in given.framework.roles
+        ],
         "triggers": [
-            f"training compute grows by a factor of {tracer.mark('triggers/compute_multiple')} since the last assessment",
+            f"training compute grows {tracer.mark('triggers/compute_multiple')} times since the last assessment",
             f"a capability measure rises by {tracer.mark('triggers/capability_gain')} or more",
             f"the last assessment is older than {age} months",
             *(["a checkpoint is marked for assessment"] if given.framework.triggers.each_checkpoint_marked else []),
@@ -463,9 +478,6 @@ def _governance(given: ReportInput, tracer: Tracer) -> dict[str, Any]:
         "triggers_cite": given.framework.triggers.cites,
         "review": f"The framework is reviewed at least every {tracer.mark('framework/review_every_months')} months, "
         f"next by {given.framework.next_review.isoformat()}.",
-        "signatures": [
-            {**line, "context": row["context"]} for row in _summary.proposals(given, tracer) for line in row["signatures"]
-        ],
     }
 
 
@@ -476,12 +488,12 @@ def _checklist(given: ReportInput) -> list[dict[str, Any]]:
         ("Risk assessment per domain, tier per context with justification", "summary", ""),
         ("Method, elicitation, time and resources", "method", ""),
         ("Results with uncertainty and margins to the line", "results", ""),
-        ("Random input and output samples of each evaluation", "samples" if given.samples else None, "no sample was drawn"),
+        ("Random samples of each evaluation", "samples" if given.samples else None, "no sample was drawn"),
         ("Mitigations and how they were shown adequate", "safeguards", ""),
         ("Residual risk and rationale", "proposal", ""),
-        ("Conditions under which the decision would no longer hold", "conditions" if given.conditions else None, "none stated"),
+        ("Conditions under which it would no longer hold", "conditions" if given.conditions else None, "none stated"),
         ("Reference class", "reference" if has_reference else None, "no member was measured or imported"),
-        ("Adherence to the published model spec", "principles" if given.model_spec else None, "no model spec in the case"),
+        ("Adherence to the published model spec", "principles" if given.model_spec else None, "no model spec here"),
         ("Governance and sign-off", "governance", ""),
         ("Redactions with reasons, change log", "changes", ""),
         ("Human expert baseline", None, "none recorded in this case"),
@@ -493,5 +505,3 @@ def _checklist(given: ReportInput) -> list[dict[str, Any]]:
         ("State of weight security", None, "the protocols that tiers start are listed; their working was not assessed"),
     ]
     return [{"item": item, "section": section, "absence": absence or None} for item, section, absence in here]
-
-

@@ -1,4 +1,4 @@
-"""Errors of the report room.
+"""Errors of the report room. Names say the condition, hence `noqa: N818` (no Error suffix).
 
 ReportError
 ├── UntracedNumber
@@ -10,9 +10,9 @@ class ReportError(Exception):
     """A report cannot be rendered."""
 
 
-class UntracedNumber(ReportError):
+class UntracedNumber(ReportError):  # noqa: N818
     """A template asks for a number that is not in the table of numbers."""
 
 
-class MissingExtras(ReportError):
+class MissingExtras(ReportError):  # noqa: N818
     """The packages that draw and typeset are not installed."""

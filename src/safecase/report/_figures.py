@@ -1,8 +1,9 @@
 """Figures as deterministic SVG with a title and a description, drawn from the table of numbers."""
 
+import math
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -22,7 +23,7 @@ _WIDTH = 480
 _LABELS = 220
 _BEFORE, _AFTER = "Before safeguards", "After safeguards"
 _ARMS = {"bare": _BEFORE, "guarded": _AFTER}
-_CATASTROPHIC_MEASURES = frozenset({"time_horizon_hours", "networks_taken", "networks_taken_unseen", "working_exploits"})
+_NOT_RATES = frozenset({"time_horizon_hours", "networks_taken", "networks_taken_unseen", "working_exploits"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,24 +46,48 @@ class Figure:
     svg: str
 
 
-def figures(given: ReportInput) -> tuple[Figure, ...]:
-    """Every figure the estimates allow, in the order of the report.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sketch:
+    """A figure before it is drawn: what it says and which numbers it plots. Making one needs no extra package."""
 
-    Raises:
-        MissingExtras: altair or vl-convert is not installed.
-    """
-    drawn = (_gates(given), _by_group(given, "category"), _by_group(given, "family"), _tradeoff(given), _attacks(given))
-    return tuple(figure for figure in drawn if figure is not None)
+    name: str
+    title: str
+    description: str
+    note: str | None
+    numbers: tuple[str, ...]
+    chart: Callable[[], Any]  # an altair chart; altair ships its types, but only where it is installed
+
+    def draw(self) -> Figure:
+        """Draw it.
+
+        Raises:
+            MissingExtras: altair or vl-convert is not installed.
+        """
+        drawn = _svg(self.chart())
+        return Figure(
+            name=self.name,
+            title=self.title,
+            description=self.description,
+            note=self.note,
+            numbers=self.numbers,
+            svg=_accessible(drawn, name=self.name, title=self.title, description=self.description),
+        )
 
 
-def _gates(given: ReportInput) -> Figure | None:
+def sketches(given: ReportInput) -> tuple[Sketch, ...]:
+    """Every figure the estimates allow, in the order of the report."""
+    made = (_gates(given), _by_group(given, "category"), _by_group(given, "family"), _tradeoff(given), _attacks(given))
+    return tuple(sketch for sketch in made if sketch is not None)
+
+
+def _gates(given: ReportInput) -> Sketch | None:
     by_id = {estimate.estimate_id: estimate for estimate in given.estimates}
     rows: list[dict[str, Any]] = []
     numbers: list[str] = []
     lines: list[dict[str, Any]] = []
     order: list[str] = []
     for gate in given.framework.gates:
-        if gate.measure in _CATASTROPHIC_MEASURES:
+        if gate.measure in _NOT_RATES:
             continue
         members = [e for arm in _ARMS if (e := by_id.get(f"{gate.id}/{arm}/all")) is not None]
         if not members:
@@ -78,20 +103,19 @@ def _gates(given: ReportInput) -> Figure | None:
             numbers.append(f"gate/{gate.id}/{gate.thresholds.index(whole)}/passes")
     if not rows:
         return None
-    chart = _intervals(rows, order, axis="Rate", lines=lines, row=46)
-    return _figure(
+    return _sketch(
         "gates",
         "Every measured gate against its line",
-        "Per gate, a dot with its interval before and after safeguards, and a vertical stroke where the gate's line is; "
-        "a triangle beside the stroke points to the safe side.",
-        "The stroke is the line and the triangle beside it points to the safe side. A gate passes only when its bound lies "
-        "there; dots decide nothing.",
+        "Per gate, a dot with its interval before and after safeguards, and a vertical stroke at the gate's line. "
+        "A triangle beside the stroke points to the safe side.",
+        "The stroke is the line and the triangle beside it points to the safe side. A gate passes only when its bound "
+        "lies there; dots decide nothing.",
         numbers,
-        chart,
+        lambda: _intervals(rows, order, axis="Rate", lines=lines, row=46),
     )
 
 
-def _by_group(given: ReportInput, grouping: str) -> Figure | None:
+def _by_group(given: ReportInput, grouping: str) -> Sketch | None:
     members = [e for e in group_of(given.estimates, "unsafe_rate", grouping) if e.arm in _ARMS]
     if not members:
         return None
@@ -106,17 +130,17 @@ def _by_group(given: ReportInput, grouping: str) -> Figure | None:
         "before safeguards and a filled dot after them, each with its interval; the worst stands first."
     )
     note = "“None” is the plain request without an attack." if grouping == "family" else None
-    return _figure(
+    return _sketch(
         f"unsafe-by-{grouping}",
         title,
         description,
         note,
         [e.estimate_id for e in members],
-        _intervals(rows, order, axis="Unsafe answers to harmful requests"),
+        lambda: _intervals(rows, order, axis="Unsafe answers to harmful requests"),
     )
 
 
-def _attacks(given: ReportInput) -> Figure | None:
+def _attacks(given: ReportInput) -> Sketch | None:
     members = [e for e in group_of(given.estimates, "unsafe_rate", "attack") if e.arm in _ARMS]
     if not members:
         return None
@@ -124,18 +148,24 @@ def _attacks(given: ReportInput) -> Figure | None:
         "The attack at the top was picked because it came out worst. A rate picked so leans towards the worse, so read "
         "its interval and not its dot; gates fail only on bounds corrected for the number of attacks looked at."
     )
-    return _figure(
+    return _sketch(
         "worst-attack",
         "Worst attack: unsafe answers under every attack",
-        "Per attack, a hollow dot for the rate of unsafe answers before safeguards and a filled dot after them, each with "
-        "its interval, sorted so that the worst after safeguards stands first.",
+        "Per attack, a hollow dot for the rate of unsafe answers before safeguards and a filled dot after them, each "
+        "with its interval, sorted so that the worst after safeguards stands first.",
         note,
         [e.estimate_id for e in members],
-        _intervals([_row(_group_title(e), e) for e in members], _order(members), axis="Unsafe answers to harmful requests", row=25, is_ranked=True),
+        lambda: _intervals(
+            [_row(_group_title(e), e) for e in members],
+            _order(members),
+            axis="Unsafe answers to harmful requests",
+            row=25,
+            is_ranked=True,
+        ),
     )
 
 
-def _tradeoff(given: ReportInput) -> Figure | None:
+def _tradeoff(given: ReportInput) -> Sketch | None:
     by_id = {estimate.estimate_id: estimate for estimate in given.estimates}
     whole: list[dict[str, Any]] = []
     faint: list[dict[str, Any]] = []
@@ -154,7 +184,6 @@ def _tradeoff(given: ReportInput) -> Figure | None:
                 "x_high": x.high,
                 "y_low": y.low,
                 "y_high": y.high,
-                "zero": 0,
             }
         )
         for e in (e for e in group_of(given.estimates, "unsafe_rate", "category") if e.arm == arm):
@@ -164,14 +193,14 @@ def _tradeoff(given: ReportInput) -> Figure | None:
                 faint.append({"arm": _ARMS[arm], "category": e.group, "x": e.value, "y": other.value})
     if not whole:
         return None
-    return _figure(
+    return _sketch(
         "trade-off",
         "What safeguards cost: over-refusal against unsafe answers",
         "A plane with unsafe answers to harmful requests across and refusals of harmless requests upwards; a large dot "
-        "with its intervals for each arm, a small one for each category, joined from before to after. Lower left is better.",
+        "with its intervals for each arm, a small one for each category, joined from before to after.",
         "Large marks are the whole, with intervals both ways; small ones are categories. Lower left is better.",
         numbers,
-        _plane(whole, faint),
+        lambda: _plane(whole, faint),
     )
 
 
@@ -186,7 +215,8 @@ def _row(label: str, estimate: Estimate) -> dict[str, Any]:
 
 
 def _group_title(estimate: Estimate) -> str:
-    return sentence_case(estimate.group.partition(":")[2])
+    grouping, _, name = estimate.group.partition(":")
+    return name if grouping == "attack" else sentence_case(name)
 
 
 def _order(members: Sequence[Estimate]) -> list[str]:
@@ -210,12 +240,19 @@ def _intervals(
     arms = [arm for arm in _ARMS.values() if any(r["arm"] == arm for r in rows)]
     y = alt.Y("label:N", sort=list(order), title=None, axis=_label_axis(alt, first=order[0] if is_ranked else None))
     offset = alt.YOffset("arm:N", sort=arms, scale=alt.Scale(domain=arms, paddingOuter=0.45))
-    x = alt.X("value:Q", title=axis, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=5, labelFlush=False))
+    x = alt.X(
+        "value:Q",
+        title=axis,
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(format=".0%", tickCount=5, labelFlush=False),
+    )
     colour = alt.Color("arm:N", scale=_arm_scale(alt, arms), legend=_legend(alt), sort=arms)
     base = alt.Chart(alt.InlineData(values=list(rows))).encode(y=y, yOffset=offset, color=colour)
     spans = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=alt.X("low:Q"), x2="high:Q")
-    dots = base.transform_filter("datum.value !== null").mark_point(size=62, strokeWidth=2, opacity=1).encode(
-        x=x, fill=alt.Fill("arm:N", scale=_fill_scale(alt, arms), legend=None)
+    dots = (
+        base.transform_filter("datum.value !== null")
+        .mark_point(size=62, strokeWidth=2, opacity=1)
+        .encode(x=x, fill=alt.Fill("arm:N", scale=_fill_scale(alt, arms), legend=None))
     )
     layers = [spans, dots]
     if lines:
@@ -258,8 +295,9 @@ def _plane(whole: Sequence[Mapping[str, Any]], faint: Sequence[Mapping[str, Any]
     fill = alt.Fill("arm:N", scale=_fill_scale(alt, arms), legend=None)
 
     def position(field: str, title: str, channel: Any) -> Any:  # an altair channel, x or y
+        top = _top([row[key] for row in whole for key in (field, f"{field}_high")] + [row[field] for row in faint])
         axis = alt.Axis(format=".0%", tickCount=5, grid=True)
-        return channel(f"{field}:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=axis)
+        return channel(f"{field}:Q", title=title, scale=alt.Scale(domain=[0, top]), axis=axis)
 
     x = position("x", "Unsafe answers to harmful requests", alt.X)
     y = position("y", "Refusals of harmless requests", alt.Y)
@@ -275,6 +313,11 @@ def _plane(whole: Sequence[Mapping[str, Any]], faint: Sequence[Mapping[str, Any]
     return alt.layer(*(layers if faint else layers[2:])).properties(width=_WIDTH, height=300)
 
 
+def _top(rates: Iterable[float]) -> float:
+    """The next fifth above the highest rate: where an axis ends."""
+    return min(1.0, math.ceil(max(rates) * 5) / 5 or 0.2)
+
+
 def _arm_scale(alt: Any, arms: Sequence[str]) -> Any:  # the altair module, an altair scale
     return alt.Scale(domain=list(arms), range=[BEFORE if arm == _BEFORE else AFTER for arm in arms])
 
@@ -285,20 +328,16 @@ def _fill_scale(alt: Any, arms: Sequence[str]) -> Any:  # the altair module, an 
 
 
 def _legend(alt: Any) -> Any:  # the altair module, an altair legend
-    return alt.Legend(title=None, orient="top", direction="horizontal", symbolType="circle", symbolStrokeWidth=2, symbolOpacity=1)
-
-
-def _figure(
-    name: str, title: str, description: str, note: str | None, numbers: Iterable[str], chart: Any
-) -> Figure:  # an altair chart
-    return Figure(
-        name=name,
-        title=title,
-        description=description,
-        note=note,
-        numbers=tuple(dict.fromkeys(numbers)),
-        svg=_accessible(_svg(chart), name=name, title=title, description=description),
+    return alt.Legend(
+        title=None, orient="top", direction="horizontal", symbolType="circle", symbolStrokeWidth=2, symbolOpacity=1
     )
+
+
+def _sketch(
+    name: str, title: str, description: str, note: str | None, numbers: Iterable[str], chart: Callable[[], Any]
+) -> Sketch:  # an altair chart
+    plotted = tuple(dict.fromkeys(numbers))
+    return Sketch(name=name, title=title, description=description, note=note, numbers=plotted, chart=chart)
 
 
 def _svg(chart: Any) -> str:  # an altair chart

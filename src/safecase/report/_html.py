@@ -47,7 +47,9 @@ def render_html(content: Mapping[str, Any], tracer: Tracer, figures: Sequence[Fi
     environment.globals.update(num=num, css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")))  # noqa: S704
     environment.filters.update(rich=rich, drawing=drawing, anchor=anchor)
     template = environment.get_template("report.html.j2")
-    page = template.render(doc=content, figures={figure.name: figure for figure in figures}, appendix=lambda: appendix(tracer))
+    page = template.render(
+        doc=content, figures={figure.name: figure for figure in figures}, appendix=lambda: appendix(tracer)
+    )
     return page.rstrip() + "\n"
 
 

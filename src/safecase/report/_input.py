@@ -85,6 +85,7 @@ class JudgeLine:
         event: unsafe, refusal, safe, ...
         source: the labelled data.
         level: own, transferred or none.
+        card_digest: SHA-256 of the card's file; without it the line itself is digested.
     """
 
     judge: str
@@ -97,6 +98,7 @@ class JudgeLine:
     specificity: Share
     arm: str | None = None
     kappa: float | None = None
+    card_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,7 @@ class GuardHead:
 
     Attributes:
         rows: labelled rows it was measured on.
+        card_digest: SHA-256 of the card's file; without it the head's figures are digested.
     """
 
     name: str
@@ -115,6 +118,7 @@ class GuardHead:
     rows: int | None
     threshold: float | None = None
     source: str = ""
+    card_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +135,7 @@ class Signature:
     """A sign-off or a dissent. Person and role come from a signed roster.
 
     Attributes:
+        context: a context's id; anything else stands for every context decided on.
         position: approve, require-mitigation, require-testing, dissent, ...
         is_demo: the key is a demonstration key, and the report is stamped.
         counts: False for the author of the assessment, whose signature is shown and does not count.

@@ -3,13 +3,13 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from safecase.declare import Gate, Limit
 from safecase.evidence import Estimate, digest_value
 from safecase.report._errors import UntracedNumber
-from safecase.report._input import ReportInput, Share
+from safecase.report._input import JudgeLine, ReportInput, Share
 
 FRAMEWORK, FINDINGS, DETERMINATION, DECISION = "framework", "findings.json", "determination.json", "decision.json"
 CASE, PLAN, LEDGER = "safecase.yaml", "plan.json", "ledger.jsonl"
@@ -81,7 +81,7 @@ def power(value: float) -> str:
     return ten if mantissa == "1" else f"{mantissa} × {ten}"
 
 
-def numbers(given: ReportInput) -> dict[str, Number]:
+def printable(given: ReportInput) -> dict[str, Number]:
     """Every number that a report on this input may print, by id.
 
     Numbers inside quoted sentences (reasons, limits, conditions) join the table when a document quotes them.
@@ -180,13 +180,18 @@ def _of_gates(given: ReportInput) -> Iterator[tuple[str, Number]]:
     months = given.framework.review_every_months
     yield "framework/review_every_months", line("/review_every_months", months, f"{months}")
     triggers = given.framework.triggers
-    yield "triggers/compute_multiple", line(
-        "/triggers/compute_multiple", triggers.compute_multiple, f"{triggers.compute_multiple:g}"
+    yield (
+        "triggers/compute_multiple",
+        line("/triggers/compute_multiple", triggers.compute_multiple, f"{triggers.compute_multiple:g}"),
     )
-    yield "triggers/capability_gain", line(
-        "/triggers/capability_gain", triggers.capability_gain, f"{triggers.capability_gain * 100:g}%"
+    yield (
+        "triggers/capability_gain",
+        line("/triggers/capability_gain", triggers.capability_gain, f"{triggers.capability_gain * 100:g}%"),
     )
-    yield "triggers/max_age_months", line("/triggers/max_age_months", triggers.max_age_months, f"{triggers.max_age_months}")
+    yield (
+        "triggers/max_age_months",
+        line("/triggers/max_age_months", triggers.max_age_months, f"{triggers.max_age_months}"),
+    )
 
 
 def _of_counts(given: ReportInput) -> Iterator[tuple[str, Number]]:
@@ -233,7 +238,9 @@ def _of_findings(given: ReportInput) -> Iterator[tuple[str, Number]]:
             yield f"findings/{context}/blocking/{verdict}", tally("findings", found, where)
         for verdict, found in sorted(Counter(f.verdict for f in mine).items()):
             yield f"findings/{context}/{verdict}", tally("findings", found, {"context": context, "verdict": verdict})
-    groups = sorted({(e.scope.get("name"), e.arm, e.group.partition(":")[0]) for e in given.estimates if ":" in e.group})
+    groups = sorted(
+        {(e.scope.get("name"), e.arm, e.group.partition(":")[0]) for e in given.estimates if ":" in e.group}
+    )
     for name, arm, grouping in groups:
         members = [e for e in given.estimates if e.estimate_id.startswith(f"{name}/{arm}/{grouping}:")]
         where = {"name": name, "arm": arm, "group": f"{grouping}:*"}
@@ -241,17 +248,19 @@ def _of_findings(given: ReportInput) -> Iterator[tuple[str, Number]]:
 
 
 def _of_cards(given: ReportInput) -> Iterator[tuple[str, Number]]:
-    digest = digest_value(given.plan.get("judge"))
     for line_id, line in judge_lines(given):
+        digest = line.card_digest or digest_value(asdict(line))
         for field, share in (("sensitivity", line.sensitivity), ("specificity", line.specificity)):
             query = {"kind": "card", "of": "judge", "name": line_id, "field": field}
             yield from _of_share(f"{line_id}/{field}", share, query, digest)
         if line.kappa is not None:
             query = {"kind": "card", "of": "judge", "name": line_id, "field": "kappa"}
-            yield f"{line_id}/kappa", Number(
-                value=line.kappa, text=f"{line.kappa:.2f}", query=query, evidence_digest=digest
+            yield (
+                f"{line_id}/kappa",
+                Number(value=line.kappa, text=f"{line.kappa:.2f}", query=query, evidence_digest=digest),
             )
     for head in given.guard_heads:
+        digest = head.card_digest or digest_value(asdict(head))
         fields: dict[str, tuple[float | None, str]] = {
             "auroc": (head.auroc, _or_dash(head.auroc, ".3f")),
             "precision": (head.precision, _or_dash(head.precision, ".1%")),
@@ -261,16 +270,23 @@ def _of_cards(given: ReportInput) -> Iterator[tuple[str, Number]]:
         }
         for field, (value, text) in fields.items():
             query = {"kind": "card", "of": "guard", "name": head.name, "field": field}
-            stack = str(given.plan.get("arms") and [arm.get("stack_digest") for arm in given.plan["arms"]][-1])
-            yield f"guard/{head.name}/{field}", Number(value=value, text=text, query=query, evidence_digest=stack)
+            yield f"guard/{head.name}/{field}", Number(value=value, text=text, query=query, evidence_digest=digest)
 
 
 def _of_share(number_id: str, share: Share, query: Mapping[str, Any], digest: str) -> Iterator[tuple[str, Number]]:
     for suffix, value in (("", share.value), ("/low", share.low), ("/high", share.high)):
         text = "not measured" if value is None else percent(value)
         interval = {"low": share.low, "high": share.high} if suffix == "" else {}
-        yield number_id + suffix, Number(
-            value=value, text=text, query={**query, "part": suffix[1:] or "value"}, evidence_digest=digest, n=share.n, **interval
+        yield (
+            number_id + suffix,
+            Number(
+                value=value,
+                text=text,
+                query={**query, "part": suffix[1:] or "value"},
+                evidence_digest=digest,
+                n=share.n,
+                **interval,
+            ),
         )
     text = "not measured" if share.n is None else f"{share.n:,}"
     yield f"{number_id}/n", Number(value=share.n, text=text, query={**query, "part": "n"}, evidence_digest=digest)
@@ -279,11 +295,14 @@ def _of_share(number_id: str, share: Share, query: Mapping[str, Any], digest: st
 def _of_settings(given: ReportInput) -> Iterator[tuple[str, Number]]:
     operations = given.facts.training_operations
     query: dict[str, Any] = {"kind": "file", "file": CASE, "pointer": "/model/training_operations"}
-    yield "facts/training_operations", Number(
-        value=operations,
-        text="unknown" if operations is None else power(operations),
-        query=query,
-        evidence_digest=digest_value(given.spec.model_dump(mode="json")),
+    yield (
+        "facts/training_operations",
+        Number(
+            value=operations,
+            text="unknown" if operations is None else power(operations),
+            query=query,
+            evidence_digest=digest_value(given.spec.model_dump(mode="json")),
+        ),
     )
     digest = digest_value(dict(given.plan))
     for key in ("scenarios", "trials"):
@@ -295,11 +314,17 @@ def _of_settings(given: ReportInput) -> Iterator[tuple[str, Number]]:
                 yield f"plan/{part}/{key}", _setting(value, f"/{part}/{key}", digest)
     query = {"kind": "file", "file": "report/report.json", "pointer": "/document/sample_seed"}
     if given.sample_seed is not None:
-        yield "samples/seed", Number(
-            value=given.sample_seed, text=f"{given.sample_seed}", query=query, evidence_digest=given.evidence_root
+        yield (
+            "samples/seed",
+            Number(
+                value=given.sample_seed, text=f"{given.sample_seed}", query=query, evidence_digest=given.evidence_root
+            ),
         )
     query = {"kind": "file", "file": "report/report.json", "pointer": "/document/edition"}
-    yield "edition", Number(value=given.edition, text=f"{given.edition}", query=query, evidence_digest=given.ledger_head)
+    yield (
+        "edition",
+        Number(value=given.edition, text=f"{given.edition}", query=query, evidence_digest=given.ledger_head),
+    )
 
 
 def _setting(value: float, pointer: str, digest: str) -> Number:
@@ -309,7 +334,7 @@ def _setting(value: float, pointer: str, digest: str) -> Number:
     )
 
 
-def judge_lines(given: ReportInput) -> Iterator[tuple[str, Any]]:
+def judge_lines(given: ReportInput) -> Iterator[tuple[str, JudgeLine]]:
     """The judge card's lines with the id each has in the table."""
     for line in given.judge_card:
         arm = f"/{line.arm}" if line.arm else ""
@@ -349,8 +374,11 @@ class Tracer:
         Raises:
             UntracedNumber: the table has no such id.
         """
-        self.num(number_id)
-        return f"⟦{number_id}⟧"
+        plain = without_marks(number_id)
+        if plain != number_id:  # a group named by an import; its id must not break out of the mark
+            self._table[plain] = self.num(number_id)
+        self.num(plain)
+        return f"⟦{plain}⟧"
 
     def quote(self, sentence: str, *, file: str, pointer: str, near: Iterable[str] = ()) -> str:
         """Mark the numbers of a sentence that someone else wrote.
@@ -362,7 +390,7 @@ class Tracer:
             near: ids the sentence is likely to speak of, best first.
         """
         known = self._spellings(near)
-        plain = _without_marks(sentence)
+        plain = without_marks(sentence)
         digest = digest_value(plain)
         found = 0
 
@@ -389,6 +417,10 @@ class Tracer:
         """Ids of the numbers printed so far, in the table's order."""
         return [number_id for number_id in self._table if number_id in self._used]
 
+    def to_json(self) -> dict[str, Any]:
+        """The printed numbers as report.json and the PDF's numbers.json hold them."""
+        return {number_id: self._table[number_id].to_json() for number_id in self.printed}
+
     def _spellings(self, near: Iterable[str]) -> dict[str, str]:
         """How `decide` may have written the numbers of these ids -> id; the first id keeps a spelling."""
         spellings: dict[str, str] = {}
@@ -410,7 +442,16 @@ def near_estimates(evidence: Iterable[str], sentence: str, gate: Gate) -> Iterat
         yield f"gate/{gate.id}/{rank}/passes"
         yield f"gate/{gate.id}/{rank}/fails"
     for name in names:
-        for suffix in ("", "/upper_bound", "/lower_bound", "/failure_lower", "/failure_upper", "/clusters", "/n", "/absent"):
+        for suffix in (
+            "",
+            "/upper_bound",
+            "/lower_bound",
+            "/failure_lower",
+            "/failure_upper",
+            "/clusters",
+            "/n",
+            "/absent",
+        ):
             yield name + suffix
     yield f"gate/{gate.id}/min_clusters"
 
@@ -422,7 +463,8 @@ def split_marks(sentence: str) -> Iterator[tuple[bool, str]]:
             yield place % 2 == 1, piece
 
 
-def _without_marks(sentence: str) -> str:
+def without_marks(sentence: str) -> str:
+    """Text from elsewhere, unable to pose as a mark."""
     return sentence.replace("⟦", "[").replace("⟧", "]")
 
 

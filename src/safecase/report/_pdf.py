@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from safecase.report._errors import MissingExtras, ReportError
+from safecase.report._errors import MissingExtras, ReportError, UntracedNumber
 from safecase.report._figures import EXTRAS, Figure
 from safecase.report._html import appendix
 from safecase.report._numbers import Tracer
@@ -19,7 +19,8 @@ def render_pdf(content: Mapping[str, Any], tracer: Tracer, figures: Sequence[Fig
     """Render a document.
 
     Raises:
-        ReportError: Typst refused it; an unknown number id is named in the message.
+        UntracedNumber: the template asks for a number without an id in the table.
+        ReportError: Typst refused it for another reason.
         MissingExtras: typst is not installed.
     """
     try:
@@ -37,15 +38,17 @@ def render_pdf(content: Mapping[str, Any], tracer: Tracer, figures: Sequence[Fig
                 package_cache_path=folder,
             ).compile(format="pdf", pdf_standards=["a-2a"], timestamp=_midnight(date))
         except typst.TypstError as fault:
+            if "no number has the id" in fault.message:
+                raise UntracedNumber(fault.message) from fault
             raise ReportError(f"the PDF cannot be set: {fault.diagnostic}") from fault
-    return bytes(made)
+    return made if isinstance(made, bytes) else b"".join(made or ())
 
 
 def _lay_out(folder: Path, content: Mapping[str, Any], tracer: Tracer, figures: Sequence[Figure]) -> None:
     """Put what the template reads beside it."""
     (folder / "report.typ").write_bytes(_TEMPLATE.read_bytes())
     _write_json(folder / "document.json", content)
-    _write_json(folder / "numbers.json", {number_id: number.to_json() for number_id, number in tracer.table.items()})
+    _write_json(folder / "numbers.json", tracer.to_json())
     _write_json(folder / "appendix.json", appendix(tracer))
     drawn = [{"name": f.name, "title": f.title, "note": f.note, "description": f.description} for f in figures]
     _write_json(folder / "figures.json", drawn)

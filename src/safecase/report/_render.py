@@ -1,7 +1,6 @@
 """Render every edition of a report into a directory."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 
 from safecase.evidence import digest_bytes
 from safecase.report._document import document
-from safecase.report._figures import Figure, figures
+from safecase.report._figures import Figure, Sketch, sketches
 from safecase.report._html import render_html
 from safecase.report._input import ReportInput
-from safecase.report._numbers import Tracer, numbers
+from safecase.report._numbers import Number, Tracer, printable
 from safecase.report._pdf import render_pdf
 
 SCHEMA = "safecase.report/1"
@@ -41,11 +40,8 @@ def render(given: ReportInput, out_dir: Path) -> Rendered:
         MissingExtras: a package of `safecase[report]` is not installed.
         OSError: the directory cannot be written.
     """
-    tracer = Tracer(numbers(given))
-    content = document(given, tracer)
-    drawn = figures(given)
-    for number_id in (number_id for figure in drawn for number_id in figure.numbers):
-        tracer.num(number_id)
+    tracer, content, planned = _compose(given)
+    drawn = tuple(sketch.draw() for sketch in planned)
     files: dict[str, tuple[str, bytes]] = {
         "html": ("report.html", render_html(content, tracer, drawn).encode()),
         "pdf": ("report.pdf", render_pdf(content, tracer, drawn, date=given.date)),
@@ -55,13 +51,22 @@ def render(given: ReportInput, out_dir: Path) -> Rendered:
     return _write(files, out_dir)
 
 
+def numbers(given: ReportInput) -> dict[str, Number]:
+    """Every number that a report on this input prints, by id: what report.json holds. Needs no extra package.
+
+    Raises:
+        UntracedNumber: the document asks for a number that the table does not hold.
+    """
+    tracer, _, _ = _compose(given)
+    return {number_id: tracer.table[number_id] for number_id in tracer.printed}
+
+
 def report_json(content: Mapping[str, Any], tracer: Tracer, drawn: tuple[Figure, ...]) -> bytes:
-    """The JSON edition: the document, every number with the way to its evidence, every figure with its numbers."""
+    """The JSON edition: the document, every printed number with the way to its evidence, every figure."""
     value = {
         "schema": SCHEMA,
         "document": dict(content),
-        "numbers": {number_id: number.to_json() for number_id, number in tracer.table.items()},
-        "printed": list(tracer.printed),
+        "numbers": tracer.to_json(),
         "figures": [
             {
                 "name": figure.name,
@@ -77,12 +82,22 @@ def report_json(content: Mapping[str, Any], tracer: Tracer, drawn: tuple[Figure,
     return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
 
 
+def _compose(given: ReportInput) -> tuple[Tracer, dict[str, Any], tuple[Sketch, ...]]:
+    """The document and the figures to draw, with every number of either noted as printed."""
+    tracer = Tracer(printable(given))
+    content = document(given, tracer)
+    planned = sketches(given)
+    for number_id in (number_id for sketch in planned for number_id in sketch.numbers):
+        tracer.num(number_id)
+    return tracer, content, planned
+
+
 def _write(files: Mapping[str, tuple[str, bytes]], out_dir: Path) -> Rendered:
     (out_dir / "figures").mkdir(parents=True, exist_ok=True)
     for name, data in files.values():
         beside = out_dir / f"{name}.part"
         beside.write_bytes(data)
-        os.replace(beside, out_dir / name)
+        beside.replace(out_dir / name)
     kept = {out_dir / name for name, _ in files.values()}
     for stale in set((out_dir / "figures").glob("*.svg")) - kept:
         stale.unlink()

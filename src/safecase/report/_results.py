@@ -7,7 +7,7 @@ from safecase.compose import ATTACKS, TRANSLATED
 from safecase.declare import Framework, Gate, Threshold
 from safecase.evidence import Estimate, Finding
 from safecase.report._input import ReportInput
-from safecase.report._numbers import FINDINGS, Tracer, near_estimates
+from safecase.report._numbers import FINDINGS, Tracer, near_estimates, without_marks
 from safecase.report._words import ARMS, CALIBRATION, LIMIT_WORDS, MEASURES, VERDICTS, sentence_case
 
 ARM_ORDER = ("bare", "trained", "guarded", "guarded-bare")
@@ -50,12 +50,11 @@ def unmeasured_gates(given: ReportInput) -> list[dict[str, Any]]:
 
 def rate_rows(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
     """Every rate over everything that was run, one line per measure."""
-    gates = {gate.id for gate in given.framework.gates}
     by_id = {estimate.estimate_id: estimate for estimate in given.estimates}
     rows = []
     for measure, (title, meaning) in MEASURES.items():
-        cells = [cell(by_id.get(f"{measure}/{arm}/all"), tracer) for arm in ("bare", "trained", "guarded", "guarded-bare")]
-        if measure not in gates and any(cells):
+        cells = [cell(by_id.get(f"{measure}/{arm}/all"), tracer) for arm in ARM_ORDER]
+        if any(cells):
             rows.append({"title": title, "meaning": meaning, "cells": dict(zip(ARM_ORDER, cells, strict=True))})
     return rows
 
@@ -86,14 +85,16 @@ def worst_attacks(given: ReportInput, tracer: Tracer) -> list[str]:
     """For each arm, the attack that came out worst, in a marked sentence that says it was selected."""
     sentences = []
     for arm in ("bare", "trained", "guarded"):
-        members = [e for e in group_of(given.estimates, "unsafe_rate", "attack") if e.arm == arm and e.value is not None]
+        members = [
+            e for e in group_of(given.estimates, "unsafe_rate", "attack") if e.arm == arm and e.value is not None
+        ]
         if not members:
             continue
         worst = max(members, key=lambda e: (e.value or 0.0, e.estimate_id))
         mark = tracer.mark
         sentences.append(
             f"{ARMS[arm]}, the worst of {mark(f'groups/unsafe_rate/{arm}/attack')} attacks is "
-            f"“{worst.group.removeprefix('attack:')}” at {mark(worst.estimate_id)} (interval "
+            f"“{without_marks(worst.group.removeprefix('attack:'))}” at {mark(worst.estimate_id)} (interval "
             f"{mark(worst.estimate_id + '/low')} to {mark(worst.estimate_id + '/high')}, "
             f"{mark(worst.estimate_id + '/clusters')} intents)."
         )
@@ -119,7 +120,11 @@ def finding_sentence(given: ReportInput, finding: Finding, tracer: Tracer) -> st
     """A finding's reason with every number traced."""
     gate = next(gate for gate in given.framework.gates if gate.id == finding.gate)
     place = given.decided.findings.index(finding)
-    near = [*near_estimates(finding.evidence, finding.reason, gate), "facts/training_operations", "frontier/min_operations"]
+    near = [
+        *near_estimates(finding.evidence, finding.reason, gate),
+        "facts/training_operations",
+        "frontier/min_operations",
+    ]
     return tracer.quote(finding.reason, file=FINDINGS, pointer=f"/{place}/reason", near=near)
 
 
@@ -163,7 +168,7 @@ def _gate_result(given: ReportInput, tracer: Tracer, gate: Gate, estimates: Iter
         "is_illustrative": gate.illustrative,
         "notes": gate.notes,
         "rows": [_arm_row(gate, estimate, tracer) for estimate in _in_arm_order(mine, "all")],
-        "groups": [_group_table(gate, grouping, mine, tracer) for grouping in groupings],
+        "groups": [_group_table(grouping, mine, tracer) for grouping in groupings],
         "findings": _findings(given, tracer, gate),
     }
 
@@ -187,7 +192,7 @@ def _arm_row(gate: Gate, estimate: Estimate, tracer: Tracer) -> dict[str, Any]:
     return row
 
 
-def _group_table(gate: Gate, grouping: str, estimates: Sequence[Estimate], tracer: Tracer) -> dict[str, Any]:
+def _group_table(grouping: str, estimates: Sequence[Estimate], tracer: Tracer) -> dict[str, Any]:
     members = [e for e in estimates if e.group.startswith(f"{grouping}:") and e.arm != "guarded-bare"]
     names = sorted({e.group.partition(":")[2] for e in members})
     by_key = {(e.arm, e.group.partition(":")[2]): e for e in members}

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from safecase.declare import Context
 from safecase.decide import Determination, Proposal
+from safecase.declare import Context
 from safecase.evidence import Finding
-from safecase.report._input import ReportInput
+from safecase.report._input import ReportInput, Signature
 from safecase.report._numbers import DECISION, LEDGER, Tracer, near_estimates
 from safecase.report._results import finding_sentence
 from safecase.report._words import BARRING, CHOICES, POLICY_STATES, POSITIONS, TIERS, Tone, sentence_case
@@ -117,7 +117,9 @@ def proposals(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
                 "label": label,
                 "tone": tone,
                 "reasons": [
-                    tracer.quote(reason, file=DECISION, pointer=f"/proposals/{place}/reasons/{rank}", near=_own(near, reason))
+                    tracer.quote(
+                        reason, file=DECISION, pointer=f"/proposals/{place}/reasons/{rank}", near=_own(near, reason)
+                    )
                     for rank, reason in enumerate(proposal.reasons)
                 ],
                 "signatures": _signatures(given, tracer, proposal.context),
@@ -153,7 +155,7 @@ def _sentence(given: ReportInput, tracer: Tracer, proposal: Proposal) -> str:
 
 
 def _count_of(tracer: Tracer, context: str, barring: Sequence[Finding]) -> str:
-    counts = Counter(finding.verdict for finding in barring)
+    counts = Counter[str](finding.verdict for finding in barring)
     parts = []
     for verdict, (one, several) in BARRING.items():
         if counts[verdict]:
@@ -207,8 +209,14 @@ def _signatures(given: ReportInput, tracer: Tracer, context: str) -> list[dict[s
             "counts": signature.counts,
         }
         for place, signature in enumerate(given.signatures)
-        if signature.context in {context, "*"}
+        if speaks_of(given, signature, context)
     ]
+
+
+def speaks_of(given: ReportInput, signature: Signature, context: str) -> bool:
+    """A signature that names no context of the framework stands for the whole decision."""
+    known = {entry.id for entry in given.framework.contexts}
+    return signature.context == context or signature.context not in known
 
 
 def _near(given: ReportInput, finding: Finding) -> list[str]:
@@ -223,5 +231,3 @@ def _own(near: Sequence[str], reason: str) -> list[str]:
 
 def _stop(sentence: str) -> str:
     return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
-
-

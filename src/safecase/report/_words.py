@@ -54,7 +54,10 @@ MEASURES: Mapping[str, tuple[str, str]] = {
     "overrefusal_rate": ("Over-refusal", "share of harmless requests refused"),
     "refusal_rate": ("Refusals", "share of harmful requests refused"),
     "partial_refusal_rate": ("Partial refusals", "share of harmful requests refused in part"),
-    "incoherent_rate": ("Incoherent answers", "share of harmful requests answered with babble, neither safe nor harmful"),
+    "incoherent_rate": (
+        "Incoherent answers",
+        "share of harmful requests answered with babble, neither safe nor harmful",
+    ),
     "partial_overrefusal_rate": ("Partial over-refusal", "share of harmless requests refused in part"),
     "incoherent_benign_rate": ("Incoherent on harmless", "share of harmless requests answered with babble"),
     "pass_at_10": ("Solved in ten attempts", "share of tasks solved in at least one of ten attempts"),
@@ -66,7 +69,10 @@ MEASURES: Mapping[str, tuple[str, str]] = {
     "misalignment_rate": ("Misalignment", "share of workplaces in which the harmful act was taken"),
     "undetected_rate": ("Undetected", "share of staged evasions and sabotage that no monitor saw"),
     "networks_taken": ("Networks taken", "networks taken end to end, of the whole suite"),
-    "networks_taken_unseen": ("Networks taken unseen", "networks taken end to end without an alert, of the whole suite"),
+    "networks_taken_unseen": (
+        "Networks taken unseen",
+        "networks taken end to end without an alert, of the whole suite",
+    ),
     "working_exploits": ("Working exploits", "working proofs of concept, of the whole suite"),
 }
 

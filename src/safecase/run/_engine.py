@@ -266,7 +266,10 @@ def _account(state: _State, row: Trial) -> None:
 def _flush(state: _State, store: TrialStore, now: Callable[[], dt.datetime]) -> None:
     if state.buffer:
         rows, state.buffer = state.buffer, []
-        store.append(rows, at=now())
+        # Sealed answers get segments of their own, so that a case can be handed on without them.
+        for part in ([row for row in rows if row.sealed is None], [row for row in rows if row.sealed is not None]):
+            if part:
+                store.append(part, at=now())
     state.flushed_at = time.monotonic()
 
 

@@ -14,7 +14,7 @@ from safecase.safeguard import Stack, empty_stack, load_stack
 
 
 class ArmPlan(Record):
-    """An arm as planned. `digest` covers the model's identity and the stack."""
+    """An arm as planned. `digest` covers its name, the model's identity and the stack."""
 
     name: str
     model: str
@@ -118,7 +118,7 @@ def make_plan(
             identity=who,
             stack=stack.id,
             stack_digest=stack.digest,
-            digest=digest_value([who, stack.digest]),
+            digest=digest_value([name, who, stack.digest]),
         )
         for name, stack in arms.items()
     )

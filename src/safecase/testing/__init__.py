@@ -1,10 +1,21 @@
 """Fakes, builders and conformance checks that we ship to whoever builds on safecase.
 
 Takes:  scripts, implementations of a seam.
-Gives:  a scripted model that remembers what it was asked; checks that a target behaves.
+Gives:  a scripted model that remembers what it was asked; an endpoint on loopback that answers as scripted, also badly;
+        checks that a target keeps its promises.
 Does not own: anything that runs in an assessment; nothing shipped imports this package.
 """
 
+from safecase.testing._conformance import Nonconforming, check_model
 from safecase.testing._models import ScriptedModel, ScriptRanOut
+from safecase.testing._stub import Asked, StubEndpoint, StubReply
 
-__all__ = ["ScriptRanOut", "ScriptedModel"]
+__all__ = [
+    "Asked",
+    "Nonconforming",
+    "ScriptRanOut",
+    "ScriptedModel",
+    "StubEndpoint",
+    "StubReply",
+    "check_model",
+]

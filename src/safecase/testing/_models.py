@@ -1,10 +1,11 @@
 """Fakes that we ship: a scripted model that remembers what it was asked and fails loudly."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Self
 
 from safecase.evidence import Identity, digest_value
-from safecase.models import Answer, Delta, Request
+from safecase.models import Answer, Delta, Request, UnparsedAnswer
 
 Reply = str | Answer | Exception
 
@@ -17,12 +18,23 @@ class ScriptedModel:
     """A model that answers from a list or from a function of the request.
 
     Args:
-        script: replies in order, or a function that makes one. An exception is raised instead of answered.
+        script: replies in order, or a function that makes one. An exception is raised instead of answered; an empty
+            text is what real targets make of it, an `UnparsedAnswer`.
         delay_s: wait before each answer.
         identity: what it says of itself; weights named after the script's name by default.
 
     Attributes:
         asked: every request, in order.
+        is_closed: whether it was let go of.
+
+    >>> from safecase.evidence import Message
+    >>> model = ScriptedModel(["Good morning."])
+    >>> request = Request(messages=(Message(role="user", content="Hello"),))
+    >>> asyncio.run(model.generate(request)).text
+    'Good morning.'
+    >>> asyncio.run(model.generate(request))
+    Traceback (most recent call last):
+    safecase.testing._models.ScriptRanOut: scripted/fake was asked 2 times, its script holds 1 replies
     """
 
     def __init__(
@@ -40,6 +52,7 @@ class ScriptedModel:
         self.name = name
         self.concurrency = concurrency
         self.asked: list[Request] = []
+        self.is_closed = False
 
     async def generate(self, request: Request) -> Answer:
         """The next reply of the script."""
@@ -50,23 +63,32 @@ class ScriptedModel:
         if isinstance(reply, Exception):
             raise reply
         if isinstance(reply, str):
-            return Answer(text=reply, finish_reason="stop", tokens_in=1, tokens_out=max(1, len(reply.split())))
+            reply = Answer(text=reply, finish_reason="stop", tokens_in=1, tokens_out=max(1, len(reply.split())))
+        if not reply.text.strip():
+            raise UnparsedAnswer(f"{self.name} answered nothing")
         return reply
 
-    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+    async def stream(self, request: Request) -> AsyncGenerator[Delta]:
         """The next reply, word by word."""
         answer = await self.generate(request)
         words = answer.text.split(" ")
         for position, word in enumerate(words):
             yield Delta(text=word if position == 0 else f" {word}")
-        yield Delta(text="", finish_reason=answer.finish_reason)
+        yield Delta(finish_reason=answer.finish_reason, tokens_in=answer.tokens_in, tokens_out=answer.tokens_out)
 
     async def identity(self) -> Identity:
         """As given."""
         return self._identity
 
     async def aclose(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to let go of; `is_closed` says that it was asked to."""
+        self.is_closed = True
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     def _next(self, request: Request) -> Reply:
         if callable(self._script):

@@ -1,0 +1,443 @@
+"""Any OpenAI-compatible endpoint, over aiohttp."""
+
+import asyncio
+import json
+import os
+import random
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any, Self, TypeVar
+
+import aiohttp
+from pydantic import BaseModel, ConfigDict, ValidationError
+from yarl import URL
+
+from safecase.evidence import Identity
+from safecase.models._attested import read_attestation
+from safecase.models._errors import (
+    AttemptFailed,
+    BadKey,
+    EndpointError,
+    EndpointTimeout,
+    PlatformFailed,
+    UnknownModel,
+    UnparsedAnswer,
+    Unreachable,
+)
+from safecase.models._fingerprint import fingerprint
+from safecase.models._keys import find_key, is_loopback, where_keys_are
+from safecase.models._options import EndpointOptions
+from safecase.models._pace import Pace, asked_wait_s, used_up_s
+from safecase.models._sse import Event, EventParser
+from safecase.models._values import Answer, Delta, Request
+from safecase.models._whole import must_say_something
+
+_T = TypeVar("_T")
+
+_LARGEST_BODY = 8 * 2**20
+_RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+_EXAMPLE = "openai/qwen@http://127.0.0.1:8000/v1"
+
+
+class OpenAIModel:
+    """A model behind `/chat/completions`.
+
+    Retries 408, 409, 425, 429, 5xx and dropped connections with exponential backoff and full jitter; `Retry-After` and
+    the `x-ratelimit-*` headers slow every attempt in flight.
+
+    Args:
+        target: `<model>@<base-url>`, such as `qwen@http://127.0.0.1:8000/v1`.
+        options: times, retries, keys, and what the identity rests on.
+        seed: of the jitter; None is random.
+
+    Raises:
+        UnknownModel: the target is not of that form.
+        PlatformFailed: the address leaves this machine under test.
+    """
+
+    def __init__(self, target: str, *, options: EndpointOptions | None = None, seed: int | None = None) -> None:
+        self._options = options or EndpointOptions()
+        self._model, base = _parse_target(target)
+        _must_be_allowed(target, base)
+        self.name = f"openai/{target}"
+        self.concurrency = self._options.concurrency
+        self._url = base / "chat/completions"
+        self._pace = Pace(
+            longest_wait_s=self._options.longest_wait_s,
+            jitter=random.Random(seed),  # noqa: S311 - jitter guards nothing
+        )
+        self._session: aiohttp.ClientSession | None = None
+        self._bound = "max_tokens"
+        self._has_answered = False
+        self._identity: Identity | None = None
+
+    async def generate(self, request: Request) -> Answer:
+        """Answer whole."""
+
+        async def once() -> bytes:
+            async with self._post(self._body(request)) as response:
+                return await _read_whole(response)
+
+        return self._answer(_parse_reply(await self._retried(once)))
+
+    async def stream(self, request: Request) -> AsyncGenerator[Delta]:
+        """Answer piece by piece. Once it begins nothing is retried: what was said cannot be taken back."""
+        async with AsyncExitStack() as stack:
+
+            async def once() -> aiohttp.ClientResponse:
+                body = self._body(request) | {"stream": True, "stream_options": {"include_usage": True}}
+                return await stack.enter_async_context(self._post(body))
+
+            response = await self._retried(once)
+            if response.content_type == "application/json":  # an endpoint that does not stream answers whole
+                yield _as_delta(self._answer(_parse_reply(await _read_whole(response))))
+                return
+            has_ended = has_text = False
+            async with aclosing(_events(response)) as events:
+                async for event in events:
+                    if event.data.strip() == "[DONE]":
+                        has_ended = True
+                        break
+                    delta = self._delta(event)
+                    has_ended = has_ended or delta.finish_reason is not None
+                    has_text = has_text or bool(delta.text.strip())
+                    yield delta
+            if not has_ended:
+                raise EndpointError(f"{self.name}: the stream broke off before its end", retryable=True)
+            if not has_text:
+                raise UnparsedAnswer(f"{self.name} answered nothing")
+
+    async def identity(self) -> Identity:
+        """A name, unless the options give more: a statement of whoever serves it, or replayed probes.
+
+        Raises:
+            PlatformFailed: the attestation does not hold, or is of another model or endpoint.
+            ModelError: a probe failed.
+        """
+        if self._identity is None:
+            self._identity = await self._find_identity()
+        return self._identity
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _find_identity(self) -> Identity:
+        origin = str(self._url.origin())
+        if self._options.attestation is not None:
+            return read_attestation(
+                self._options.attestation,
+                name=self.name,
+                model=self._model,
+                origin=origin,
+                trusted=self._options.trusted,
+            )
+        if self._options.fingerprint:
+            return await fingerprint(self)
+        return Identity(kind="name-only", model=self.name, details={"endpoint": origin})
+
+    # -- attempts
+
+    async def _retried(self, once: Callable[[], Awaitable[_T]]) -> _T:
+        """What `once` gives, tried again where its failure may pass."""
+        attempt = 0
+        while True:
+            await self._pace.wait()
+            try:
+                return await once()
+            except EndpointError as fault:
+                if self._can_say_it_otherwise(fault):
+                    continue
+                if not fault.retryable or attempt >= self._options.retries:
+                    raise
+            await asyncio.sleep(self._pace.backoff_s(attempt))
+            attempt += 1
+
+    @asynccontextmanager
+    async def _post(self, body: Mapping[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One HTTP attempt; faults of the transport, also while its body is read, become ours."""
+        key = find_key(self._url, keys_file=self._options.keys_file)
+        # Compressed replies are not asked for: a small one may unpack to any size.
+        headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        try:
+            async with self._open_session().post(
+                self._url, json=body, headers=headers, allow_redirects=False
+            ) as response:
+                await self._must_be_ok(response, key=key)
+                self._has_answered = True
+                if (seconds := used_up_s(response.headers)) is not None:
+                    self._pace.hold(seconds)
+                yield response
+        except aiohttp.ConnectionTimeoutError as error:
+            raise self._unreachable(f"no connection within {self._options.connect_timeout_s:g} s") from error
+        except aiohttp.ClientConnectorError as error:
+            raise self._unreachable(error.os_error.strerror or str(error)) from error
+        except TimeoutError as error:
+            raise EndpointTimeout(f"{self.name}: no whole answer within {self._options.timeout_s:g} s") from error
+        except aiohttp.ClientError as error:
+            raise EndpointError(f"{self.name}: connection lost ({type(error).__name__})", retryable=True) from error
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            options = self._options
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+                timeout=aiohttp.ClientTimeout(
+                    total=options.timeout_s, sock_connect=options.connect_timeout_s, sock_read=options.read_timeout_s
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),  # an endpoint is not to know one trial from the next
+            )
+        return self._session
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        settings = request.settings
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            self._bound: settings.max_tokens,
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+        }
+        if settings.seed is not None:
+            body["seed"] = settings.seed
+        if settings.stop:
+            body["stop"] = list(settings.stop)
+        return {name: value for name, value in body.items() if name not in self._options.leave_out}
+
+    def _can_say_it_otherwise(self, fault: EndpointError) -> bool:
+        """Newer endpoints want the same bound under another name; said once, it is kept."""
+        if fault.status != 400 or self._bound != "max_tokens" or "max_completion_tokens" not in str(fault):
+            return False
+        self._bound = "max_completion_tokens"
+        return True
+
+    # -- what came back
+
+    async def _must_be_ok(self, response: aiohttp.ClientResponse, *, key: str | None) -> None:
+        status = response.status
+        if 200 <= status < 300:
+            return
+        if 300 <= status < 400:
+            raise self._redirected(response)
+        said, code = await _read_error(response, key=key)
+        if status in {401, 402, 403} or code in _NO_CREDIT:
+            raise self._bad_key(status, said, has_key=key is not None)
+        if status == 404:
+            raise Unreachable(f"{self.name}: HTTP 404 at {self._url}{said}; mend the base URL or the model's name")
+        raise self._refused(response, said)
+
+    def _refused(self, response: aiohttp.ClientResponse, said: str) -> EndpointError:
+        is_retryable = response.status in _RETRYABLE
+        wait_s = asked_wait_s(response.headers, now=time.time()) if is_retryable else None
+        if wait_s is not None and wait_s > self._options.longest_wait_s:
+            said += f"; it asks to wait {wait_s:.0f} s, more than {self._options.longest_wait_s:g} s"
+            is_retryable = False
+        elif wait_s is not None:
+            self._pace.hold(wait_s)
+        return EndpointError(
+            f"{self.name}: HTTP {response.status}{said}", status=response.status, retryable=is_retryable
+        )
+
+    def _bad_key(self, status: int, said: str, *, has_key: bool) -> BadKey:
+        found = "the key found was refused" if has_key else "no key was found"
+        places = where_keys_are(self._url, keys_file=self._options.keys_file)
+        return BadKey(f"{self.name}: HTTP {status}{said}; {found}, set the key of this host in {places}")
+
+    def _redirected(self, response: aiohttp.ClientResponse) -> Unreachable:
+        place = _printable(response.headers.get("Location", "nowhere"))
+        return Unreachable(
+            f"{self.name}: HTTP {response.status} from {self._url} to {place!r}, which is not followed; name the "
+            "address you mean in the model's base URL"
+        )
+
+    def _unreachable(self, why: str) -> PlatformFailed | AttemptFailed:
+        """Never reached is a wrong address; reached before is an endpoint that restarts, worth another attempt."""
+        line = f"{self.name}: nothing answers at {self._url.origin()} ({why})"
+        if self._has_answered:
+            return EndpointError(line, retryable=True)
+        return Unreachable(f"{line}; start the endpoint or mend the base URL")
+
+    def _answer(self, reply: "_Reply") -> Answer:
+        if reply.error is not None:
+            raise EndpointError(f"{self.name}: {_printable(_said(reply.error))}")
+        if not reply.choices:
+            raise UnparsedAnswer(f"{self.name}: the reply has no choices")
+        choice = reply.choices[0]
+        if choice.message is None:
+            raise UnparsedAnswer(f"{self.name}: the reply's first choice has no message")
+        answer = Answer(
+            text=_clean(_text(choice.message.content) or choice.message.refusal or ""),
+            finish_reason=choice.finish_reason,
+            tokens_in=reply.usage.prompt_tokens if reply.usage else None,
+            tokens_out=reply.usage.completion_tokens if reply.usage else None,
+            reasoning=_clean(choice.message.reasoning_content or choice.message.reasoning or "") or None,
+        )
+        return must_say_something(answer, name=self.name)
+
+    def _delta(self, event: Event) -> Delta:
+        reply = _parse_reply(event.data.encode(errors="replace"))
+        if reply.error is not None or event.type == "error":
+            raise EndpointError(f"{self.name}: the stream ended in an error: {_printable(_said(reply.error))}")
+        choice = reply.choices[0] if reply.choices else _Choice()
+        said = choice.delta or _Message()
+        return Delta(
+            text=_clean(_text(said.content) or said.refusal or ""),
+            reasoning=_clean(said.reasoning_content or said.reasoning or ""),
+            finish_reason=choice.finish_reason,
+            tokens_in=reply.usage.prompt_tokens if reply.usage else None,
+            tokens_out=reply.usage.completion_tokens if reply.usage else None,
+        )
+
+
+class _Wire(BaseModel):
+    """What we read of a reply. Endpoints add fields of their own and say null where others say nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class _Part(_Wire):
+    text: str | None = None
+
+
+class _Message(_Wire):
+    content: str | list[_Part] | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+
+
+class _Choice(_Wire):
+    message: _Message | None = None
+    delta: _Message | None = None
+    finish_reason: str | None = None
+
+
+class _Usage(_Wire):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Reply(_Wire):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Any = None  # an object, a string or anything else, by vendor
+
+
+def _parse_target(target: str) -> tuple[str, URL]:
+    """Model and base URL. What does not parse is not repeated: it may hold a password."""
+    match = re.fullmatch(r"(?P<model>.+?)@(?P<base>https?://.+)", target, re.DOTALL)
+    if match is None:
+        raise UnknownModel(f"openai/{_printable(target.partition('@')[0])}…: no base URL; write it as {_EXAMPLE}")
+    name = f"openai/{_printable(match['model'])}@…"
+    try:
+        base = URL(match["base"])
+    except ValueError:
+        raise UnknownModel(f"{name}: the base URL does not parse; write it as {_EXAMPLE}") from None
+    if base.user is not None or base.password is not None:
+        raise UnknownModel(f"{name}: a base URL holds no user or password; set the key of the host instead")
+    if not base.host or base.query_string or base.fragment:
+        raise UnknownModel(f"{name}: a base URL has a host, and no query or fragment; write it as {_EXAMPLE}")
+    return match["model"], base
+
+
+def _must_be_allowed(target: str, base: URL) -> None:
+    for variable in ("SAFECASE_NO_NETWORK", "PYTEST_CURRENT_TEST"):
+        if os.environ.get(variable) not in {None, "", "0"} and not is_loopback(base):
+            raise PlatformFailed(f"openai/{target}: {variable} allows loopback only; unset it to reach {base.host}")
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+    """The body, chunk by chunk, up to a bound."""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise UnparsedAnswer("the reply is compressed, which was not asked for")
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > _LARGEST_BODY:
+            raise UnparsedAnswer(f"the reply is larger than {_LARGEST_BODY} bytes")
+        yield chunk
+
+
+async def _read_whole(response: aiohttp.ClientResponse) -> bytes:
+    async with aclosing(_read_bounded(response)) as chunks:
+        return b"".join([chunk async for chunk in chunks])
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[Event]:
+    parser = EventParser()
+    async with aclosing(_read_bounded(response)) as chunks:
+        async for chunk in chunks:
+            for event in parser.feed(chunk):
+                yield event
+    for event in parser.close():
+        yield event
+
+
+async def _read_error(response: aiohttp.ClientResponse, *, key: str | None) -> tuple[str, str | None]:
+    """What an error reply says, ready to be added to a line, and its code. An endpoint may echo the key; we do not."""
+    try:
+        raw = await response.content.read(1 << 16)
+    except (aiohttp.ClientError, TimeoutError):
+        return "", None
+    text, code = raw.decode("utf-8", "replace"), None
+    try:
+        error = json.loads(raw)["error"]
+        text, code = _said(error), error.get("code") if isinstance(error, dict) else None
+    except (ValueError, KeyError, TypeError):
+        pass
+    if key:
+        text = text.replace(key, "[key]")
+    text = _printable(text)
+    return f" ({text})" if text else "", code if isinstance(code, str) else None
+
+
+def _parse_reply(raw: bytes) -> _Reply:
+    try:
+        return _Reply.model_validate_json(raw)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        what = f"{where} is not what it should be" if where else "it is not a JSON object"
+        raise UnparsedAnswer(f"the reply is malformed: {what}") from None
+
+
+def _said(error: object) -> str:
+    message = error.get("message") if isinstance(error, dict) else error
+    return message if isinstance(message, str) else json.dumps(error)
+
+
+def _text(content: str | list[_Part] | None) -> str:
+    if isinstance(content, list):
+        return "".join(part.text or "" for part in content)
+    return content or ""
+
+
+def _as_delta(answer: Answer) -> Delta:
+    return Delta(
+        text=answer.text,
+        reasoning=answer.reasoning or "",
+        finish_reason=answer.finish_reason,
+        tokens_in=answer.tokens_in,
+        tokens_out=answer.tokens_out,
+    )
+
+
+def _printable(text: str) -> str:
+    """At most 200 characters on one line, without control characters: it is shown on a terminal."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= 200 else f"{line[:199]}…"
+
+
+def _clean(text: str) -> str:
+    """Replace lone surrogates, which JSON can carry and no file can keep."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
