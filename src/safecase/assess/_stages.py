@@ -38,6 +38,7 @@ from safecase.measure import (
     JudgeSummary,
     Measurement,
     RubricJudge,
+    Slot,
     estimate_gates,
     estimate_rates,
     gather,
@@ -45,7 +46,7 @@ from safecase.measure import (
     load_card,
 )
 from safecase.models import Model, fingerprint, open_model
-from safecase.run import Plan, Progress, RunSummary, make_plan, run_trials
+from safecase.run import Plan, PlannedTrial, Progress, RunSummary, make_plan, run_trials
 
 ACTOR = "safecase"
 def record(case: Case, name: str, data: bytes, *, action: str, now: Clock, **subject: Any) -> None:
@@ -217,9 +218,24 @@ def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measu
         case.trials.read(),
         case.judgements.read(),
         judge_digest=judge_digest,
-        planned_ids={t.trial_id: (t.arm.name, t.scenario.intent_id, t.scenario.harmful) for t in planned},
+        planned={t.trial_id: _slot(t) for t in planned},
         order=list(dict.fromkeys(t.scenario.intent_id for t in planned)),
         card=card,
+    )
+
+
+def _slot(planned: PlannedTrial) -> Slot:
+    scenario = planned.scenario
+    return Slot(
+        intent_id=scenario.intent_id,
+        harmful=scenario.harmful,
+        domain=scenario.domain,
+        category=scenario.category,
+        subcategory=scenario.subcategory,
+        language=scenario.language,
+        attack=scenario.attack,
+        family=scenario.family,
+        arm=planned.arm.name,
     )
 
 

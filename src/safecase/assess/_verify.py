@@ -139,7 +139,11 @@ def _files(case: Case, left_out: frozenset[str]) -> Check:
 def _content(case: Case, notes: list[str]) -> Iterator[Check]:
     plan = case.plan
     if plan is not None:
-        yield _plan(case, plan)
+        planned = _plan(case, plan)
+        yield planned
+        if planned.problems:
+            notes.append("what follows from the plan was not made again, since the plan itself does not hold")
+            return
     yield _disjoint()
     if not case.trials.segments():
         notes.append("the case holds no trials yet")
@@ -153,6 +157,10 @@ def _content(case: Case, notes: list[str]) -> Iterator[Check]:
         return
     if made["evidence_root"] != evidence_root(case):
         notes.append("evidence was added since the estimates were made; `safecase report` brings them up to date")
+        return
+    if case.spec.judge == "embedded" and made["judge_digest"] != EmbeddedJudge().digest:
+        what = "estimates.json: made with another state of the embedded judge; verify with the safecase that made it"
+        yield Check(name="estimates", looked_at=0, problems=(what,))
         return
     estimates = _recomputed(case, made["judge_digest"])
     yield _estimates(case, estimates)

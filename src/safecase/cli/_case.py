@@ -10,6 +10,10 @@ import click
 from safecase.cli._common import NOT_SUPPORTED, NOT_VERIFIED, emit, fail, guarded, json_option, note
 
 
+_SHOWN = 10
+"""Problems of a check that `verify` prints in words."""
+
+
 @click.command("demo")
 @click.argument("directory", type=click.Path(path_type=Path), default="demo-case")
 @json_option
@@ -96,7 +100,10 @@ def verify_command(case: Path, trust: Path | None, head: str | None, as_json: bo
     lines = [
         f"{'ok ' if not check.problems else 'BAD'} {check.name} ({check.looked_at} looked at)" for check in found.checks
     ]
-    lines += [f"    {problem}" for check in found.checks for problem in check.problems]
+    for check in found.checks:
+        lines += [f"    {problem}" for problem in check.problems[:_SHOWN]]
+        if len(check.problems) > _SHOWN:
+            lines.append(f"    and {len(check.problems) - _SHOWN} more in {check.name!r}; --json lists them all")
     lines += [f"note: {text}" for text in found.notes]
     lines += [f"ledger head {found.head}" if found.head else "", found.sentence]
     emit(value, as_json=as_json, lines=[line for line in lines if line])

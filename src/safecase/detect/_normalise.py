@@ -131,7 +131,7 @@ def normalise(text: str) -> str:
     Compatibility forms are unified (NFKC), case folded, invisible characters removed (hidden tag characters are made
     visible), decorative marks stripped, look-alike letters read as Latin inside words that mix scripts or hide among
     Latin words, spaced-out letters joined, leetspeak read, white space collapsed. Real Russian, Greek, Hindi, Thai or
-    Arabic text keeps its letters. Idempotent.
+    Arabic text keeps its letters (case folding makes a final sigma an ordinary one). Idempotent.
 
     Does not: decode base64 or ciphers, correct typing errors, transliterate. Offsets are not kept, so spans (personal
     data) are found on the raw text.

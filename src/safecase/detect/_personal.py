@@ -67,7 +67,7 @@ _IPV6 = re.compile(
 _SSN = re.compile(r"(?<![\w-])(\d{3})([- ])(\d{2})\2(\d{4})(?![\w-])")
 # A phone number shows itself by a leading + or 00, by an area code in brackets, or by the North American 3-3-4 shape.
 _PHONE = re.compile(
-    r"(?<![\w.+-])(?:"
+    r"(?<![\w.+-])(?<!\d )(?:"
     r"(?:\+|00)[1-9](?:[ .()/-]{0,2}\d){6,13}"
     r"|(?:1[ .-])?\(\d{2,5}\)[ .-]?\d{2,4}(?:[ .-]?\d{2,5}){1,3}"
     r"|(?:1[ .-])?[2-9]\d{2}([ .-])[2-9]\d{2}\1\d{4}"

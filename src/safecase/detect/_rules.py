@@ -114,7 +114,7 @@ REFUSAL_RULES: tuple[Rule, ...] = (
         "cannot-help",
         "says that it cannot or will not do what was asked",
         rf"\bi(?:\ (?:am\ sorry,?\ but\ i\ )?)?\ ?(?:{_CANNOT})\ (?:\w{{1,12}}\ ){{0,3}}"
-        r"(?:help|assist|provide|fulfil+|comply|answer|support|create|write|generate|give|offer|share|engage|encourage|"
+        r"(?:help|assist|provide|fulfill?|comply|answer|support|create|write|generate|give|offer|share|engage|encourage|"
         r"condone|do\ that|do\ this|participate|promote|respond)\b",
     ),
     _rule(

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from safecase.compose import scope_holds
 from safecase.declare import Framework, Gate
@@ -42,6 +42,21 @@ _PAIRED = ("unsafe_rate", "overrefusal_rate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A place in the plan: what groups a trial, before anything is known of its answer."""
+
+    intent_id: str
+    harmful: bool
+    domain: str
+    category: str
+    subcategory: str
+    language: str
+    attack: str
+    family: str
+    arm: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """The few fields of a trial and its judgement that a rate needs.
 
@@ -75,14 +90,17 @@ class Measurement:
     Attributes:
         rows: one per trial of the plan (or of an import).
         order: intent ids in the seeded random order of the run.
-        planned: (arm, intent, harmful) -> trials planned; an intent with fewer is not completed and makes no bet.
-            What is imported is planned nowhere, and every intent of it is complete.
+        planned: one per trial of the plan, run or not. An intent with trials still to run is not completed and makes no
+            bet; how many intents were planned makes bounds sharper. What is imported is planned nowhere.
     """
 
     rows: Sequence[Judged]
     order: Sequence[str]
-    planned: Mapping[tuple[str, str, bool], int]
+    planned: Sequence[Slot]
     card: JudgeCard
+
+
+RowT = TypeVar("RowT", Judged, Slot)
 
 
 def judged(trial: Trial, judgement: Judgement | None, label: Verdict | None) -> Judged:
@@ -114,9 +132,10 @@ def estimate_gates(measurement: Measurement, framework: Framework, gates: Iterab
         if gate.measure not in EVENT_OF:
             continue
         rows = [row for row in measurement.rows if in_gate(row, gate, framework)]
+        slots = [slot for slot in measurement.planned if in_gate(slot, gate, framework)]
         groupings = sorted({"all", *(threshold.over for threshold in gate.thresholds)})
         found += _estimates(
-            measurement, rows, name=gate.id, measure=gate.measure, alpha=gate.alpha, groupings=groupings
+            measurement, rows, slots, name=gate.id, measure=gate.measure, alpha=gate.alpha, groupings=groupings
         )
     return tuple(found)
 
@@ -128,11 +147,12 @@ def estimate_rates(measurement: Measurement, *, alpha: float = 0.05) -> tuple[Es
         groupings = ["all", "category", "attack", "family", "language"] if measure in _PAIRED else ["all", "category"]
         _, harmful = EVENT_OF[measure]
         rows = [row for row in measurement.rows if row.harmful == harmful]
-        found += _estimates(measurement, rows, name=measure, measure=measure, alpha=alpha, groupings=groupings)
+        slots = [slot for slot in measurement.planned if slot.harmful == harmful]
+        found += _estimates(measurement, rows, slots, name=measure, measure=measure, alpha=alpha, groupings=groupings)
     return tuple(found)
 
 
-def in_gate(row: Judged | Trial, gate: Gate, framework: Framework) -> bool:
+def in_gate(row: Judged | Slot | Trial, gate: Gate, framework: Framework) -> bool:
     """Whether a trial bears on a gate, by the gate's scope."""
     return (
         row.harmful == gate.scope.harmful
@@ -147,6 +167,7 @@ def in_gate(row: Judged | Trial, gate: Gate, framework: Framework) -> bool:
 def _estimates(
     measurement: Measurement,
     rows: Sequence[Judged],
+    slots: Sequence[Slot],
     *,
     name: str,
     measure: str,
@@ -157,21 +178,49 @@ def _estimates(
     arms = sorted({row.arm for row in rows})
     groups = list(_groups(rows, groupings))
     beside = Counter(group.partition(":")[0] for group, _ in groups)
+    due = {group: _due(members) for group, members in _groups(slots, groupings)}
     for group, members in groups:
         many = beside[group.partition(":")[0]]
         by_arm = {arm: [row for row in members if row.arm == arm] for arm in arms}
         for arm, mine in by_arm.items():
             if mine:
                 found.append(
-                    _rate(measurement, mine, name, measure=measure, arm=arm, group=group, alpha=alpha, beside=many)
+                    _rate(
+                        measurement,
+                        mine,
+                        due.get(group, {}),
+                        name,
+                        measure=measure,
+                        arm=arm,
+                        group=group,
+                        alpha=alpha,
+                        beside=many,
+                    )
                 )
         if measure in _PAIRED and by_arm.get("bare") and by_arm.get("guarded"):
-            found.append(_difference(measurement, by_arm, name, measure=measure, group=group, alpha=alpha))
+            found.append(
+                _difference(
+                    measurement, by_arm, due.get(group, {}), name, measure=measure, group=group, alpha=alpha
+                )
+            )
     return found
 
 
-def _groups(rows: Sequence[Judged], groupings: Iterable[str]) -> Iterable[tuple[str, Sequence[Judged]]]:
-    key: dict[str, Callable[[Judged], str]] = {
+Due = Mapping[tuple[str, str], int]
+"""(arm, intent) -> trials planned within a group."""
+
+
+def _due(slots: Iterable[Slot]) -> Due:
+    return Counter((slot.arm, slot.intent_id) for slot in slots)
+
+
+def _planned(due: Due, arm: str) -> int | None:
+    """Intents planned for an arm within a group, None without a plan."""
+    return sum(1 for name, _ in due if name == arm) or None
+
+
+def _groups(rows: Sequence[RowT], groupings: Iterable[str]) -> Iterable[tuple[str, Sequence[RowT]]]:
+    key: dict[str, Callable[[RowT], str]] = {
         "category": lambda row: row.category,
         "attack": lambda row: row.attack,
         "family": lambda row: row.family,
@@ -181,7 +230,7 @@ def _groups(rows: Sequence[Judged], groupings: Iterable[str]) -> Iterable[tuple[
         if grouping == "all":
             yield "all", rows
             continue
-        members: dict[str, list[Judged]] = defaultdict(list)
+        members: dict[str, list[RowT]] = defaultdict(list)
         for row in rows:
             members[key[grouping](row)].append(row)
         for value in sorted(members):
@@ -191,6 +240,7 @@ def _groups(rows: Sequence[Judged], groupings: Iterable[str]) -> Iterable[tuple[
 def _rate(
     measurement: Measurement,
     rows: Sequence[Judged],
+    due: Due,
     name: str,
     *,
     measure: str,
@@ -200,11 +250,12 @@ def _rate(
     beside: int,
 ) -> Estimate:
     event, _ = EVENT_OF[measure]
-    tallies = list(_tallies(measurement, rows, event, whole=group == "all").values())
+    tallies = list(_tallies(measurement, rows, event, due).values())
+    planned = _planned(due, arm)
 
     def bounds(error_alpha: float) -> Bounds:
         error, rate_alpha = _error(measurement, rows, event, arm=arm, alpha=error_alpha)
-        return rate_bounds(tallies, error, alpha_lower=rate_alpha, alpha_upper=rate_alpha)
+        return rate_bounds(tallies, error, alpha_lower=rate_alpha, alpha_upper=rate_alpha, planned=planned)
 
     error, _ = _error(measurement, rows, event, arm=arm, alpha=alpha)
     return _estimate(
@@ -227,6 +278,7 @@ def _rate(
 def _difference(
     measurement: Measurement,
     by_arm: Mapping[str, Sequence[Judged]],
+    due: Due,
     name: str,
     *,
     measure: str,
@@ -234,8 +286,7 @@ def _difference(
     alpha: float,
 ) -> Estimate:
     event, _ = EVENT_OF[measure]
-    whole = group == "all"
-    tallies = {arm: _tallies(measurement, by_arm[arm], event, whole=whole) for arm in ("bare", "guarded")}
+    tallies = {arm: _tallies(measurement, by_arm[arm], event, due) for arm in ("bare", "guarded")}
     shared = [intent for intent in tallies["bare"] if intent in tallies["guarded"]]
     before, after = ([tallies[arm][intent] for intent in shared] for arm in ("bare", "guarded"))
 
@@ -245,7 +296,12 @@ def _difference(
             strict=True,
         )
         return difference_bounds(
-            before, after, (errors[0], errors[1]), alpha_lower=min(alphas), alpha_upper=min(alphas)
+            before,
+            after,
+            (errors[0], errors[1]),
+            alpha_lower=min(alphas),
+            alpha_upper=min(alphas),
+            planned=_planned(due, "guarded"),
         )
 
     errors = [_error(measurement, by_arm[arm], event, arm=arm, alpha=alpha)[0] for arm in ("bare", "guarded")]
@@ -316,7 +372,9 @@ def _estimate(
     )
 
 
-def _tallies(measurement: Measurement, rows: Sequence[Judged], event: Event, *, whole: bool) -> dict[str, Tally]:
+def _tallies(
+    measurement: Measurement, rows: Sequence[Judged], event: Event, due: Due
+) -> dict[str, Tally]:
     """Tallies of completed intents, in the order of the run."""
     members: dict[str, list[Judged]] = defaultdict(list)
     for row in rows:
@@ -324,13 +382,8 @@ def _tallies(measurement: Measurement, rows: Sequence[Judged], event: Event, *, 
     return {
         intent: _tally(members[intent], event)
         for intent in measurement.order
-        if intent in members and (not whole or _is_complete(measurement, members[intent]))
+        if intent in members and len(members[intent]) >= due.get((members[intent][0].arm, intent), 0)
     }
-
-
-def _is_complete(measurement: Measurement, rows: Sequence[Judged]) -> bool:
-    first = rows[0]
-    return len(rows) >= measurement.planned.get((first.arm, first.intent_id, first.harmful), 0)
 
 
 def _tally(rows: Iterable[Judged], event: Event) -> Tally:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from safecase.measure._bounds import Bounds
 from safecase.measure._calibration import JudgeError
-from safecase.measure._sequence import mean_bounds
+from safecase.measure._sequence import lower_bound, upper_bound
 
 Floats = NDArray[np.float64]
 
@@ -54,22 +54,36 @@ class Tally:
         return self.total - self.missing
 
 
-def rate_bounds(tallies: Sequence[Tally], error: JudgeError, *, alpha_lower: float, alpha_upper: float) -> Bounds:
+def rate_bounds(
+    tallies: Sequence[Tally],
+    error: JudgeError,
+    *,
+    alpha_lower: float,
+    alpha_upper: float,
+    planned: int | None = None,
+) -> Bounds:
     """One-sided anytime-valid bounds of the true rate; each alone holds with its own alpha, the box's error aside.
 
     Args:
         tallies: one per completed intent, in the seeded random order.
         error: the judge's error; its box must hold the truth for the bounds to.
         alpha_lower, alpha_upper: error of each bound.
+        planned: intents planned before the first answer was seen; None without a plan.
 
     Returns:
         Bounds in [0, 1]; vacuous ends (0 or 1) where the judge is no better than chance.
     """
     high = _mean(
-        [_series(t, *_low_corner(error), missing=1.0) for t in tallies], _low_corner(error), upper_alpha=alpha_upper
+        [_series(t, *_low_corner(error), missing=1.0) for t in tallies],
+        _low_corner(error),
+        planned,
+        upper_alpha=alpha_upper,
     )
     low = _mean(
-        [_series(t, *_high_corner(error), missing=0.0) for t in tallies], _high_corner(error), lower_alpha=alpha_lower
+        [_series(t, *_high_corner(error), missing=0.0) for t in tallies],
+        _high_corner(error),
+        planned,
+        lower_alpha=alpha_lower,
     )
     return Bounds(low=low, high=high)
 
@@ -81,20 +95,22 @@ def difference_bounds(
     *,
     alpha_lower: float,
     alpha_upper: float,
+    planned: int | None = None,
 ) -> Bounds:
     """Bounds of (after - before), paired by intent; the judge may err differently on each arm.
 
     Args:
         before, after: tallies of the same intents in the same order.
         errors: the judge's error on (before, after).
+        planned: as for `rate_bounds`.
 
     Returns:
         Bounds in [-1, 1].
     """
     low_before, low_after = _low_corner(errors[0]), _low_corner(errors[1])
     high_before, high_after = _high_corner(errors[0]), _high_corner(errors[1])
-    upper = _difference(before, after, high_before, low_after, missing=(0.0, 1.0), upper_alpha=alpha_upper)
-    lower = _difference(before, after, low_before, high_after, missing=(1.0, 0.0), lower_alpha=alpha_lower)
+    upper = _difference(before, after, high_before, low_after, planned=planned, missing=(0.0, 1.0), upper_alpha=alpha_upper)
+    lower = _difference(before, after, low_before, high_after, planned=planned, missing=(1.0, 0.0), lower_alpha=alpha_lower)
     return Bounds(low=max(-1.0, lower), high=min(1.0, upper))
 
 
@@ -141,6 +157,7 @@ def _series(tally: Tally, se: float, f: float, *, missing: float) -> float:
 def _mean(
     values: Sequence[float],
     corner: tuple[float, float],
+    planned: int | None,
     *,
     lower_alpha: float | None = None,
     upper_alpha: float | None = None,
@@ -151,7 +168,7 @@ def _mean(
         return vacuous
     yes, no = _scores(*corner)
     unit = (np.asarray(values, dtype=np.float64) - no) / (yes - no)
-    return _unscale(unit, no, yes, lower_alpha=lower_alpha, upper_alpha=upper_alpha, limits=(0.0, 1.0))
+    return _unscale(unit, no, yes, planned, lower_alpha=lower_alpha, upper_alpha=upper_alpha, limits=(0.0, 1.0))
 
 
 def _difference(
@@ -160,6 +177,7 @@ def _difference(
     corner_before: tuple[float, float],
     corner_after: tuple[float, float],
     *,
+    planned: int | None,
     missing: tuple[float, float],
     lower_alpha: float | None = None,
     upper_alpha: float | None = None,
@@ -177,23 +195,25 @@ def _difference(
     )
     low, high = no_after - yes_before, yes_after - no_before
     unit = (values - low) / (high - low)
-    return _unscale(unit, low, high, lower_alpha=lower_alpha, upper_alpha=upper_alpha, limits=(-1.0, 1.0))
+    return _unscale(unit, low, high, planned, lower_alpha=lower_alpha, upper_alpha=upper_alpha, limits=(-1.0, 1.0))
 
 
 def _unscale(
     unit: Floats,
     low: float,
     high: float,
+    planned: int | None,
     *,
     lower_alpha: float | None,
     upper_alpha: float | None,
     limits: tuple[float, float],
 ) -> float:
     clipped = np.clip(unit, 0.0, 1.0)
-    alpha = upper_alpha if upper_alpha is not None else lower_alpha
-    assert alpha is not None  # noqa: S101 - one of the two is always given
-    bounds = mean_bounds(clipped, alpha_lower=alpha, alpha_upper=alpha)
-    end = bounds.high if upper_alpha is not None else bounds.low
+    if upper_alpha is not None:
+        end = upper_bound(clipped, alpha=upper_alpha, planned=planned)
+    else:
+        assert lower_alpha is not None  # noqa: S101 - one of the two is always given
+        end = lower_bound(clipped, alpha=lower_alpha, planned=planned)
     return float(min(limits[1], max(limits[0], low + end * (high - low))))
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 
 from safecase.evidence import Judgement, JudgementStore, Trial, TrialStore, Verdict, digest_bytes
 from safecase.measure._calibration import JudgeCard
-from safecase.measure._estimate import Judged, Measurement, judged
+from safecase.measure._estimate import Measurement, Slot, judged
 from safecase.measure._judge import Judge, known_without_judging
 
 _BATCH = 512
@@ -80,7 +80,7 @@ def gather(
     judgements: Iterable[Judgement],
     *,
     judge_digest: str,
-    planned_ids: Mapping[str, tuple[str, str, bool]],
+    planned: Mapping[str, Slot],
     order: Sequence[str],
     card: JudgeCard,
 ) -> Measurement:
@@ -88,7 +88,7 @@ def gather(
 
     Args:
         judge_digest: verdicts of another judge, or of another state of this one, are left aside.
-        planned_ids: trial id -> (arm, intent, harmful) of the plan; trials outside it count only when imported.
+        planned: trial id -> its place in the plan; trials outside the plan count only when imported.
         order: intent ids in the order of the plan; imported intents follow in the order of their digests.
     """
     verdicts: dict[str, Judgement] = {}
@@ -101,13 +101,13 @@ def gather(
     rows = [
         judged(trial, verdicts.get(trial.trial_id), labels.get(trial.trial_id))
         for trial in trials
-        if trial.trial_id in planned_ids or is_imported(trial)
+        if trial.trial_id in planned or is_imported(trial)
     ]
     known = set(order)
     return Measurement(
         rows=rows,
         order=[*order, *sorted({row.intent_id for row in rows} - known, key=_digest_order)],
-        planned=_counts(planned_ids.values()),
+        planned=list(planned.values()),
         card=card,
     )
 
@@ -115,13 +115,6 @@ def gather(
 def is_imported(trial: Trial) -> bool:
     """Whether a trial came from elsewhere instead of from a plan."""
     return trial.model.startswith("imported/")
-
-
-def _counts(keys: Iterable[tuple[str, str, bool]]) -> dict[tuple[str, str, bool], int]:
-    counts: dict[tuple[str, str, bool], int] = {}
-    for key in keys:
-        counts[key] = counts.get(key, 0) + 1
-    return counts
 
 
 def _digest_order(intent_id: str) -> str:
