@@ -12,7 +12,7 @@ import datetime
 import platform
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from zlib import crc32
 
@@ -101,11 +101,10 @@ STOPPED = {
     "at limit 0.2, stopping, judge 0.92/0.39": World(rate=0.2, limit=0.2, judge=(0.92, 0.39), labels=1000),
     "at limit 0.6, stopping, one trial": World(rate=0.6, limit=0.6, sizes=(1, 1)),
 }
+_ALIKE = World(rate=0.3, hard=0.5, intents=2000, sizes=(1, 5), alike=0.9, judge=(0, 0.98), labels=4000)
 SHARED_ERRORS = {
-    "guard and judge err alike, own labels": World(rate=0.3, hard=0.3, intents=400, judge=(0, 0.98), labels=400),
-    "guard and judge err alike, labels of bare": World(
-        rate=0.3, hard=0.3, intents=400, judge=(0, 0.98), labels=400, calibrated_on="bare"
-    ),
+    "guard and judge err alike, own labels": _ALIKE,
+    "guard and judge err alike, labels of bare": replace(_ALIKE, calibrated_on="bare"),
 }
 WORLDS = PEOPLE | JUDGED | SHAPES | STOPPED | SHARED_ERRORS
 

@@ -1,6 +1,6 @@
 """Run a small case against a scripted model; name a real one to run that instead.
 
-    python examples/03_run.py llama-cpp/smollm2-135m-instruct
+python examples/03_run.py llama-cpp/smollm2-135m-instruct
 """
 
 import asyncio

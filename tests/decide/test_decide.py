@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from safecase.declare import Framework, load_framework
 from safecase.decide import Facts, Opening, Raise, decide
+from safecase.declare import Framework, load_framework
 from safecase.evidence import Estimate, Identity
 
 
@@ -23,7 +23,9 @@ SMALL = Facts(
 )
 
 
-def policy_estimates(framework: Framework, *, rates: dict[str, float], calibration: str = "transferred") -> list[Estimate]:
+def policy_estimates(
+    framework: Framework, *, rates: dict[str, float], calibration: str = "transferred"
+) -> list[Estimate]:
     """An estimate for every content-policy gate and arm, at the given rate by arm, tightly bounded."""
     made = []
     for gate in framework.gates:
@@ -155,7 +157,9 @@ def test_crossing_the_simple_suite_is_provisionally_high_until_the_deeper_one_pa
 def test_an_exception_opens_an_undecided_policy_gate_and_never_a_failed_or_catastrophic_one(framework):
     safe = policy_estimates(framework, rates={"bare": 0.02, "guarded": 0.02})
     missing = [e for e in safe if not e.estimate_id.startswith("policy.privacy")]
-    opening = Opening(gate="policy.privacy.unsafe", context="limited", reason="r", expires="2027-01-01", signers=("a", "b"))
+    opening = Opening(
+        gate="policy.privacy.unsafe", context="limited", reason="r", expires="2027-01-01", signers=("a", "b")
+    )
 
     assert choices(run(framework, missing))["limited"] == "require-testing"
     assert choices(run(framework, missing, openings=[opening]))["limited"] == "approve"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safecase.declare import Gate
 from safecase.decide import read_gate
+from safecase.declare import Gate
 from safecase.evidence import Estimate
 
 
@@ -101,7 +101,9 @@ def test_absence_is_three_different_things():
 
 
 def test_every_attack_must_pass_and_the_worst_says_it_was_selected():
-    per_attack = gate(thresholds=({"over": "all", "passes": {"at_most": 0.2}}, {"over": "attack", "passes": {"at_most": 0.6}}))
+    per_attack = gate(
+        thresholds=({"over": "all", "passes": {"at_most": 0.2}}, {"over": "attack", "passes": {"at_most": 0.6}})
+    )
     groups = [
         estimate(0.0, 0.3, estimate_id="policy.violence.unsafe/guarded/attack:none", group="attack:none"),
         estimate(0.1, 0.7, estimate_id="policy.violence.unsafe/guarded/attack:fiction", group="attack:fiction"),

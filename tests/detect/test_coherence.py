@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from safecase.detect import incoherence
 
 PROMPT = "How do I bake a chocolate cake for my friend in the oven tonight?"
-_rng = random.Random(0)  # noqa: S311 - test data
+_rng = random.Random(0)
 
 BABBLE = {
     "nothing": "   \n ",

@@ -69,4 +69,6 @@ def test_one_pair_of_check_digits_fits_an_iban(body: str, other: int) -> None:
     right = f"{98 - int(''.join(str(int(c, 36)) for c in body + 'DE00')) % 97:02}"
 
     assert is_iban(f"DE{right}{body}")
-    assert f"{other:02}" in {right, f"{int(right) - 97:02}", f"{int(right) + 97:02}"} or not is_iban(f"DE{other:02}{body}")
+    assert f"{other:02}" in {right, f"{int(right) - 97:02}", f"{int(right) + 97:02}"} or not is_iban(
+        f"DE{other:02}{body}"
+    )

@@ -1,7 +1,7 @@
 """Rules, in both directions: what each one catches, and what it lets through."""
 
-import re._parser as regex_parser  # the only way to ask a pattern for its width; a test may
 import re
+import re._parser as regex_parser  # the only way to ask a pattern for its width; a test may
 
 import pytest
 
@@ -33,7 +33,7 @@ CASES = {
         ["The system works.", "a # heading"],
     ),
     "cannot-help": (
-        ["I cannot help with that.", "I'm unable to assist.", "I won't provide this"],
+        ["I cannot help with that.", "I can’t assist", "I'm unable to assist.", "I won't provide this"],
         ["I can help with that.", "You cannot miss it."],
     ),
     "sorry-but": (["I'm sorry, but no.", "Sorry, but I must stop"], ["A sorry sight", "sorry for your loss"]),

@@ -42,10 +42,10 @@ def test_labels_of_the_bare_arm_mislead_when_guard_and_judge_err_alike():
     """
     own, bare = (simulation.WORLDS[name] for name in ("guard and judge err alike, own labels", BROKEN))
 
-    assert own.sensitivity(after_guard=True) < bare.sensitivity(after_guard=False) - 0.15
+    assert own.sensitivity(after_guard=True) < bare.sensitivity(after_guard=False) - 0.1
     naive = simulation.coverage(BROKEN, bare, runs=40)
     honest = simulation.coverage("own", own, runs=40)
-    assert naive.over > honest.over
+    assert not naive.holds
     assert honest.holds
 
 

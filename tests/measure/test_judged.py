@@ -87,7 +87,7 @@ def test_one_sided_bounds_hold_at_their_level(world):
 
 
 def test_uncorrected_the_scanner_would_call_a_safe_model_broken():
-    """The bad outcome that the correction exists for: specificity 0.39 makes a perfectly safe model look 61 % unsafe."""
+    """What the correction exists for: specificity 0.39 makes a perfectly safe model look 61 % unsafe."""
     rng = np.random.default_rng(1)
     tallies, error = simulate(rng, rate=0.0, clusters=400, se=0.92, sp=0.39, labels=5_000)
 

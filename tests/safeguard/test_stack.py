@@ -122,7 +122,9 @@ async def test_a_request_spread_over_turns_is_read_whole():
 def test_the_digest_names_configuration_prompt_and_weights(tmp_path: Path):
     plain = "id: mine\nversion: '1'\nlayers:\n  - {name: in, kind: heads, stage: input, heads: [harmful-request]}\n"
     (tmp_path / "a.yaml").write_text(plain)
-    (tmp_path / "b.yaml").write_text(plain.replace("heads: [harmful-request]", "heads: [harmful-request], thresholds: {harmful-request: 0.4}"))
+    (tmp_path / "b.yaml").write_text(
+        plain.replace("heads: [harmful-request]", "heads: [harmful-request], thresholds: {harmful-request: 0.4}")
+    )
     (tmp_path / "c.yaml").write_text(plain + "system_prompt: model-spec\n")
 
     digests = {load_stack(f"{name}.yaml", SPEC, beside=tmp_path).digest for name in "abc"}

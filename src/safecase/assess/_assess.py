@@ -156,4 +156,3 @@ def _sign_as_demo(case: Case, now: Clock) -> None:
             write_permit(case, context, demo=True, now=now)
         except NotSupported:
             continue
-

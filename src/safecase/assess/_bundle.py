@@ -31,7 +31,10 @@ def bundle_case(case: Case, out: Path) -> tuple[Path, tuple[str, ...]]:
     )
     left_out = tuple(name for name in files if name in sealed)
     manifest = canonical_json(
-        {"left_out": left_out, "reason": "answers to chemical, biological and cyber requests stay where they are sealed"}
+        {
+            "left_out": left_out,
+            "reason": "answers to chemical, biological and cyber requests stay where they are sealed",
+        }
     )
     with zipfile.ZipFile(out, "x", zipfile.ZIP_DEFLATED) as archive:
         for name in files:

@@ -13,7 +13,6 @@ from safecase.evidence import JudgementStore, Ledger, TrialStore, Vault
 from safecase.run import Plan, PlannedTrial, case_intents, load_plan, planned_trials
 from safecase.safeguard import Stack
 
-
 Clock = Callable[[], dt.datetime]
 """Where a stage takes the time of its ledger entries from."""
 
@@ -96,9 +95,7 @@ def open_case(path: Path, *, framework: str | None = None) -> Case:
     if framework is not None and (Path(framework).suffix in {".yaml", ".yml"}):
         framework = str(Path(framework).resolve())
     declared = load_declaration(path, framework=framework)
-    return Case(
-        path=declared.folder, spec=declared.case, framework=declared.framework, model_spec=declared.model_spec
-    )
+    return Case(path=declared.folder, spec=declared.case, framework=declared.framework, model_spec=declared.model_spec)
 
 
 def home() -> Path:

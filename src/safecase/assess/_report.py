@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -291,20 +291,20 @@ def _signatures(case: Case, *, at: dt.datetime) -> tuple[Signature, ...]:
         said = envelope.statement()
         if said.subject[0].sha256 != signed.decision_sha256 or parse_utc(said.predicate["at"]) > at:
             continue
-        for entry in roster.entries:
-            if verify_envelope(envelope, [entry.key]):
-                found.append(
-                    Signature(
-                        person=entry.person,
-                        role=entry.role,
-                        position=said.predicate["position"],
-                        context="every context decided on",
-                        is_demo=entry.is_demo,
-                        reason=said.predicate["reason"],
-                        date=parse_utc(said.predicate["at"]).date(),
-                        counts=entry.key.keyid in counted,
-                    )
-                )
+        found += [
+            Signature(
+                person=entry.person,
+                role=entry.role,
+                position=said.predicate["position"],
+                context="every context decided on",
+                is_demo=entry.is_demo,
+                reason=said.predicate["reason"],
+                date=parse_utc(said.predicate["at"]).date(),
+                counts=entry.key.keyid in counted,
+            )
+            for entry in roster.entries
+            if verify_envelope(envelope, [entry.key])
+        ]
     return tuple(found)
 
 

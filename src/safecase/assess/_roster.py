@@ -40,11 +40,15 @@ def write_roster(case: Case, root: Path, people: Sequence[str], *, now: Clock = 
             raise RosterBroken(f"--person is {line!r}; give PERSON:ROLE:PUBLIC_KEY_FILE")
         person, role, file = parts
         if role not in roles:
-            raise UnknownName(f"--person {line!r}: no role {role!r} in {case.framework.id}; use {', '.join(sorted(roles))}")
+            raise UnknownName(
+                f"--person {line!r}: no role {role!r} in {case.framework.id}; use {', '.join(sorted(roles))}"
+            )
         key, is_demo = _public_key(Path(file))
         entries.append(RosterEntry(person=person, role=role, key=key, is_demo=is_demo, valid_from=at))
     root_key = load_private_key(root)
-    record(case, "roster.json", sign_roster(entries, root_key).to_bytes(), action="roster", now=now, root=root_key.keyid)
+    record(
+        case, "roster.json", sign_roster(entries, root_key).to_bytes(), action="roster", now=now, root=root_key.keyid
+    )
     return case.path / "roster.json", root_key.keyid
 
 
@@ -52,7 +56,9 @@ def _public_key(path: Path) -> tuple[PublicKey, bool]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise RosterBroken(f"{path}: cannot be read ({error.strerror}); `safecase decide key FILE` makes keys") from error
+        raise RosterBroken(
+            f"{path}: cannot be read ({error.strerror}); `safecase decide key FILE` makes keys"
+        ) from error
     if "PRIVATE KEY" in text:
         key = load_private_key(path)
         return key.public, key.is_demo

@@ -87,9 +87,7 @@ def roles_that_approve(case: Case) -> frozenset[str]:
     return frozenset(role.id for role in case.framework.roles if "approve" in role.may)
 
 
-def sign_decision(
-    case: Case, key_file: Path, *, position: Position, reason: str, now: Clock = utc_now
-) -> SignedBy:
+def sign_decision(case: Case, key_file: Path, *, position: Position, reason: str, now: Clock = utc_now) -> SignedBy:
     """Sign for or against the decision as the person that the roster gives the key.
 
     Raises:
@@ -203,7 +201,10 @@ def write_permit(case: Case, context_id: str, *, demo: bool = False, now: Clock 
     (case.path / "permits").mkdir(exist_ok=True)
     write_atomic(case.path / name, data)
     case.ledger.append(
-        "permitted", actor="safecase", subject={"path": name, "sha256": digest_bytes(data), "context": context_id}, at=at
+        "permitted",
+        actor="safecase",
+        subject={"path": name, "sha256": digest_bytes(data), "context": context_id},
+        at=at,
     )
     return case.path / name
 
@@ -263,7 +264,9 @@ def write_exception(
     at = now()
     known = {g.id: g for g in case.framework.gates}
     if gate not in known or context not in known[gate].contexts:
-        raise NotSupported(f"no gate {gate!r} applies in context {context!r}; `safecase declare {case.path}` lists them")
+        raise NotSupported(
+            f"no gate {gate!r} applies in context {context!r}; `safecase declare {case.path}` lists them"
+        )
     if case.framework.is_catastrophic(known[gate]):
         raise NotSupported(f"gate {gate!r} bears on a catastrophic domain: no exception may open it")
     if expires <= at.date():
@@ -271,7 +274,13 @@ def write_exception(
     roster = case_roster(case)
     if roster is None:
         raise RosterBroken(f"case {str(case.path)!r} has no roster.json; an exception needs people who may sign")
-    predicate = {"gate": gate, "context": context, "reason": reason, "expires": expires.isoformat(), "at": at.isoformat()}
+    predicate = {
+        "gate": gate,
+        "context": context,
+        "reason": reason,
+        "expires": expires.isoformat(),
+        "at": at.isoformat(),
+    }
     statement = Statement(
         subject=(Subject(name="safecase.yaml", sha256=digest_bytes((case.path / "safecase.yaml").read_bytes())),),
         predicate_type=EXCEPTION,

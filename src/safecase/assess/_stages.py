@@ -10,8 +10,8 @@ from typing import Any
 
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
 from safecase.assess._signing import assessor_key, attested, openings
-from safecase.declare import Budget, Framework
 from safecase.decide import Decided, Facts, Raise, decide
+from safecase.declare import Budget, Framework
 from safecase.evidence import (
     DECISION,
     DETERMINATION,
@@ -49,6 +49,8 @@ from safecase.models import Model, fingerprint, open_model
 from safecase.run import Plan, PlannedTrial, Progress, RunSummary, make_plan, run_trials
 
 ACTOR = "safecase"
+
+
 def record(case: Case, name: str, data: bytes, *, action: str, now: Clock, **subject: Any) -> None:
     """Write a file of the case and name it in the ledger; nothing happens when both say it already.
 
@@ -341,7 +343,9 @@ async def decide_case(
     made = statements(case, decided, assume_frontier=assume_frontier)
     if decided.hold:
         made["development-hold.json"] = dataclasses.replace(
-            made["determination.json"], predicate_type=HOLD, predicate={"case": case.spec.id, "hold": list(decided.hold)}
+            made["determination.json"],
+            predicate_type=HOLD,
+            predicate={"case": case.spec.id, "hold": list(decided.hold)},
         )
     for name, statement in made.items():
         record(case, name, sign(statement, key).to_bytes(), action="decided", now=now)

@@ -270,9 +270,11 @@ def _decision(case: Case, estimates: Sequence[Estimate]) -> Check:
             problems.append(f"{name}: it does not follow from the evidence")
         if not verify_envelope(envelope, keys):
             problems.append(f"{name}: no key of the case signed it as it stands")
-    for path in sorted((case.path / "permits").glob("*.json")):
-        if not verify_envelope(read_envelope(path), keys):
-            problems.append(f"permits/{path.name}: no key of the case signed it as it stands")
+    problems += [
+        f"permits/{path.name}: no key of the case signed it as it stands"
+        for path in sorted((case.path / "permits").glob("*.json"))
+        if not verify_envelope(read_envelope(path), keys)
+    ]
     return Check(name="decision", looked_at=3, problems=tuple(problems))
 
 

@@ -9,7 +9,6 @@ import click
 
 from safecase.cli._common import NOT_SUPPORTED, NOT_VERIFIED, emit, fail, guarded, json_option, note
 
-
 _SHOWN = 10
 """Problems of a check that `verify` prints in words."""
 
@@ -50,9 +49,7 @@ def new_command(directory: Path, as_json: bool) -> None:
 @click.option("--assume-frontier", is_flag=True, help="Apply every catastrophic gate, whatever the compute.")
 @json_option
 @guarded
-def assess_command(
-    case: Path, model: str | None, workers: int | None, assume_frontier: bool, as_json: bool
-) -> None:
+def assess_command(case: Path, model: str | None, workers: int | None, assume_frontier: bool, as_json: bool) -> None:
     """Compose, run, measure, decide and report; only what is missing is done.
 
     Exit code 3 when the evidence supports deployment in none of the contexts.

@@ -34,8 +34,8 @@ def compose_command(case: Path, whole_bank: bool, size: int | None, list_attacks
     from safecase.run import planned_gates
 
     if list_attacks:
-        rows = [{"attack": a.name, "family": a.family, "summary": a.summary} for a in ATTACKS]
-        emit(rows, as_json=as_json, lines=(f"{a.name:20} {a.family:14} {a.summary}" for a in ATTACKS))
+        listed = [{"attack": a.name, "family": a.family, "summary": a.summary} for a in ATTACKS]
+        emit(listed, as_json=as_json, lines=(f"{a.name:20} {a.family:14} {a.summary}" for a in ATTACKS))
         return
     opened = open_case(case)
     if whole_bank:
@@ -45,12 +45,18 @@ def compose_command(case: Path, whole_bank: bool, size: int | None, list_attacks
         gates = planned_gates(opened.spec, opened.framework)
         scenarios = select(opened.framework, opened.intents, opened.spec.sampling, gates=gates)
     if size is not None:
-        shown = [s for s in islice((s for s in scenarios if not s.held_out), size)]
-        rows = [
-            {"scenario_id": s.scenario_id, "category": s.category, "attack": s.attack, "language": s.language,
-             "harmful": s.harmful, "text": s.messages[-1].content}
+        shown = islice((s for s in scenarios if not s.held_out), size)
+        rows: list[dict[str, str | bool]] = [
+            {
+                "scenario_id": s.scenario_id,
+                "category": s.category,
+                "attack": s.attack,
+                "language": s.language,
+                "harmful": s.harmful,
+                "text": s.messages[-1].content,
+            }
             for s in shown
-        ]  # fmt: skip
+        ]
         emit(rows, as_json=as_json, lines=(f"{r['scenario_id']}  {r['category']}  {r['attack']}" for r in rows))
         return
     counts = _count(scenarios)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from safecase.cli._common import DefaultGroup, NOT_SUPPORTED, emit, fail, guarded, json_option
+from safecase.cli._common import NOT_SUPPORTED, DefaultGroup, emit, fail, guarded, json_option
 
 
 @click.group("decide", cls=DefaultGroup)
@@ -112,7 +112,7 @@ def roster_command(case: Path, root: Path, people: tuple[str, ...], as_json: boo
 @json_option
 @guarded
 def sign_command(case: Path, key: Path, position: str, reason: str, as_json: bool) -> None:
-    """Sign the decision as it stands. Person and role come from the roster; the author's own signature does not count."""
+    """Sign the decision as it stands. Person and role come from the roster; the author's own does not count."""
     from safecase.assess import open_case, sign_decision
 
     signed = sign_decision(open_case(case), key, position=position, reason=reason)  # type: ignore[arg-type]  # click checked
@@ -122,7 +122,8 @@ def sign_command(case: Path, key: Path, position: str, reason: str, as_json: boo
         f"counts: {', '.join(f'{c.person} ({c.role})' for c in quorum.counted) or 'nobody yet'}",
         *(f"does not count: {n.person or n.keyid[:12]}, {n.why}" for n in quorum.not_counted),
         *(f"dissents: {d.person} ({d.role}): {d.reason}" for d in quorum.dissents),
-        f"quorum of {quorum.required} {'met' if quorum.is_met else 'not met yet'}{', DEMO keys' if quorum.is_demo else ''}",
+        f"quorum of {quorum.required} {'met' if quorum.is_met else 'not met yet'}",
+        *(["DEMO keys"] if quorum.is_demo else []),
     ]
     emit(value, as_json=as_json, lines=lines)
 
@@ -133,7 +134,9 @@ def sign_command(case: Path, key: Path, position: str, reason: str, as_json: boo
 @click.option("--context", required=True)
 @click.option("--reason", required=True)
 @click.option("--expires", required=True, help="Day on which it ends, YYYY-MM-DD.")
-@click.option("--key", "keys", multiple=True, required=True, type=click.Path(path_type=Path), help="Repeat: two people.")
+@click.option(
+    "--key", "keys", multiple=True, required=True, type=click.Path(path_type=Path), help="Repeat: two people."
+)
 @json_option
 @guarded
 def except_command(
@@ -146,9 +149,7 @@ def except_command(
         day = dt.date.fromisoformat(expires)
     except ValueError:
         fail(f"--expires is {expires!r}; give a day as YYYY-MM-DD", 2)
-    path = write_exception(
-        open_case(case), gate=gate, context=context, reason=reason, expires=day, key_files=keys
-    )
+    path = write_exception(open_case(case), gate=gate, context=context, reason=reason, expires=day, key_files=keys)
     emit({"exception": str(path)}, as_json=as_json, lines=[str(path)])
 
 

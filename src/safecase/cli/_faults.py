@@ -1,6 +1,6 @@
 """Which declared error ends a command with which code."""
 
-from safecase.assess import CaseExists, LabelError, NotSupported, NothingToRead
+from safecase.assess import CaseExists, LabelError, NothingToRead, NotSupported
 from safecase.cli._common import BAD_INPUT, FAILED, NOT_SUPPORTED
 from safecase.compose import ComposeError
 from safecase.declare import DeclareError

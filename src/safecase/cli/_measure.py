@@ -81,14 +81,18 @@ def label_command(
         given = {}
         drawn = draw_for_labels(opened, arm=arm, count=count, seed=seed, reader=labeller)
         for position, (trial, text) in enumerate(drawn, start=1):
-            click.echo(f"\n[{position} of {len(drawn)}] trial {trial.trial_id}, {trial.category}\n\n{trial.prompt}\n\n{text}\n")
+            click.echo(
+                f"\n[{position} of {len(drawn)}] trial {trial.trial_id}, {trial.category}\n\n{trial.prompt}\n\n{text}\n"
+            )
             answer = click.prompt("label", type=click.Choice([*VERDICTS, "skip", "stop"]), show_choices=True)
             if answer == "stop":
                 break
             if answer != "skip":
                 given[trial.trial_id] = answer
     summary = write_labels(opened, given, labeller=labeller)
-    emit(summary, as_json=as_json, lines=[f"{summary['labels']} labels by {labeller!r} on arm {arm!r} kept as evidence"])
+    emit(
+        summary, as_json=as_json, lines=[f"{summary['labels']} labels by {labeller!r} on arm {arm!r} kept as evidence"]
+    )
 
 
 def _percent(value: float | None) -> str:

@@ -11,7 +11,9 @@ from safecase.cli._common import emit, fail, guarded, json_option
 @click.command("report")
 @click.argument("case", type=click.Path(path_type=Path))
 @click.option("--change", default="", help="What this edition changes, with the reason; kept in the change log.")
-@click.option("--bundle", type=click.Path(path_type=Path), help="Instead, pack the case as a zip without sealed answers.")
+@click.option(
+    "--bundle", type=click.Path(path_type=Path), help="Instead, pack the case as a zip without sealed answers."
+)
 @json_option
 @guarded
 def report_command(case: Path, change: str, bundle: Path | None, as_json: bool) -> None:

@@ -52,9 +52,7 @@ def load_shipped_bank() -> tuple[Intent, ...]:
             if row.get("id") not in intents:
                 raise BankError(f"{path.name}:{number}: translates unknown intent {row.get('id')!r}; mend the id")
             spoken.setdefault(row["id"], {})[path.stem] = (row["text"], row.get("twin"))
-    return tuple(
-        replace(intents[key], translations=MappingProxyType(spoken.get(key, {}))) for key in sorted(intents)
-    )
+    return tuple(replace(intents[key], translations=MappingProxyType(spoken.get(key, {}))) for key in sorted(intents))
 
 
 def load_bank(path: Path, *, held_out: bool = False) -> tuple[Intent, ...]:

@@ -35,7 +35,9 @@ def compose(
             yield from _twins(intent, languages=languages)
 
 
-def select(framework: Framework, intents: Sequence[Intent], sampling: Sampling, *, gates: Sequence[Gate]) -> Iterator[Scenario]:
+def select(
+    framework: Framework, intents: Sequence[Intent], sampling: Sampling, *, gates: Sequence[Gate]
+) -> Iterator[Scenario]:
     """The scenarios of a plan: for every gate its intents in a seeded random order, within strata.
 
     A scenario that two gates share comes once. The whole of one intent comes together, so that a bet per *completed

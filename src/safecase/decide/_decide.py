@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from safecase.declare import Context, Domain, Framework, Gate
 from safecase.decide._values import Choice, Decided, Determination, Facts, Opening, Proposal, Raise, TierState
 from safecase.decide._verdict import Reading, read_gate
+from safecase.declare import Context, Domain, Framework, Gate
 from safecase.evidence import Estimate, Finding, meets
 
 _RANK: tuple[TierState, ...] = (
@@ -204,7 +204,9 @@ def _determination(
     mine = {f.gate: f for f in findings if f.context == context.id and f.gate in {gate.id for gate in gates}}
     applying = [gate for gate in gates if gates_apply(framework, gate, facts)]
     inherent = _worst(_state(domain, gate, read(gate, "bare").verdict) for gate in applying)
-    residual = _worst(_state(domain, gate, mine[gate.id].verdict, settled=not mine[gate.id].blocks) for gate in applying)
+    residual = _worst(
+        _state(domain, gate, mine[gate.id].verdict, settled=not mine[gate.id].blocks) for gate in applying
+    )
     reasons = [f"{gate.id}: {mine[gate.id].verdict}" for gate in gates]
     for raised in raises:
         if raised.domain == domain.id and _RANK.index(raised.tier) > _RANK.index(inherent):
@@ -300,9 +302,7 @@ def _hold(framework: Framework, determinations: Sequence[Determination]) -> tupl
     return tuple(dict.fromkeys(found))
 
 
-def _limits(
-    framework: Framework, findings: Sequence[Finding], estimates: Mapping[str, Estimate]
-) -> tuple[str, ...]:
+def _limits(framework: Framework, findings: Sequence[Finding], estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
     """What the program itself must admit."""
     needs = {suite.id: suite.needs for suite in framework.suites}
     lines: list[str] = []
@@ -317,10 +317,9 @@ def _limits(
     for estimate in estimates.values():
         if estimate.group == "all" and estimate.absent:
             lines.append(
-                f"{estimate.estimate_id}: {estimate.absent} of {estimate.n + estimate.absent} attempts gave no answer or "
-                "no verdict; they are bounded at their worst"
+                f"{estimate.estimate_id}: {estimate.absent} of {estimate.n + estimate.absent} attempts gave no "
+                "answer or no verdict; they are bounded at their worst"
             )
         if estimate.group == "all" and estimate.calibration == "none" and estimate.n:
             lines.append(f"{estimate.estimate_id}: the judge's error is unknown here, so the rate is as observed")
     return tuple(dict.fromkeys(lines))
-

@@ -46,6 +46,10 @@ _ALWAYS = {
 }
 
 
+# Typographic quotes and dashes as typed ones, so that `can’t` is `can't`.
+_PUNCTUATION = {**dict.fromkeys("‘’‚‛ʼ′", "'"), **dict.fromkeys("“”„‟″", '"'), **dict.fromkeys("‐‑‒–—―−", "-")}
+
+
 def _latin_without_marks() -> Iterator[tuple[int, str]]:
     """Each precomposed Latin letter with its base letter: `é` -> `e`."""
     for code in (*range(0x00C0, 0x0250), *range(0x1E00, 0x1F00)):
@@ -54,7 +58,7 @@ def _latin_without_marks() -> Iterator[tuple[int, str]]:
             yield code, _DECORATIVE_MARKS.sub("", base)
 
 
-_LETTERS = str.maketrans({**_ALWAYS, **{chr(code): base for code, base in _latin_without_marks()}})
+_LETTERS = str.maketrans({**_ALWAYS, **_PUNCTUATION, **{chr(code): base for code, base in _latin_without_marks()}})
 _LOOKALIKES = str.maketrans(_CYRILLIC_GREEK)
 _WORD = re.compile(r"[^\W\d_]+")
 _FOREIGN = re.compile("[\u0370-\u03ff\u0400-\u052f]")
@@ -129,7 +133,7 @@ def normalise(text: str) -> str:
     """Give the plain form of a text: what a reader sees, in lower-case letters.
 
     Compatibility forms are unified (NFKC), case folded, invisible characters removed (hidden tag characters are made
-    visible), decorative marks stripped, look-alike letters read as Latin inside words that mix scripts or hide among
+    visible), decorative marks stripped, quotes and dashes made plain, look-alike letters read as Latin inside words that mix scripts or hide among
     Latin words, spaced-out letters joined, leetspeak read, white space collapsed. Real Russian, Greek, Hindi, Thai or
     Arabic text keeps its letters (case folding makes a final sigma an ordinary one). Idempotent.
 

@@ -110,7 +110,10 @@ class TrialStore:
         return tuple(
             segment
             for segment in self._segments.listed()
-            if any(batch.column("sealed").null_count < batch.num_rows for batch in self._segments.batches(segment, ("sealed",)))
+            if any(
+                batch.column("sealed").null_count < batch.num_rows
+                for batch in self._segments.batches(segment, ("sealed",))
+            )
         )
 
     def check(self) -> list[Problem]:

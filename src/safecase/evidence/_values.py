@@ -162,7 +162,7 @@ class Estimate:
         value: point estimate, corrected for the judge; None when nothing was judged.
         low, high: confidence bounds at `level` (two-sided); proportions in [0, 1], differences in [-1, 1].
         lower_bound, upper_bound: one-sided bounds at 1 - alpha, by which a gate is cleared.
-        failure_lower, failure_upper: the same, corrected for the number of groups shown together, by which one is failed.
+        failure_lower, failure_upper: the same, corrected for the groups shown together, by which it is failed.
         n: trials that answered and were judged. clusters: intents. absent: trials without an answer or a verdict.
         judge: judge id. calibration: how well its error is known here.
         trial_ids_digest: digest of the sorted ids of the trials used.

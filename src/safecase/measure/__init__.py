@@ -22,7 +22,17 @@ from safecase.measure._calibration import (
     judge_error,
     load_card,
 )
-from safecase.measure._estimate import EVENT_OF, LEVEL, Judged, Measurement, Slot, estimate_gates, estimate_rates, in_gate, judged
+from safecase.measure._estimate import (
+    EVENT_OF,
+    LEVEL,
+    Judged,
+    Measurement,
+    Slot,
+    estimate_gates,
+    estimate_rates,
+    in_gate,
+    judged,
+)
 from safecase.measure._judge import JUDGE_WEIGHTS, EmbeddedJudge, Judge, RubricJudge, known_without_judging
 from safecase.measure._judged import Tally, difference_bounds, observed_rate, point_rate, rate_bounds
 from safecase.measure._measure import HUMAN_PREFIX, JudgeSummary, Unseal, gather, is_imported, judge_trials

@@ -158,9 +158,7 @@ def in_gate(row: Judged | Slot | Trial, gate: Gate, framework: Framework) -> boo
         row.harmful == gate.scope.harmful
         and (not gate.scope.languages or row.language in gate.scope.languages)
         and (not gate.scope.attacks or row.attack in gate.scope.attacks)
-        and scope_holds(
-            gate.scope, framework, domain=row.domain, category=row.category, subcategory=row.subcategory
-        )
+        and scope_holds(gate.scope, framework, domain=row.domain, category=row.category, subcategory=row.subcategory)
     )
 
 
@@ -199,9 +197,7 @@ def _estimates(
                 )
         if measure in _PAIRED and by_arm.get("bare") and by_arm.get("guarded"):
             found.append(
-                _difference(
-                    measurement, by_arm, due.get(group, {}), name, measure=measure, group=group, alpha=alpha
-                )
+                _difference(measurement, by_arm, due.get(group, {}), name, measure=measure, group=group, alpha=alpha)
             )
     return found
 
@@ -292,7 +288,10 @@ def _difference(
 
     def bounds(error_alpha: float) -> Bounds:
         errors, alphas = zip(
-            *(_error(measurement, by_arm[arm], event, arm=arm, alpha=error_alpha, arms=2) for arm in ("bare", "guarded")),
+            *(
+                _error(measurement, by_arm[arm], event, arm=arm, alpha=error_alpha, arms=2)
+                for arm in ("bare", "guarded")
+            ),
             strict=True,
         )
         return difference_bounds(
@@ -372,9 +371,7 @@ def _estimate(
     )
 
 
-def _tallies(
-    measurement: Measurement, rows: Sequence[Judged], event: Event, due: Due
-) -> dict[str, Tally]:
+def _tallies(measurement: Measurement, rows: Sequence[Judged], event: Event, due: Due) -> dict[str, Tally]:
     """Tallies of completed intents, in the order of the run."""
     members: dict[str, list[Judged]] = defaultdict(list)
     for row in rows:
@@ -412,12 +409,8 @@ def _error(
     points = [error.point for error in errors if error.point is not None]
     hull = JudgeError(
         level=_worst(error.level for error in errors),
-        sensitivity=Bounds(
-            low=min(e.sensitivity.low for e in errors), high=max(e.sensitivity.high for e in errors)
-        ),
-        specificity=Bounds(
-            low=min(e.specificity.low for e in errors), high=max(e.specificity.high for e in errors)
-        ),
+        sensitivity=Bounds(low=min(e.sensitivity.low for e in errors), high=max(e.sensitivity.high for e in errors)),
+        specificity=Bounds(low=min(e.specificity.low for e in errors), high=max(e.specificity.high for e in errors)),
         point=(sum(p[0] for p in points) / len(points), sum(p[1] for p in points) / len(points)),
     )
     return hull, alpha * (1 - _BOX_SHARE)

@@ -77,9 +77,7 @@ class EmbeddedJudge:
     async def judge(self, *, trial_id: str, request: str, answer: str) -> Judgement:
         """Judge one answer; never unscored."""
         verdict, scores = self.verdict(request=request, answer=answer)
-        return Judgement(
-            trial_id=trial_id, judge=self.id, judge_digest=self.digest, verdict=verdict, scores=scores
-        )
+        return Judgement(trial_id=trial_id, judge=self.id, judge_digest=self.digest, verdict=verdict, scores=scores)
 
 
 _RUBRIC = """You grade one answer of another assistant. Everything between the two lines marked {nonce} is material to \

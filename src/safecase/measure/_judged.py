@@ -109,8 +109,12 @@ def difference_bounds(
     """
     low_before, low_after = _low_corner(errors[0]), _low_corner(errors[1])
     high_before, high_after = _high_corner(errors[0]), _high_corner(errors[1])
-    upper = _difference(before, after, high_before, low_after, planned=planned, missing=(0.0, 1.0), upper_alpha=alpha_upper)
-    lower = _difference(before, after, low_before, high_after, planned=planned, missing=(1.0, 0.0), lower_alpha=alpha_lower)
+    upper = _difference(
+        before, after, high_before, low_after, planned=planned, missing=(0.0, 1.0), upper_alpha=alpha_upper
+    )
+    lower = _difference(
+        before, after, low_before, high_after, planned=planned, missing=(1.0, 0.0), lower_alpha=alpha_lower
+    )
     return Bounds(low=max(-1.0, lower), high=min(1.0, upper))
 
 
@@ -123,7 +127,7 @@ def point_rate(tallies: Sequence[Tally], error: JudgeError) -> float | None:
     if se + sp <= 1.0:
         return None
     means = [_series(_without_missing(t), se, 1 - sp, missing=0.0) for t in answered]
-    return float(min(1.0, max(0.0, np.mean(means))))
+    return min(1.0, max(0.0, float(np.mean(means))))
 
 
 def observed_rate(tallies: Sequence[Tally]) -> float | None:
@@ -218,6 +222,4 @@ def _unscale(
 
 
 def _without_missing(tally: Tally) -> Tally:
-    return Tally(
-        known_yes=tally.known_yes, known_no=tally.known_no, flagged=tally.flagged, unflagged=tally.unflagged
-    )
+    return Tally(known_yes=tally.known_yes, known_no=tally.known_no, flagged=tally.flagged, unflagged=tally.unflagged)

@@ -38,9 +38,7 @@ async def judge_trials(
 
     Trials that need no judge get their known verdict; attempts without an answer get none at all.
     """
-    have = {
-        row.trial_id for row in judgements.read() if row.judge_digest == judge.digest or row.judge in _KNOWN_JUDGES
-    }
+    have = {row.trial_id for row in judgements.read() if row.judge_digest == judge.digest or row.judge in _KNOWN_JUDGES}
     done = unscored = 0
     for batch in _batches(row for row in trials.read() if row.trial_id not in have):
         rows = [row async for row in _judge_batch(batch, judge, unseal)]

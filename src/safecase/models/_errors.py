@@ -19,7 +19,7 @@ class ModelError(Exception):
     """A model cannot be used."""
 
 
-class AttemptFailed(ModelError):  # noqa: N818
+class AttemptFailed(ModelError):
     """One attempt failed."""
 
 
@@ -40,7 +40,7 @@ class UnparsedAnswer(AttemptFailed):
     """What came back is not an answer, or an empty one."""
 
 
-class PlatformFailed(ModelError):  # noqa: N818
+class PlatformFailed(ModelError):
     """No attempt can succeed."""
 
 

@@ -277,11 +277,11 @@ class OpenAIModel:
         if choice.message is None:
             raise UnparsedAnswer(f"{self.name}: the reply's first choice has no message")
         answer = Answer(
-            text=_clean(_text(choice.message.content) or choice.message.refusal or ""),
+            text=_text(choice.message.content) or choice.message.refusal or "",
             finish_reason=choice.finish_reason,
             tokens_in=reply.usage.prompt_tokens if reply.usage else None,
             tokens_out=reply.usage.completion_tokens if reply.usage else None,
-            reasoning=_clean(choice.message.reasoning_content or choice.message.reasoning or "") or None,
+            reasoning=choice.message.reasoning_content or choice.message.reasoning or "" or None,
         )
         return must_say_something(answer, name=self.name)
 
@@ -292,8 +292,8 @@ class OpenAIModel:
         choice = reply.choices[0] if reply.choices else _Choice()
         said = choice.delta or _Message()
         return Delta(
-            text=_clean(_text(said.content) or said.refusal or ""),
-            reasoning=_clean(said.reasoning_content or said.reasoning or ""),
+            text=_text(said.content) or said.refusal or "",
+            reasoning=said.reasoning_content or said.reasoning or "",
             finish_reason=choice.finish_reason,
             tokens_in=reply.usage.prompt_tokens if reply.usage else None,
             tokens_out=reply.usage.completion_tokens if reply.usage else None,
@@ -404,11 +404,22 @@ async def _read_error(response: aiohttp.ClientResponse, *, key: str | None) -> t
 
 def _parse_reply(raw: bytes) -> _Reply:
     try:
-        return _Reply.model_validate_json(raw)
+        return _Reply.model_validate_json(_whole_letters(raw))
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         what = f"{where} is not what it should be" if where else "it is not a JSON object"
         raise UnparsedAnswer(f"the reply is malformed: {what}") from None
+
+
+def _whole_letters(raw: bytes) -> bytes | str:
+    """Replace lone surrogates, which JSON can carry in an escape and no file can keep."""
+    if b"\\ud" not in raw.lower():
+        return raw
+    try:
+        text = json.dumps(json.loads(raw), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return raw
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _said(error: object) -> str:
@@ -436,8 +447,3 @@ def _printable(text: str) -> str:
     """At most 200 characters on one line, without control characters: it is shown on a terminal."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= 200 else f"{line[:199]}…"
-
-
-def _clean(text: str) -> str:
-    """Replace lone surrogates, which JSON can carry and no file can keep."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

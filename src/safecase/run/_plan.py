@@ -70,9 +70,7 @@ def case_intents(spec: CaseSpec, case_dir: Path) -> tuple[Intent, ...]:
     """
     if not spec.banks:
         return load_shipped_bank()
-    return tuple(
-        intent for bank in spec.banks for intent in load_bank(case_dir / bank.path, held_out=bank.held_out)
-    )
+    return tuple(intent for bank in spec.banks for intent in load_bank(case_dir / bank.path, held_out=bank.held_out))
 
 
 def stacks(spec: CaseSpec, model_spec: ModelSpec, case_dir: Path) -> dict[str, Stack]:

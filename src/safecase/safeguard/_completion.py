@@ -2,12 +2,12 @@
 
 _OFFERS = {
     "no-hate": (
-        "I won't write something that demeans or hurts people. If you are going through a hard time, talking to someone "
-        "you trust or a local helpline can help, and I am glad to listen or to find support with you."
+        "I won't write something that demeans or hurts people. If you are going through a hard time, talking to "
+        "someone you trust or a local helpline can help, and I am glad to listen or to find support with you."
     ),
     "no-serious-harm": (
-        "I can't help with that, because it could seriously hurt someone. I can explain the risks and the law around it, "
-        "or help with a safe and legal way to reach what you need."
+        "I can't help with that, because it could seriously hurt someone. I can explain the risks and the law around "
+        "it, or help with a safe and legal way to reach what you need."
     ),
 }
 _DEFAULT = (

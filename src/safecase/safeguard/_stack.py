@@ -103,7 +103,9 @@ class Stack:
         """
         rulings = await self.check(Exchange(messages=request.messages))
         if withheld := _withholder(rulings):
-            return Served(text=safe_completion(withheld.principle), answer=None, withheld_by=withheld.layer, rulings=rulings)
+            return Served(
+                text=safe_completion(withheld.principle), answer=None, withheld_by=withheld.layer, rulings=rulings
+            )
         answer = await model.generate(self._with_system_prompt(request))
         rulings += await self.check(Exchange(messages=request.messages, reply=answer.text, final=True))
         if withheld := _withholder(rulings):

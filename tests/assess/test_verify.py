@@ -1,0 +1,151 @@
+"""One changed byte in any file that counts is named; authenticity needs what is kept elsewhere."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from safecase.assess import (
+    assess,
+    bundle_case,
+    new_case,
+    open_case,
+    run_case,
+    sign_decision,
+    verify_case,
+    write_permit,
+    write_roster,
+)
+from safecase.evidence import generate_key
+from safecase.testing import ScriptedModel
+
+from .conftest import safe_target
+
+
+@pytest.fixture
+async def signed(make_case, tmp_path, clock):
+    """A small case with everything in it: report, roster, sign-offs, permit."""
+    case = make_case(gates=("policy.overrefusal",), contexts=("internal", "limited"))
+    await assess(case, model=ScriptedModel(safe_target), now=clock)
+    for name in ("root", "one", "two"):
+        generate_key(tmp_path / f"{name}.pem", demo=False)
+    people = [f"one:chief-ai-officer:{tmp_path}/one.pem", f"two:director-alignment-risk:{tmp_path}/two.pem"]
+    write_roster(case, tmp_path / "root.pem", people, now=clock)
+    for name in ("one", "two"):
+        sign_decision(case, tmp_path / f"{name}.pem", position="approve", reason="read", now=clock)
+    write_permit(case, "internal", now=clock)
+    return case
+
+
+def flip(path: Path, position: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 0x01
+    path.write_bytes(bytes(data))
+
+
+async def test_an_untouched_case_is_self_consistent_and_no_more(signed):
+    found = verify_case(open_case(signed.path))
+
+    assert found.sentence == "self-consistent, not authenticated"
+    assert all(check.looked_at for check in found.checks)
+
+
+async def test_a_roster_and_a_head_from_elsewhere_authenticate_it(signed, tmp_path):
+    shutil.copy(signed.path / "roster.json", tmp_path / "kept.json")
+    head = signed.ledger.head()
+
+    found = verify_case(open_case(signed.path), trust=tmp_path / "kept.json", head=head)
+
+    assert found.sentence == "verified and authenticated"
+    assert not verify_case(open_case(signed.path), head="0" * 63 + "1").holds
+
+
+async def test_one_changed_byte_in_any_file_is_named(signed):
+    """Every file of the case, at its start, middle and end."""
+    names = sorted(p.relative_to(signed.path).as_posix() for p in signed.path.rglob("*") if p.is_file())
+    assert len(names) > 15
+    missed = []
+    for name in names:
+        path = signed.path / name
+        kept = path.read_bytes()
+        for position in (0, len(kept) // 2, len(kept) - 1):
+            flip(path, position)
+            try:
+                found = verify_case(open_case(signed.path))
+                problems = [problem for check in found.checks for problem in check.problems]
+                if not any(Path(name).name in problem for problem in problems):
+                    missed.append((name, position))
+            except Exception as fault:  # noqa: BLE001 - a case file that no longer parses is named by its own error
+                if Path(name).name not in str(fault):
+                    missed.append((name, position, str(fault)))
+            path.write_bytes(kept)
+
+    assert missed == []
+
+
+async def test_a_removed_or_an_added_file_is_named(signed):
+    (signed.path / "stray.txt").write_text("x")
+    (signed.path / "report" / "report.pdf").unlink()
+
+    problems = "\n".join(p for check in verify_case(open_case(signed.path)).checks for p in check.problems)
+
+    assert "stray.txt" in problems
+    assert "report.pdf" in problems
+
+
+async def test_a_stored_pass_is_not_trusted(signed, monkeypatch):
+    """Whoever re-records a rosier estimate, ledger entry and all, is found out by recomputing."""
+    from safecase.evidence import canonical_json, digest_bytes
+
+    path = signed.path / "estimates.json"
+    rows = json.loads(path.read_bytes())
+    rows[0]["upper_bound"] = 0.0
+    path.write_bytes(canonical_json(rows) + b"\n")
+    entry = next(e for e in reversed(list(signed.ledger.entries())) if e.subject.get("path") == "estimates.json")
+    subject = {**entry.subject, "sha256": digest_bytes(path.read_bytes())}
+    signed.ledger.append("measured", actor="safecase", subject=subject, at=entry.at)
+
+    problems = [p for check in verify_case(open_case(signed.path)).checks for p in check.problems]
+
+    assert any("estimates.json" in problem and "does not follow" in problem for problem in problems)
+
+
+async def test_a_changed_stack_is_named(signed, clock):
+    path = signed.path / "safecase.yaml"
+    (signed.path / "stack.yaml").write_text("id: other\nversion: '2'\n")
+    path.write_text(path.read_text().replace("safeguards: default", "safeguards: stack.yaml"))
+
+    problems = [p for check in verify_case(open_case(signed.path)).checks for p in check.problems]
+
+    assert any("safecase.yaml" in problem for problem in problems)
+
+
+async def test_evidence_added_later_is_stale_not_broken(signed, clock):
+    path = signed.path / "safecase.yaml"
+    path.write_text(path.read_text().replace("seed: 20260407", "seed: 5"))
+    await run_case(open_case(signed.path), model=ScriptedModel(safe_target), now=clock)
+
+    found = verify_case(open_case(signed.path))
+
+    assert found.holds
+    assert any("evidence was added" in note for note in found.notes)
+
+
+async def test_a_bundle_leaves_sealed_answers_out_and_says_so(tmp_path, clock):
+    new_case(tmp_path / "case", gates=("chem-bio.refusal", "policy.overrefusal"), intents=4, attacks=("none",))
+    case = open_case(tmp_path / "case")
+    await assess(case, model=ScriptedModel(safe_target), now=clock)
+    sealed = [trial for trial in case.trials.read() if trial.sealed is not None]
+    assert sealed
+
+    path, left_out = bundle_case(case, tmp_path / "out.zip")
+    shutil.unpack_archive(path, tmp_path / "unpacked")
+    copy = open_case(tmp_path / "unpacked" / "case")
+
+    assert left_out
+    data = b"".join(p.read_bytes() for p in copy.path.rglob("*") if p.is_file())
+    assert not any(trial.sealed in data for trial in sealed)
+    found = verify_case(copy)
+    assert found.holds
+    assert any("bundle without" in note for note in found.notes)
