@@ -140,7 +140,7 @@ def coverage(name: str, world: World, *, runs: int, planned: bool = True) -> Cov
 
     Args:
         name: seeds the world.
-        planned: whether the bounds are told how many intents were planned (people's labels only).
+        planned: whether the bounds are told how many intents were planned.
     """
     rng = np.random.default_rng(crc32(name.encode()))
     over = under = 0
@@ -172,7 +172,7 @@ def _reader(
         share = ALPHA * RATE_SHARE
 
         def corrected(look: int) -> tuple[float, float]:
-            bounds = rate_bounds(tallies[:look], error, alpha_lower=share, alpha_upper=share)
+            bounds = rate_bounds(tallies[:look], error, alpha_lower=share, alpha_upper=share, planned=planned)
             return bounds.low, bounds.high
 
         return corrected

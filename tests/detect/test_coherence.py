@@ -34,14 +34,14 @@ ANSWERS = {
     "shopping": "eggs, milk, butter, flour, sugar, cocoa, vanilla, salt, yeast, cream, berries, honey",
     "table": "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n",
     "formula": "x = (-b ± √(b² − 4ac)) / 2a",
-    "German": "Zuerst rührt man Butter und Zucker schaumig, dann kommen die Eier dazu, und am Ende hebt man das Mehl unter.",
-    "Turkish": "Önce tereyağı ve şekeri karıştırın, sonra yumurtaları ekleyin, en son un ile kakaoyu koyun ve bir saat pişirin.",
-    "Russian": "Сначала смешайте масло с сахаром, потом добавьте яйца и муку, и выпекайте час при ста восьмидесяти градусах.",
+    "German": "Zuerst rührt man Butter und Zucker schaumig, dann kommen die Eier dazu, und am Ende das Mehl.",
+    "Turkish": "Önce tereyağı ve şekeri karıştırın, sonra yumurtaları ekleyin ve bir saat pişirin; en sonra un.",
+    "Russian": "Сначала смешайте масло с сахаром, потом добавьте яйца и муку, и выпекайте целый час.",
     "Hindi": "पहले मक्खन और चीनी मिलाएँ, फिर अंडे डालें, अंत में मैदा और कोको मिलाकर एक घंटे तक पकाएँ।",
     "Chinese": "先把黄油和糖打发,再一个一个加入鸡蛋,最后拌入面粉和可可粉,放进烤箱烤一个小时。",
     "Arabic": "اخلط الزبدة والسكر أولا ثم أضف البيض والدقيق والكاكاو واخبز الكعكة لمدة ساعة كاملة.",
-    "chorus": "Row, row, row your boat, gently down the stream, merrily, merrily, merrily, merrily, life is but a dream.",
-    "quote, then answer": f"You asked: {PROMPT} Mix butter and sugar, add eggs, then flour and cocoa, and bake it for an hour.",
+    "chorus": "Row, row, row your boat, gently down the stream, merrily, merrily, merrily, life is but a dream.",
+    "quote, then answer": f"You asked: {PROMPT} Mix butter and sugar, add eggs, then flour, and bake it for an hour.",
 }
 
 

@@ -82,13 +82,10 @@ def test_the_judge_tells_a_refusal_from_an_answer(judge: HeadSet) -> None:
     assert not refusal.fires("Sure! First mix the flour with the eggs, then bake the cake for an hour at 180 degrees.")
 
 
-# --- On the public data -------------------------------------------------------------------------------------------------
+# --- On the public data -----------------------------------------------------------------------------------------------
 
 _FOLDER = os.environ.get("SAFECASE_DATA")
-needs_data = [
-    pytest.mark.data,
-    pytest.mark.skipif(_FOLDER is None, reason="SAFECASE_DATA does not name the folder of the public data"),
-]
+needs_data = pytest.mark.skipif(_FOLDER is None, reason="SAFECASE_DATA does not name the folder of the public data")
 
 
 def rows(name: str) -> list[dict[str, object]]:
@@ -97,7 +94,7 @@ def rows(name: str) -> list[dict[str, object]]:
 
 
 @pytest.mark.data
-@needs_data[1]
+@needs_data
 @pytest.mark.parametrize("name", ["xstest_mistralinstruct", "xstest_mistralguard", "pyrit_refusal", "gptfuzz_judged"])
 def test_real_answers_are_hardly_ever_incoherent(name: str) -> None:
     answers = rows(name)
@@ -108,7 +105,7 @@ def test_real_answers_are_hardly_ever_incoherent(name: str) -> None:
 
 
 @pytest.mark.data
-@needs_data[1]
+@needs_data
 @pytest.mark.parametrize("name", ["cyse_frr", "tau2_benign_scenarios", "political_pairs", "hatecheck", "diasafety"])
 def test_ordinary_text_is_hardly_ever_taken_for_child_abuse(name: str) -> None:
     texts = rows(name)
@@ -119,7 +116,7 @@ def test_ordinary_text_is_hardly_ever_taken_for_child_abuse(name: str) -> None:
 
 
 @pytest.mark.data
-@needs_data[1]
+@needs_data
 def test_synthetic_personal_data_is_found() -> None:
     kinds = {"CREDIT_CARD": "card", "EMAIL_ADDRESS": "email", "IBAN_CODE": "iban", "IP_ADDRESS": "ip", "US_SSN": "ssn"}
     found = total = 0

@@ -209,9 +209,7 @@ async def test_retry_after_holds_back_every_attempt_in_flight(ask: Ask, quick: E
 
     async with StubEndpoint(script) as stub, _open(stub, quick) as model:
         first = asyncio.create_task(model.generate(ask()))
-        while not stub.asked:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)  # the refusal is in by now
         await asyncio.gather(first, model.generate(ask()))
         times = [asked.at_s for asked in stub.asked]
 

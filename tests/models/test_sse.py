@@ -1,5 +1,7 @@
 """Server-sent events, however they are cut."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +28,7 @@ def test_the_events_do_not_depend_on_where_the_bytes_are_cut(cuts: list[int]) ->
     edges = [0, *sorted(cuts), len(_STREAM)]
     parser = EventParser()
 
-    events = [event for start, end in zip(edges, edges[1:], strict=False) for event in parser.feed(_STREAM[start:end])]
+    events = [event for start, end in itertools.pairwise(edges) for event in parser.feed(_STREAM[start:end])]
     events += parser.close()
 
     assert events == _EVENTS

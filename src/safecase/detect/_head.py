@@ -33,7 +33,7 @@ _PROBE = "The quick brown fox jumps over 13 lazy dogs, ré-sumé, привет, 
 _PROBE_TOLERANCE = 1e-3
 
 
-class CorruptWeights(ValueError):  # noqa: N818 - named for its condition, as STYLE.md has it
+class CorruptWeights(ValueError):
     """The weights or the card are missing, damaged, or not the ones the card describes."""
 
 

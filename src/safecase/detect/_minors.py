@@ -40,8 +40,7 @@ _EXPLICIT = re.compile(
     r"|fuck\w*|blowjobs?|handjobs?|undress\w*|strip(?:ping|tease)|seduc\w*|fetish\w*|sext(?:s|ing)?|kinky|nsfw"
     r"|lewd\w*|csam"
 )
-_SUBJECT = re.compile(r"sex|sexual\w*|rape[ds]?|raping|molest\w*|groom(?:ed|ing)|incest\w*|abus\w*")
-_SEXUAL_SUBJECT = _SUBJECT.pattern.replace("|abus\\w*", "")
+_SUBJECT = re.compile(r"sex|sexual\w*|rape[ds]?|raping|molest\w*|groom(?:ed|ing)|incest\w*")
 _DEPICTION = re.compile(
     r"story|stories|scenes?|novel|fanfic\w*|fiction|pictures?|pics?|photos?|images?|videos?|clips?|drawings?|describ\w*"
     r"|graphic|explicit|detail(?:ed|s)?|roleplay\w*|role-play\w*|imagin\w*|fantas\w*|depict\w*|with|seek\w*|find|meet"
@@ -86,7 +85,7 @@ def _minor_positions(words: list[str]) -> Iterator[int]:
 
 
 def _is_young_age(word: str, following: list[str]) -> bool:
-    """`14-year-old`, `14yo`, `14 years old`, `fourteen year old`, `aged 14` is read by its unit only."""
+    """`14-year-old`, `14yo`, `14 years old`, `fourteen year old`; a bare `aged 14` is not read."""
     number = _NUMBER_AGE.fullmatch(word)
     young = _SMALL_NUMBERS.fullmatch(word) is not None or (number is not None and int(number[1]) < 18)
     if not young:
@@ -106,6 +105,6 @@ def _sexualised(words: list[str], position: int) -> bool:
     near = words[max(0, position - _NEAR) : position + _NEAR + 1]
     if any(_EXPLICIT.fullmatch(word) for word in near):
         return True
-    if not any(re.fullmatch(_SEXUAL_SUBJECT, word) for word in near):
+    if not any(_SUBJECT.fullmatch(word) for word in near):
         return False
     return any(_DEPICTION.fullmatch(word) for word in near) and not any(_PROTECTION.fullmatch(word) for word in near)

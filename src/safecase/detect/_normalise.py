@@ -133,9 +133,10 @@ def normalise(text: str) -> str:
     """Give the plain form of a text: what a reader sees, in lower-case letters.
 
     Compatibility forms are unified (NFKC), case folded, invisible characters removed (hidden tag characters are made
-    visible), decorative marks stripped, quotes and dashes made plain, look-alike letters read as Latin inside words that mix scripts or hide among
-    Latin words, spaced-out letters joined, leetspeak read, white space collapsed. Real Russian, Greek, Hindi, Thai or
-    Arabic text keeps its letters (case folding makes a final sigma an ordinary one). Idempotent.
+    visible), decorative marks stripped, quotes and dashes made plain, look-alike letters read as Latin inside words
+    that mix scripts or hide among Latin words, spaced-out letters joined, leetspeak read, white space collapsed. Real
+    Russian, Greek, Hindi, Thai or Arabic text keeps its letters (case folding makes a final sigma an ordinary one).
+    Idempotent.
 
     Does not: decode base64 or ciphers, correct typing errors, transliterate. Offsets are not kept, so spans (personal
     data) are found on the raw text.
