@@ -1,6 +1,6 @@
 """Train the classifier weights that safecase ships: the guard's and the judge's, from data they do not share.
 
-    SAFECASE_DATA=/path/to/dev python scripts/train_heads.py --out src/safecase --date 2025-11-21
+    OMP_NUM_THREADS=1 SAFECASE_DATA=/path/to/dev python scripts/train_heads.py --out src/safecase --date 2026-11-21
 
 Writes `safeguard/weights/guard.{npz,json}` and `measure/weights/judge.{npz,json}` under --out. The same data, seed,
 date and library versions give the same bytes. No text of the data reaches the weights, the cards or the terminal.
@@ -619,6 +619,10 @@ def main() -> None:
     parser.add_argument("--date", required=True, help="date for the cards, YYYY-MM-DD")
     parser.add_argument("--seed", type=int, default=2025)
     options = parser.parse_args()
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        parser.error(
+            "set OMP_NUM_THREADS=1: with more threads, sums run in another order and bytes may differ (and it is slow)"
+        )
     if "SAFECASE_DATA" not in os.environ:
         parser.error("SAFECASE_DATA is not set; point it at the folder with the .jsonl files")
     folder = Path(os.environ["SAFECASE_DATA"])

@@ -34,5 +34,5 @@ class PackError(DeclareError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
-class UnknownName(DeclareError):  # noqa: N818  # a condition, read as one: `except UnknownName`
+class UnknownName(DeclareError):  # a condition, read as one: `except UnknownName`
     """A context, pack, gate or bank was asked for that nothing declares."""

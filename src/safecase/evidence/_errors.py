@@ -39,7 +39,7 @@ class EvidenceError(Exception):
     """Evidence cannot be written, read or trusted."""
 
 
-class LedgerBroken(EvidenceError):  # noqa: N818
+class LedgerBroken(EvidenceError):
     """A line of the ledger does not hold; `problem` names it."""
 
     def __init__(self, problem: Problem) -> None:
@@ -47,7 +47,7 @@ class LedgerBroken(EvidenceError):  # noqa: N818
         super().__init__(str(problem))
 
 
-class CorruptedSegment(EvidenceError):  # noqa: N818
+class CorruptedSegment(EvidenceError):
     """A segment is missing or changed; `problem` names the file."""
 
     def __init__(self, problem: Problem) -> None:
@@ -55,7 +55,7 @@ class CorruptedSegment(EvidenceError):  # noqa: N818
         super().__init__(str(problem))
 
 
-class UnstorableRow(EvidenceError, ValueError):  # noqa: N818
+class UnstorableRow(EvidenceError, ValueError):
     """A row cannot be kept exactly: NaN, half a surrogate pair, a number beyond 64 bits, the wrong type."""
 
 
@@ -67,7 +67,7 @@ class UnsealedHazard(UnstorableRow):
     """A plain answer in a domain whose answers are kept encrypted, or any answer where none may be kept."""
 
 
-class DiskFull(EvidenceError):  # noqa: N818
+class DiskFull(EvidenceError):
     """No space (or no quota) left; nothing of this write was kept."""
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +75,7 @@ class DiskFull(EvidenceError):  # noqa: N818
         super().__init__(f"{path}: no space left on the disk, nothing was written; free some space and run again")
 
 
-class KeyTrouble(EvidenceError):  # noqa: N818
+class KeyTrouble(EvidenceError):
     """A key cannot be used."""
 
 
@@ -87,13 +87,13 @@ class KeyUnusable(KeyTrouble):
     """A key file is of another kind, open to others, badly placed, or already there."""
 
 
-class SealBroken(EvidenceError):  # noqa: N818
+class SealBroken(EvidenceError):
     """A sealed answer does not open under this key and trial id."""
 
 
-class StatementBroken(EvidenceError):  # noqa: N818
+class StatementBroken(EvidenceError):
     """A signed statement cannot be read."""
 
 
-class RosterBroken(EvidenceError):  # noqa: N818
+class RosterBroken(EvidenceError):
     """A roster cannot be trusted to say who signed."""

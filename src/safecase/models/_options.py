@@ -13,8 +13,8 @@ class LocalOptions:
     Attributes:
         slots: answers decoded together; best on 2 cores as measured in `docs/design/models.md`.
         context_tokens: tokens one conversation may take, prompt and answer.
-        deterministic: one answer at a time and no prompt cache, so that a replay gives the same text; about 2 times
-            slower on 2 cores.
+        deterministic: one answer at a time and no prompt cache, so that a replay gives the same text; slower, the
+            more so the more cores there are.
         timeout_s: for one answer, waiting for a slot included.
     """
 

@@ -10,9 +10,9 @@ class ReportError(Exception):
     """A report cannot be rendered."""
 
 
-class UntracedNumber(ReportError):  # noqa: N818
+class UntracedNumber(ReportError):
     """A template asks for a number that is not in the table of numbers."""
 
 
-class MissingExtras(ReportError):  # noqa: N818
+class MissingExtras(ReportError):
     """The packages that draw and typeset are not installed."""
