@@ -84,7 +84,7 @@ async def demo(
     Called again on the same directory it goes on where it was.
     """
     if not (directory / "safecase.yaml").exists():
-        new_case(directory, gates=DEMO_GATES, intents=66, attacks=DEMO_ATTACKS, per_intent=2, max_tokens=48)
+        new_case(directory, gates=DEMO_GATES, intents=62, attacks=DEMO_ATTACKS, per_intent=2, max_tokens=48)
     return await assess(open_case(directory), demo=True, on_progress=on_progress, say=say, now=now)
 
 

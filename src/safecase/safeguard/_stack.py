@@ -30,6 +30,8 @@ _PRINCIPLE_OF_HEAD = {
     "jailbreak-prompt": "no-serious-harm",
     "harmful-output": "no-serious-harm",
     "hateful-text": "no-hate",
+    "sexual-text": "no-hate",
+    "unsafe-reply": "no-serious-harm",
 }
 
 
