@@ -13,7 +13,6 @@ from safecase.evidence import (
     DECISION,
     PERMIT,
     Envelope,
-    Identity,
     Position,
     PrivateKey,
     Quorum,
@@ -33,7 +32,6 @@ from safecase.evidence import (
     sign,
     sign_off,
     sign_off_quorum,
-    verify_envelope,
     write_atomic,
 )
 
@@ -207,29 +205,6 @@ def write_permit(case: Case, context_id: str, *, demo: bool = False, now: Clock 
         at=at,
     )
     return case.path / name
-
-
-def attested(case: Case, model_name: str) -> Identity:
-    """The identity that an attestation gives: a statement whose subject is the weights, signed by a key of the roster.
-
-    Raises:
-        StatementBroken: it is about another model, or nobody on the roster signed it.
-        RosterBroken: the case has no roster.
-    """
-    path = case.path / (case.spec.model.attestation or Path())
-    roster = case_roster(case)
-    if roster is None:
-        raise RosterBroken(f"{path}: an attestation counts when somebody on a roster signed it; add roster.json")
-    envelope = read_envelope(path)
-    statement = envelope.statement()
-    signers = verify_envelope(envelope, [entry.key for entry in roster.entries])
-    if not signers or statement.predicate.get("model") != model_name:
-        raise StatementBroken(
-            f"{path}: not an attestation of {model_name!r} by somebody on the roster; sign one whose predicate names it"
-        )
-    return Identity(
-        kind="attested", model=model_name, digest=statement.subject[0].sha256, details={"keyid": signers[0]}
-    )
 
 
 def conditions(case: Case) -> tuple[str, ...]:

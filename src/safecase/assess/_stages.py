@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
-from safecase.assess._signing import assessor_key, attested, openings
+from safecase.assess._signing import assessor_key, case_roster, openings
 from safecase.decide import Decided, Facts, Raise, decide
 from safecase.declare import Budget, Framework
 from safecase.evidence import (
@@ -45,7 +45,7 @@ from safecase.measure import (
     judge_trials,
     load_card,
 )
-from safecase.models import Model, fingerprint, open_model
+from safecase.models import EndpointOptions, Model, Options, fingerprint, open_model
 from safecase.run import Plan, PlannedTrial, Progress, RunSummary, make_plan, run_trials
 
 ACTOR = "safecase"
@@ -91,15 +91,20 @@ async def plan_case(case: Case, *, model: Model | None = None, model_name: str |
 async def identify(case: Case, model: Model) -> Identity:
     """The best identity that a target can prove: weights, attested by a roster's key, fingerprint, or a name.
 
+    A run that goes on keeps the identity its plan has, unless a stable fingerprint shows another model: an endpoint
+    whose batches make it waver would otherwise start the run anew each time.
+
     Raises:
-        StatementBroken: the attestation is not a statement that somebody on the roster signed about this model.
+        PlatformFailed: the case's attestation is not about this endpoint, or nobody on the roster signed it.
     """
     identity = await model.identity()
-    if identity.kind == "weights":
+    if identity.kind in {"weights", "attested"}:
         return identity
-    if case.spec.model.attestation is not None:
-        return attested(case, model.name)
-    return await fingerprint(model)
+    fresh, plan = await fingerprint(model), case.plan
+    if plan is None or plan.arms[0].model != model.name:
+        return fresh
+    kept = Identity(**plan.arms[0].identity)
+    return fresh if fresh.kind == kept.kind == "fingerprint" and fresh.digest != kept.digest else kept
 
 
 async def run_case(
@@ -360,7 +365,7 @@ class _Opened:
 
     def __init__(self, case: Case, model: Model | None, name: str | None) -> None:
         self._mine = model is None
-        self._model = model or open_model(name or case.spec.model.name)
+        self._model = model or open_model(name or case.spec.model.name, options=_options(case))
 
     async def __aenter__(self) -> Model:
         return self._model
@@ -368,6 +373,16 @@ class _Opened:
     async def __aexit__(self, *_: object) -> None:
         if self._mine:
             await self._model.aclose()
+
+
+def _options(case: Case) -> Options:
+    """An attestation is believed from whoever stands on the case's roster."""
+    attestation = case.spec.model.attestation
+    if attestation is None:
+        return Options()
+    roster = case_roster(case)
+    trusted = tuple(entry.key for entry in roster.entries) if roster else ()
+    return Options(endpoint=EndpointOptions(attestation=case.path / attestation, trusted=trusted))
 
 
 class _JudgeOf:
