@@ -167,6 +167,7 @@ def test_decide_gives_the_names_others_rely_on_and_exit_3_without_support(case):
     result = call("decide", case, "--json")
     value = last_json(result)
 
+    assert result.exit_code == 3
     assert {"findings", "proposal"} <= value.keys()
     assert all({"gate", "verdict", "reason", "evidence"} <= finding.keys() for finding in value["findings"])
     violence = {f["context"]: f["verdict"] for f in value["findings"] if f["gate"] == "policy.violence.unsafe"}

@@ -118,6 +118,16 @@ def test_a_useless_judge_decides_nothing():
     assert (bounds.low, bounds.high) == (0.0, 1.0)
 
 
+def test_flags_that_no_rate_explains_bound_nothing():
+    """Sixty answers and not one false alarm, from a judge said to raise them on most: the labels are wrong."""
+    wolf = Agreement(hits=190, misses=10, rejections=60, false_alarms=140)
+    error = judge_error(own=wolf, transferred=wolf, margin=0.0, alpha=0.01)
+
+    bounds = rate_bounds([Tally(unflagged=1)] * 60, error, alpha_lower=0.03, alpha_upper=0.03)
+
+    assert (bounds.low, bounds.high) == (0.0, 1.0)
+
+
 def test_missing_answers_are_bounded_at_their_worst_and_never_dropped():
     rows = [Tally(known_no=1, missing=1)] * 200
 

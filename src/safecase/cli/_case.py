@@ -52,7 +52,7 @@ def new_command(directory: Path, as_json: bool) -> None:
 def assess_command(case: Path, model: str | None, workers: int | None, assume_frontier: bool, as_json: bool) -> None:
     """Compose, run, measure, decide and report; only what is missing is done.
 
-    Exit code 3 when the evidence supports deployment in none of the contexts.
+    Exit code 3 when the evidence does not support every context that the case asks for.
     """
     from safecase.assess import assess, open_case
     from safecase.cli._progress import progress_bar
@@ -69,7 +69,7 @@ def assess_command(case: Path, model: str | None, workers: int | None, assume_fr
             )
         )
     emit(_outcome(outcome), as_json=as_json, lines=_outcome_lines(outcome))
-    if all(proposal.choice != "approve" for proposal in outcome.decided.proposals):
+    if any(proposal.choice != "approve" for proposal in outcome.decided.proposals):
         raise click.exceptions.Exit(NOT_SUPPORTED)
 
 

@@ -31,7 +31,7 @@ def decide_group() -> None:
 @json_option
 @guarded
 def case_command(case: Path, pack: str | None, assume_frontier: bool, as_json: bool) -> None:
-    """Findings, tiers and a proposal. Exit code 3 when no context is supported by the evidence."""
+    """Findings, tiers and a proposal. Exit code 3 when a context is not supported."""
     from safecase.assess import decide_case, open_case, redecide
 
     if pack is None:
@@ -50,7 +50,7 @@ def case_command(case: Path, pack: str | None, assume_frontier: bool, as_json: b
         "changes": changes,
     }
     emit(value, as_json=as_json, lines=_lines(decided, changes))
-    if all(proposal.choice != "approve" for proposal in decided.proposals):
+    if any(proposal.choice != "approve" for proposal in decided.proposals):
         raise click.exceptions.Exit(NOT_SUPPORTED)
 
 

@@ -10,7 +10,8 @@ The choice: give every trial a *corrected score* whose mean is the true rate whe
     missing    1 for the upper bound, 0 for the lower
 
 The mean of that score falls in `se` and in `f` wherever the observed share is one that some true rate could give, and
-beyond it stays at or over the judged share. So over a box of (se, f) that holds the truth, the upper bound comes from
+beyond it stays at or over the judged share. A bound that comes out below 0 or over 1 says that no rate fits both the
+flags and the box: then the box is wrong, and nothing is bounded. So over a box of (se, f) that holds the truth, the upper bound comes from
 its low corner and the lower bound from its high corner; each is one betting sequence over per-intent means.
 """
 
@@ -172,7 +173,9 @@ def _mean(
         return vacuous
     yes, no = _scores(*corner)
     unit = (np.asarray(values, dtype=np.float64) - no) / (yes - no)
-    return _unscale(unit, no, yes, planned, lower_alpha=lower_alpha, upper_alpha=upper_alpha, limits=(0.0, 1.0))
+    end = _unscale(unit, no, yes, planned, lower_alpha=lower_alpha, upper_alpha=upper_alpha)
+    contradicted = end < 0.0 if upper_alpha is not None else end > 1.0
+    return vacuous if contradicted else min(1.0, max(0.0, end))
 
 
 def _difference(
@@ -199,7 +202,7 @@ def _difference(
     )
     low, high = no_after - yes_before, yes_after - no_before
     unit = (values - low) / (high - low)
-    return _unscale(unit, low, high, planned, lower_alpha=lower_alpha, upper_alpha=upper_alpha, limits=(-1.0, 1.0))
+    return _unscale(unit, low, high, planned, lower_alpha=lower_alpha, upper_alpha=upper_alpha)
 
 
 def _unscale(
@@ -210,7 +213,6 @@ def _unscale(
     *,
     lower_alpha: float | None,
     upper_alpha: float | None,
-    limits: tuple[float, float],
 ) -> float:
     clipped = np.clip(unit, 0.0, 1.0)
     if upper_alpha is not None:
@@ -218,7 +220,7 @@ def _unscale(
     else:
         assert lower_alpha is not None  # noqa: S101 - one of the two is always given
         end = lower_bound(clipped, alpha=lower_alpha, planned=planned)
-    return float(min(limits[1], max(limits[0], low + end * (high - low))))
+    return float(low + end * (high - low))
 
 
 def _without_missing(tally: Tally) -> Tally:
