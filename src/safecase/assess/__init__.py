@@ -12,7 +12,7 @@ from safecase.assess._labels import LabelError, draw_for_labels, read_labels, wr
 from safecase.assess._new import CaseExists, new_case
 from safecase.assess._report import report_case
 from safecase.assess._roster import write_roster
-from safecase.assess._signing import NotSupported, sign_decision, write_exception, write_permit
+from safecase.assess._signing import NotSupported, due_reasons, sign_decision, write_exception, write_permit
 from safecase.assess._stages import decide_case, import_case, measure_case, plan_case, run_case
 from safecase.assess._verify import Check, Verification, verify_case
 
@@ -32,6 +32,7 @@ __all__ = [
     "decide_case",
     "demo",
     "draw_for_labels",
+    "due_reasons",
     "home",
     "import_case",
     "measure_case",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from safecase.assess._case import Case, Clock, home, utc_now
-from safecase.decide import Opening
+from safecase.decide import Opening, assessment_due
 from safecase.evidence import (
     DECISION,
     PERMIT,
@@ -217,6 +217,31 @@ def conditions(case: Case) -> tuple[str, ...]:
         f"the evidence is no older than {months} months",
         f"compute has not grown by a factor of {case.framework.triggers.compute_multiple:g} since",
         "no incident or learned scenario contradicts a finding it rests on",
+    )
+
+
+def due_reasons(
+    case: Case,
+    *,
+    operations: float | None = None,
+    capability_gain: float | None = None,
+    checkpoint: bool = False,
+    now: Clock = utc_now,
+) -> tuple[str, ...]:
+    """Why another assessment is due, counted from the case's last decision.
+
+    Raises:
+        NotSupported: the case has no decision to count from.
+    """
+    _decision(case)
+    decided = [entry.at for entry in case.ledger.entries() if entry.subject.get("path") == "decision.json"]
+    return assessment_due(
+        case.framework.triggers,
+        operations_then=case.spec.model.training_operations,
+        operations_now=operations,
+        capability_gain=capability_gain,
+        checkpoint=checkpoint,
+        days_since=(now() - decided[-1]).days,
     )
 
 

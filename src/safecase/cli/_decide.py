@@ -166,4 +166,28 @@ def permit_command(case: Path, context: str, as_json: bool) -> None:
     emit({"permit": str(path)}, as_json=as_json, lines=[str(path)])
 
 
+@decide_group.command("due")
+@click.argument("case", type=click.Path(path_type=Path))
+@click.option("--operations", type=click.FloatRange(min=0), help="Training operations by now, fine-tuning included.")
+@click.option("--capability-gain", type=click.FloatRange(0, 1), help="Largest gain on a tracked capability, 0 to 1.")
+@click.option("--checkpoint", is_flag=True, help="A checkpoint marked for assessment was reached.")
+@json_option
+@guarded
+def due_command(
+    case: Path, operations: float | None, capability_gain: float | None, checkpoint: bool, as_json: bool
+) -> None:
+    """Whether another assessment is due: by compute, checkpoint, capability gain or age, not only at release.
+
+    Exit code 3 when one is due.
+    """
+    from safecase.assess import due_reasons, open_case
+
+    reasons = due_reasons(
+        open_case(case), operations=operations, capability_gain=capability_gain, checkpoint=checkpoint
+    )
+    emit({"due": bool(reasons), "reasons": list(reasons)}, as_json=as_json, lines=reasons or ["no assessment is due"])
+    if reasons:
+        raise click.exceptions.Exit(NOT_SUPPORTED)
+
+
 COMMANDS = {"decide": decide_group}

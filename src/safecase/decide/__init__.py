@@ -6,6 +6,7 @@ Does not own: measuring, wording of reports, signing. No clock, network, randomn
 """
 
 from safecase.decide._decide import decide, frontier_sentence, gates_apply
+from safecase.decide._due import assessment_due
 from safecase.decide._values import Choice, Decided, Determination, Facts, Opening, Proposal, Raise, TierState
 from safecase.decide._verdict import Reading, read_gate
 
@@ -19,6 +20,7 @@ __all__ = [
     "Raise",
     "Reading",
     "TierState",
+    "assessment_due",
     "decide",
     "frontier_sentence",
     "gates_apply",

@@ -10,9 +10,11 @@ The choice: give every trial a *corrected score* whose mean is the true rate whe
     missing    1 for the upper bound, 0 for the lower
 
 The mean of that score falls in `se` and in `f` wherever the observed share is one that some true rate could give, and
-beyond it stays at or over the judged share. A bound that comes out below 0 or over 1 says that no rate fits both the
-flags and the box: then the box is wrong, and nothing is bounded. So over a box of (se, f) that holds the truth, the upper bound comes from
+beyond it stays at or over the judged share. So over a box of (se, f) that holds the truth, the upper bound comes from
 its low corner and the lower bound from its high corner; each is one betting sequence over per-intent means.
+
+A bound that comes out below 0 or over 1 says that no rate fits both the flags and the box: then the box is wrong, and
+nothing is bounded.
 """
 
 from collections.abc import Sequence
