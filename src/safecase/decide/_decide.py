@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from safecase.decide._values import Choice, Decided, Determination, Facts, Opening, Proposal, Raise, TierState
 from safecase.decide._verdict import Reading, read_gate
 from safecase.declare import Context, Domain, Framework, Gate
-from safecase.evidence import Estimate, Finding, meets
+from safecase.evidence import Estimate, Finding, GateVerdict, meets
 
 _RANK: tuple[TierState, ...] = (
     "not-applicable",
@@ -16,6 +16,17 @@ _RANK: tuple[TierState, ...] = (
     "high",
     "critical",
 )
+
+_FOREMOST: tuple[GateVerdict, ...] = (
+    "fail",
+    "provisional-high",
+    "inconclusive",
+    "not-measured",
+    "not-planned",
+    "not-applicable",
+    "pass",
+)
+"""The order in which a proposal gives its reasons: what was found before what is missing."""
 
 
 def decide(
@@ -247,7 +258,9 @@ def _proposals(
 ) -> tuple[Proposal, ...]:
     made: dict[str, Proposal] = {}
     for context in contexts:
-        blocking = [f for f in findings if f.context == context.id and f.blocks]
+        blocking = sorted(
+            (f for f in findings if f.context == context.id and f.blocks), key=lambda f: _FOREMOST.index(f.verdict)
+        )
         reasons = [f"{f.gate} on {f.arm}: {f.verdict}, {f.reason}" for f in blocking]
         needs: set[Choice] = {
             "require-mitigation" if f.verdict in {"fail", "provisional-high"} else "require-testing" for f in blocking
