@@ -35,7 +35,7 @@ def commands(group: click.Group = main, path: str = "safecase"):
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
-        if name != "case":
+        if name != "CASE":
             yield f"{path} {name}", command
         if isinstance(command, click.Group):
             yield from commands(command, f"{path} {name}")
@@ -117,6 +117,13 @@ def test_an_exercise_is_written_checked_and_applied(tmp_path):
 
     assert applied.exit_code == 0, applied.stderr
     assert call("declare", tmp_path / "pack.yaml").exit_code == 0
+
+
+def test_a_case_may_be_called_like_a_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("case", "diff", "CASE"):
+        assert call("new", name).exit_code == 0
+        assert last_json(call("declare", name, "--json"))["framework"] == "scaling-v2"
 
 
 def test_compose_counts_samples_and_lists(case):

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -61,16 +62,21 @@ def guarded(command: CommandT) -> CommandT:
     return wrapper  # type: ignore[return-value]  # same signature as what it wraps
 
 
+DEFAULT = "CASE"
+"""Name under which a group registers its plain form."""
+
+
 class DefaultGroup(click.Group):
     """A group whose plain form takes a case: `safecase declare CASE` beside `safecase declare diff A B`.
 
-    The default command is registered under the name `case`.
+    A directory that happens to be called like a subcommand is still a case.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Send anything that is no subcommand to the default one."""
-        if args and args[0] not in self.commands and args[0] not in {"--help", "-h"}:
-            args.insert(0, "case")
+        is_case = bool(args) and (Path(args[0]) / "safecase.yaml").is_file()
+        if args and (is_case or args[0] not in self.commands) and args[0] not in {"--help", "-h"}:
+            args.insert(0, DEFAULT)
         return super().parse_args(ctx, args)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

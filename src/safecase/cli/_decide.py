@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from safecase.cli._common import NOT_SUPPORTED, DefaultGroup, emit, fail, guarded, json_option
+from safecase.cli._common import DEFAULT, NOT_SUPPORTED, DefaultGroup, emit, fail, guarded, json_option
 
 
 @click.group("decide", cls=DefaultGroup)
@@ -24,7 +24,7 @@ def decide_group() -> None:
     """
 
 
-@decide_group.command("case")
+@decide_group.command(DEFAULT)
 @click.argument("case", type=click.Path(path_type=Path))
 @click.option("--framework", "pack", help="Decide the same evidence under another pack, without writing anything.")
 @click.option("--assume-frontier", is_flag=True, help="Apply every catastrophic gate, whatever the compute.")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from safecase.cli._common import DefaultGroup, emit, fail, guarded, json_option
+from safecase.cli._common import DEFAULT, DefaultGroup, emit, fail, guarded, json_option
 
 
 @click.group("declare", cls=DefaultGroup)
@@ -21,7 +21,7 @@ def declare_group() -> None:
     """
 
 
-@declare_group.command("case")
+@declare_group.command(DEFAULT)
 @click.argument("case", type=click.Path(path_type=Path))
 @click.option("--framework", "pack", help="Another pack than the case names (id or path).")
 @json_option

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from safecase.cli._common import DefaultGroup, emit, fail, guarded, json_option, note
+from safecase.cli._common import DEFAULT, DefaultGroup, emit, fail, guarded, json_option, note
 
 
 @click.group("measure", cls=DefaultGroup)
@@ -21,7 +21,7 @@ def measure_group() -> None:
     """
 
 
-@measure_group.command("case")
+@measure_group.command(DEFAULT)
 @click.argument("case", type=click.Path(path_type=Path))
 @click.option("--all", "show_all", is_flag=True, help="Show every group, not only whole scopes.")
 @json_option
