@@ -147,8 +147,3 @@ def test_a_stack_file_with_a_wrong_field_says_where(tmp_path: Path):
 
     with pytest.raises(PackError, match=r"s\.yaml:3: .*layerz"):
         load_stack("s.yaml", SPEC, beside=tmp_path)
-
-
-def test_reasons_and_completions_never_quote_the_request():
-    for principle in (None, *(p.id for p in SPEC.principles)):
-        assert "{" not in safe_completion(principle)
