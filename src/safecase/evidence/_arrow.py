@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from safecase.evidence._digest import canonical_json
 from safecase.evidence._errors import UnstorableRow
-from safecase.evidence._values import Judgement, RulingRecord, Trial
+from safecase.evidence._values import Judgement, Message, RulingRecord, Trial
 
 Row = TypeVar("Row", Trial, Judgement)
 
@@ -36,6 +36,8 @@ _RULING = pa.struct(
         _text("error", nullable=True),
     ]
 )
+
+_TURN = pa.struct([_text("role"), _text("content")])
 
 _TRIAL_SCHEMA = pa.schema(
     [
@@ -68,6 +70,8 @@ _TRIAL_SCHEMA = pa.schema(
         _text("error", nullable=True),
         _text("label", nullable=True),
         pa.field("held_out", pa.bool_(), nullable=False),
+        pa.field("attempt", pa.int64(), nullable=False),
+        pa.field("turns", pa.list_(pa.field("element", _TURN, nullable=False)), nullable=False),
     ]
 )
 
@@ -187,6 +191,16 @@ def _unpack_rulings(rulings: Sequence[Mapping[str, Any]]) -> tuple[RulingRecord,
     return tuple(RulingRecord(**ruling) for ruling in rulings)
 
 
+def _pack_turns(turns: Sequence[Message]) -> list[dict[str, str]]:
+    if any(not isinstance(text, str) for turn in turns for text in (turn.role, turn.content)):
+        raise ValueError("a turn lacks its role or its text")
+    return [{"role": turn.role, "content": turn.content} for turn in turns]
+
+
+def _unpack_turns(turns: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
+    return tuple(Message(**turn) for turn in turns)
+
+
 def _pack_names(names: Sequence[str]) -> list[str]:
     if any(name is None for name in names):
         raise ValueError("a name is missing")
@@ -200,8 +214,8 @@ def _pack_scores(scores: Mapping[str, float]) -> str:
 TRIALS: Codec[Trial] = Codec(
     schema=_TRIAL_SCHEMA,
     key=("trial_id",),
-    pack={"bears_on": _pack_names, "rulings": _pack_rulings},
-    unpack={"bears_on": tuple, "rulings": _unpack_rulings},
+    pack={"bears_on": _pack_names, "rulings": _pack_rulings, "turns": _pack_turns},
+    unpack={"bears_on": tuple, "rulings": _unpack_rulings, "turns": _unpack_turns},
     make=Trial,
 )
 

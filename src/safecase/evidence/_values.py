@@ -92,6 +92,9 @@ class Trial:
         trial_id: digest of scenario, arm digest, generation settings and repetition (24 hex digits).
         arm: "bare", "trained" or "guarded".
         prompt: the last user turn, as sent.
+        turns: what was said before `prompt`, where an attack talks over several turns.
+        attempt: 0 for the first; an attack that tries again gives a trial per attempt, all of one *episode* (same
+            scenario, arm, model and repetition).
         response: what the user would have seen; None unless `status` is "answered" and the answer may be kept plain.
         sealed: the response encrypted under the hazard key (chem-bio, cyber), else None.
         response_digest: SHA-256 of the response text, None without one.
@@ -131,6 +134,8 @@ class Trial:
     error: str | None = None
     label: Verdict | None = None
     held_out: bool = False
+    attempt: int = 0
+    turns: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,33 @@
+"""How an attack plays when it needs the answer: a generator that asks for turns and is sent what came back.
+
+The attack does no I/O. It yields what it wants said, and whoever drives it (the campaign engine) sends back the text:
+
+    reply = yield Turn(messages=..., is_attempt=True)      # what the user would have seen
+    advice = yield Consult(messages=...)                   # what the attacker model said
+
+A generator that returns ends the episode. A turn that is an *attempt* becomes a trial and is judged; the others only
+prepare one. The signal by which an attack stops is its own: the judge that scores it is never asked.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from safecase.evidence import Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Say this to the target. `messages` is the whole conversation, its last turn the user's."""
+
+    messages: tuple[Message, ...]
+    is_attempt: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consult:
+    """Ask the attacker model, whose answer only the attack sees."""
+
+    messages: tuple[Message, ...]
+
+
+Play = Generator[Turn | Consult, str, None]
