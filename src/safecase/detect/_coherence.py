@@ -131,9 +131,7 @@ def _noise(text: str, words: Sequence[str]) -> float:
     return max(symptoms)
 
 
-_SIGNS = re.compile(
-    f"[{re.escape(''.join(c for c in map(chr, range(0x300)) if not (c.isalnum() or c.isspace())))}]"
-)
+_SIGNS = re.compile(f"[{re.escape(''.join(c for c in map(chr, range(0x300)) if not (c.isalnum() or c.isspace())))}]")
 
 
 def _sign_share(text: str) -> float:

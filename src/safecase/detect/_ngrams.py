@@ -181,7 +181,7 @@ def _tally(
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """The distinct buckets of each kind, ascending, kind by kind, and weight * (1 + log count) of each.
 
-    One sort does for all kinds, their number in the bits above the bucket; `np.unique` for each takes ten times as long.
+    One sort does for all kinds, their number in the bits above the bucket; `np.unique` for each takes ten times that.
     """
     tags = np.repeat(np.arange(len(kinds), dtype=np.uint32) << np.uint32(bits), [len(kind) for kind in kinds])
     ordered = _buckets(np.concatenate(kinds), bits) | tags

@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
+from typing import Protocol, runtime_checkable
 
 _START = 8
 _CUT = 0.7
@@ -28,6 +29,13 @@ _STEP_PAYS = 0.35
 """Share of a step's size by which the rate must grow for a step up to stay."""
 _REST = 6
 """Windows between two probes."""
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A target that finds its own level."""
+
+    level: "Level"
 
 
 class Level:

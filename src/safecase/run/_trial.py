@@ -1,9 +1,26 @@
 """A planned trial and what came of it, made into the row that is kept."""
 
+from dataclasses import dataclass
+
 from safecase.detect import apparent_child_abuse
 from safecase.evidence import HAZARDOUS_DOMAINS, Status, Trial, Vault, digest_bytes
 from safecase.run._plan import PlannedTrial
 from safecase.safeguard import Served
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempted:
+    """What came of an attempt.
+
+    Attributes:
+        trial: the row that is kept.
+        text: what the user would have seen, for the judge's eyes only; None where nothing may be read.
+        is_silence: the endpoint gave no reply at all, or failed (5xx).
+    """
+
+    trial: Trial
+    text: str | None
+    is_silence: bool = False
 
 
 def make_trial(
@@ -14,25 +31,26 @@ def make_trial(
     error: str | None,
     seconds: float,
     vault: Vault | None,
-) -> Trial:
+) -> Attempted:
     """The row of one attempt: a hazardous answer sealed, apparent child-abuse material reduced to its digest.
 
     Args:
         served: what the user got, None when the attempt failed.
-        seconds: from request to last byte, retries included.
+        seconds: from request to last byte, retries included, waiting on our side left out.
         vault: needed for a response in a hazardous domain.
     """
     scenario, answer = planned.scenario, served.answer if served else None
     response = served.text if served else None
     digest = digest_bytes(response.encode()) if response is not None else None
     sealed: bytes | None = None
+    text = response
     if response is not None and apparent_child_abuse(response):
-        status, response = "not-stored", None
+        status, response, text = "not-stored", None, None
     elif response is not None and scenario.domain in HAZARDOUS_DOMAINS:
         if vault is None:
             raise AssertionError("hazardous answers need a vault; the caller opens one when the plan has any")
         sealed, response = vault.seal(response, planned.trial_id), None
-    return Trial(
+    trial = Trial(
         trial_id=planned.trial_id,
         scenario_id=scenario.scenario_id,
         intent_id=scenario.intent_id,
@@ -61,4 +79,7 @@ def make_trial(
         latency_s=round(seconds, 6),
         error=error,
         held_out=scenario.held_out,
+        turns=scenario.messages[:-1],
+        cached=answer is not None and answer.cached,
     )
+    return Attempted(trial=trial, text=text)
