@@ -56,6 +56,8 @@ from safecase.run import (
     Progress,
     RunSummary,
     make_plan,
+    planned_domains,
+    planned_trials,
     run_trials,
 )
 
@@ -141,12 +143,12 @@ async def run_case(
     async with _Opened(case, model, model_name) as target:
         plan = await plan_case(case, model=target)
         _keep_plan(case, plan, now)
-        hazardous = any(trial.scenario.domain in HAZARDOUS_DOMAINS for trial in case.planned(plan))
+        hazardous = planned_domains(plan, case.framework, case.intents) & HAZARDOUS_DOMAINS
         case.trials.open(at=now())
         async with _JudgeOf(case) as (judge, _):
             with _opened_cache(cache) as answers:
                 summary = await run_trials(
-                    case.planned(plan),
+                    planned_trials(plan, case.framework, case.intents),
                     model=target,
                     arms=case.arms,
                     generation=case.spec.generation,

@@ -156,6 +156,13 @@ def planned_trials(plan: Plan, framework: Framework, intents: Sequence[Intent]) 
                 )
 
 
+def planned_domains(plan: Plan, framework: Framework, intents: Sequence[Intent]) -> frozenset[str]:
+    """The risk domains that a plan's scenarios lie in."""
+    gates = [gate for gate in framework.gates if gate.id in plan.gates]
+    sampling = Sampling.model_validate(plan.sampling)
+    return frozenset(scenario.domain for scenario in select(framework, intents, sampling, gates=gates))
+
+
 def load_plan(path: Path) -> Plan:
     """Read `plan.json`.
 
