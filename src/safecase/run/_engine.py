@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from safecase.declare import Budget, Generation
-from safecase.detect import apparent_child_abuse
-from safecase.evidence import HAZARDOUS_DOMAINS, Status, Trial, TrialStore, Vault, digest_bytes
+from safecase.evidence import Status, Trial, TrialStore, Vault
 from safecase.models import EndpointError, EndpointTimeout, Model, Request, Settings, UnparsedAnswer
 from safecase.run._errors import NothingAnswered
 from safecase.run._plan import PlannedTrial
+from safecase.run._trial import make_trial
 from safecase.safeguard import Served, Stack
 
 _SEGMENT_ROWS = 256
@@ -176,58 +176,7 @@ async def attempt(
         status, error = "unparsed", str(fault)
     except EndpointError as fault:
         status, error = "error", str(fault)
-    return _trial(planned, served, status=status, error=error, seconds=time.perf_counter() - started, vault=vault)
-
-
-def _trial(
-    planned: PlannedTrial,
-    served: Served | None,
-    *,
-    status: Status,
-    error: str | None,
-    seconds: float,
-    vault: Vault | None,
-) -> Trial:
-    scenario, answer = planned.scenario, served.answer if served else None
-    response = served.text if served else None
-    digest = digest_bytes(response.encode()) if response is not None else None
-    sealed: bytes | None = None
-    if response is not None and apparent_child_abuse(response):
-        status, response = "not-stored", None
-    elif response is not None and scenario.domain in HAZARDOUS_DOMAINS:
-        if vault is None:
-            raise AssertionError("hazardous answers need a vault; the caller opens one when the plan has any")
-        sealed, response = vault.seal(response, planned.trial_id), None
-    return Trial(
-        trial_id=planned.trial_id,
-        scenario_id=scenario.scenario_id,
-        intent_id=scenario.intent_id,
-        harmful=scenario.harmful,
-        domain=scenario.domain,
-        category=scenario.category,
-        subcategory=scenario.subcategory,
-        severity=scenario.severity,
-        bears_on=scenario.bears_on,
-        language=scenario.language,
-        attack=scenario.attack,
-        family=scenario.family,
-        arm=planned.arm.name,
-        model=planned.arm.model,
-        repetition=planned.repetition,
-        prompt=scenario.messages[-1].content,
-        status=status,
-        response=response,
-        sealed=sealed,
-        response_digest=digest,
-        withheld_by=served.withheld_by if served else None,
-        rulings=served.rulings if served else (),
-        finish_reason=answer.finish_reason if answer else None,
-        tokens_in=answer.tokens_in if answer else None,
-        tokens_out=answer.tokens_out if answer else None,
-        latency_s=round(seconds, 6),
-        error=error,
-        held_out=scenario.held_out,
-    )
+    return make_trial(planned, served, status=status, error=error, seconds=time.perf_counter() - started, vault=vault)
 
 
 def _within(planned: Iterable[PlannedTrial], budget: Budget) -> Iterator[PlannedTrial]:
