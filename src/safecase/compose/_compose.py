@@ -3,10 +3,12 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
-from safecase.compose._attacks import ATTACKS, TRANSLATED, Attack, attacks_named
+from safecase.compose._attacks import ATTACKS, TRANSLATED, Attack
 from safecase.compose._bank import Intent
+from safecase.compose._catalogue import attacks_named
 from safecase.declare import Framework, Gate, Sampling, Scope
 from safecase.evidence import Scenario, digest_bytes, digest_value
 
@@ -43,7 +45,7 @@ def select(
     A scenario that two gates share comes once. The whole of one intent comes together, so that a bet per *completed
     intent* can be made at any point of the run.
     """
-    attacks = attacks_named(sampling.attacks)
+    attacks = [_capped(a, sampling.attempts) for a in attacks_named(sampling.attacks, plugins=sampling.plugins)]
     seen: set[str] = set()
     for gate in gates:
         drawn = sample(matching(intents, gate.scope, framework), size=sampling.intents, seed=sampling.seed)
@@ -111,6 +113,11 @@ def _portion(attacks: Sequence[Attack], scope: Scope, position: int, per_intent:
     return [allowed[(start + step) % len(allowed)] for step in range(per_intent)]
 
 
+def _capped(attack: Attack, attempts: int | None) -> Attack:
+    """An adaptive attack with at most this many attempts."""
+    return attack if attempts is None else replace(attack, attempts=min(attempts, attack.attempts))
+
+
 def _harmful(intent: Intent, *, attacks: Sequence[Attack], languages: Sequence[str], seed: int) -> Iterator[Scenario]:
     for language in languages:
         if language == "en":
@@ -132,7 +139,9 @@ def _twins(intent: Intent, *, languages: Sequence[str]) -> Iterator[Scenario]:
 def _scenario(intent: Intent, *, text: str, attack: Attack, language: str, harmful: bool, seed: int) -> Scenario:
     rng = random.Random(f"{seed}/{intent.id}/{attack.name}")  # noqa: S311 - chooses a wording, guards nothing
     messages = attack.wrap(text, rng)
-    identity = [intent.id, harmful, attack.name, language, [[m.role, m.content] for m in messages]]
+    identity: list[object] = [intent.id, harmful, attack.name, language, [[m.role, m.content] for m in messages]]
+    if attack.play is not None:  # what follows the opening is decided by these, and by no wording that is known yet
+        identity += [text, seed, attack.attempts, attack.revision]
     return Scenario(
         scenario_id=digest_value(identity)[:_ID_DIGITS],
         intent_id=intent.id,
@@ -148,4 +157,5 @@ def _scenario(intent: Intent, *, text: str, attack: Attack, language: str, harmf
         messages=messages,
         intent_text=text,
         held_out=intent.held_out,
+        attempts=attack.attempts,
     )

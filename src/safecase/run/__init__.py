@@ -6,7 +6,8 @@ Does not own: composing, judging, deciding. It never reads an answer to decide w
 """
 
 from safecase.run._engine import Progress, RunSummary, attempt, run_trials
-from safecase.run._errors import NothingAnswered, NothingPlanned, RunError
+from safecase.run._episode import run_episode
+from safecase.run._errors import NoAttacker, NothingAnswered, NothingPlanned, RunError
 from safecase.run._plan import (
     ArmPlan,
     Plan,
@@ -21,6 +22,7 @@ from safecase.run._plan import (
 
 __all__ = [
     "ArmPlan",
+    "NoAttacker",
     "NothingAnswered",
     "NothingPlanned",
     "Plan",
@@ -34,6 +36,7 @@ __all__ = [
     "make_plan",
     "planned_gates",
     "planned_trials",
+    "run_episode",
     "run_trials",
     "stacks",
 ]

@@ -1,9 +1,41 @@
 """A planned trial and what came of it, made into the row that is kept."""
 
+from dataclasses import dataclass
+
 from safecase.detect import apparent_child_abuse
-from safecase.evidence import HAZARDOUS_DOMAINS, Status, Trial, Vault, digest_bytes
+from safecase.evidence import (
+    HAZARDOUS_DOMAINS,
+    Message,
+    Status,
+    Trial,
+    Vault,
+    digest_bytes,
+    digest_value,
+    keepable_turns,
+)
 from safecase.run._plan import PlannedTrial
 from safecase.safeguard import Served
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One attempt of an episode.
+
+    Attributes:
+        number: 0 for the first.
+        messages: what was sent, its last turn the user's, as it may be kept.
+        tokens_in, tokens_out: of everything that led to the answer; None where an endpoint did not say.
+    """
+
+    number: int
+    messages: tuple[Message, ...]
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+
+
+def attempt_id(trial_id: str, number: int) -> str:
+    """The id of an attempt: the planned one for the first, a digest of it and the number for the others."""
+    return trial_id if number == 0 else digest_value([trial_id, number])[:24]
 
 
 def make_trial(
@@ -14,6 +46,7 @@ def make_trial(
     error: str | None,
     seconds: float,
     vault: Vault | None,
+    attempt: Try | None = None,
 ) -> Trial:
     """The row of one attempt: a hazardous answer sealed, apparent child-abuse material reduced to its digest.
 
@@ -21,8 +54,16 @@ def make_trial(
         served: what the user got, None when the attempt failed.
         seconds: from request to last byte, retries included.
         vault: needed for a response in a hazardous domain.
+        attempt: which attempt of an episode it is; by default the scenario as composed, said once.
     """
     scenario, answer = planned.scenario, served.answer if served else None
+    attempt = attempt or Try(
+        number=0,
+        messages=scenario.messages,
+        tokens_in=answer.tokens_in if answer else None,
+        tokens_out=answer.tokens_out if answer else None,
+    )
+    trial_id = attempt_id(planned.trial_id, attempt.number)
     response = served.text if served else None
     digest = digest_bytes(response.encode()) if response is not None else None
     sealed: bytes | None = None
@@ -31,9 +72,9 @@ def make_trial(
     elif response is not None and scenario.domain in HAZARDOUS_DOMAINS:
         if vault is None:
             raise AssertionError("hazardous answers need a vault; the caller opens one when the plan has any")
-        sealed, response = vault.seal(response, planned.trial_id), None
+        sealed, response = vault.seal(response, trial_id), None
     return Trial(
-        trial_id=planned.trial_id,
+        trial_id=trial_id,
         scenario_id=scenario.scenario_id,
         intent_id=scenario.intent_id,
         harmful=scenario.harmful,
@@ -48,7 +89,7 @@ def make_trial(
         arm=planned.arm.name,
         model=planned.arm.model,
         repetition=planned.repetition,
-        prompt=scenario.messages[-1].content,
+        prompt=attempt.messages[-1].content,
         status=status,
         response=response,
         sealed=sealed,
@@ -56,9 +97,11 @@ def make_trial(
         withheld_by=served.withheld_by if served else None,
         rulings=served.rulings if served else (),
         finish_reason=answer.finish_reason if answer else None,
-        tokens_in=answer.tokens_in if answer else None,
-        tokens_out=answer.tokens_out if answer else None,
+        tokens_in=attempt.tokens_in,
+        tokens_out=attempt.tokens_out,
         latency_s=round(seconds, 6),
         error=error,
         held_out=scenario.held_out,
+        attempt=attempt.number,
+        turns=keepable_turns(attempt.messages[:-1], domain=scenario.domain),
     )
