@@ -5,9 +5,10 @@ Gives:  a `Plan` whose digest names the run, and `Trial`s in evidence.
 Does not own: composing, judging, deciding. It never reads an answer to decide what to run next.
 """
 
+from safecase.run._bandit import BanditSchedule, Cell
 from safecase.run._engine import Progress, RunSummary, attempt, run_trials
 from safecase.run._episode import run_episode
-from safecase.run._errors import NoAttacker, NothingAnswered, NothingPlanned, RunError
+from safecase.run._errors import NothingAnswered, NothingPlanned, RunError
 from safecase.run._plan import (
     ArmPlan,
     Plan,
@@ -22,7 +23,8 @@ from safecase.run._plan import (
 
 __all__ = [
     "ArmPlan",
-    "NoAttacker",
+    "BanditSchedule",
+    "Cell",
     "NothingAnswered",
     "NothingPlanned",
     "Plan",

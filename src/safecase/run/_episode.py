@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from safecase.compose import Attack, Consult, Goal, Play, Turn, known_attacks
+from safecase.compose import Attack, Consult, Goal, NoAttacker, Play, Turn, known_attacks
 from safecase.detect import apparent_child_abuse
 from safecase.evidence import HAZARDOUS_DOMAINS, Message, Status, Trial, Vault, digest_bytes
 from safecase.models import AttemptFailed, EndpointTimeout, Model, Request, Settings, UnparsedAnswer
-from safecase.run._errors import NoAttacker
 from safecase.run._plan import PlannedTrial
 from safecase.run._trial import Try, make_trial
 from safecase.safeguard import Served, Stack
@@ -54,10 +53,7 @@ async def run_episode(
     """
     attack = (known_attacks() if attacks is None else attacks)[planned.scenario.attack]
     if attack.needs_attacker and attacker is None:
-        raise NoAttacker(
-            f"attack {attack.name!r} asks an attacker model and the case names none; give one in `attacker:` of "
-            "safecase.yaml, or leave the attack out of `sampling.attacks`"
-        )
+        raise NoAttacker(attack.name)
     episode = _Episode(
         planned=planned,
         model=model,

@@ -1,7 +1,6 @@
 """What stops a run. A failed attempt is data; these are failed platforms or wrong plans.
 
 RunError
-├── NoAttacker       an attack needs an attacker model and the case names none
 ├── NothingAnswered  the endpoint is there, but its first attempts gave no answer
 └── NothingPlanned   the plan holds no scenario
 """
@@ -9,10 +8,6 @@ RunError
 
 class RunError(Exception):
     """A run cannot go on."""
-
-
-class NoAttacker(RunError):
-    """An attack of the plan asks an attacker model, and there is none."""
 
 
 class NothingAnswered(RunError):
