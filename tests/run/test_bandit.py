@@ -118,7 +118,7 @@ def test_every_cell_gets_the_declared_floor(floor: float):
 
 
 def test_a_weakness_that_is_known_is_not_looked_for_again_first():
-    """`fiction` and `role-play` differ in family nowhere: after the one, the other on the same intent finds nothing new."""
+    """`fiction` and `role-play` are of one family: after the one, the other on the same intent finds nothing new."""
     weak = {("fiction", "violence"), ("role-play", "violence")}
     handed = play(schedule_of(plan_of(), floor=0.0), weak, most=160)
     mine = [t.scenario for t in handed if (t.scenario.attack, t.scenario.category) in weak]

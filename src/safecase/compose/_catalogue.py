@@ -39,9 +39,7 @@ def known_attacks(plugins: Sequence[str] = ()) -> dict[str, Attack]:
     for reference in plugins:
         attack = _load(reference)
         if attack.name in known or attack.name == TRANSLATED.name:
-            raise UnknownAttack(
-                f"plug-in {reference!r} calls its attack {attack.name!r}, a name that is taken; rename it"
-            )
+            raise UnknownAttack(f"plug-in {reference!r} takes the name {attack.name!r}, which is taken; rename it")
         known[attack.name] = attack
     return known
 

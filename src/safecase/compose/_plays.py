@@ -124,11 +124,11 @@ _PLACES = "Danube Loire Tagus Elbe Volga Ebro Seine Rhine Thames Dnieper Vistula
 _THINGS = "apple river candle mountain violin bridge garden window pencil winter harbour meadow lantern acorn".split()
 
 
-def _shots(count: int, rng: random.Random) -> tuple[Message, ...]:
-    """Made-up exchanges of ready compliance with harmless requests, all different."""
-    seen: set[str] = set()
+def _shots(count: int, rng: random.Random, *, before: Sequence[Message] = ()) -> tuple[Message, ...]:
+    """Made-up exchanges of ready compliance with harmless requests, all different, none of them said before."""
+    seen = {said.content for said in before}
     turns: list[Message] = []
-    while len(seen) < count:
+    while len(turns) < 2 * count:
         question, answer = _shot(rng)
         if question not in seen:
             seen.add(question)
@@ -164,7 +164,7 @@ def _many_shot(goal: Goal, rng: random.Random) -> Play:
     talk = goal.opening
     for attempt in range(goal.attempts):
         if attempt:
-            talk = (*_shots(_FIRST_SHOTS * 2 ** (attempt - 1), rng), *talk)
+            talk = (*_shots(_FIRST_SHOTS * 2 ** (attempt - 1), rng, before=talk), *talk)
         reply = yield Turn(messages=talk)
         if not declines(reply):
             return
@@ -238,8 +238,10 @@ def _attacker(goal: Goal, rng: random.Random) -> Play:
     Source: the loop is that of Chao et al., PAIR (2023), with the request kept fixed.
     """
     talk = goal.opening
+    spare = list(_PERSUASIONS)
+    rng.shuffle(spare)
     tried: list[str] = []
-    for _ in range(goal.attempts):
+    for attempt in range(goal.attempts):
         reply = yield Turn(messages=talk)
         if not declines(reply):
             return
@@ -247,7 +249,7 @@ def _attacker(goal: Goal, rng: random.Random) -> Play:
         said = "(it declined)" if goal.domain in HAZARDOUS_DOMAINS else heard(reply).content
         brief = _BRIEF.format(category=goal.category, tried=_listed(tried), fence=fence, said=said)
         advice = yield Consult(messages=(_user(brief),))
-        framing = _framing(advice) or rng.choice(_PERSUASIONS).replace("{}", "").strip()
+        framing = _framing(advice) or spare[attempt % len(spare)].replace("{}", "").strip()
         tried.append(framing)
         talk = (_user(f"{framing}\n\n{goal.text}"),)
 

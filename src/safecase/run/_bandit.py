@@ -4,10 +4,10 @@ The problem: a plan of many thousand trials in its own order finds weaknesses at
 where they are dense finds more for the same calls; but a rate over whatever was run is then no rate of anything.
 
 The choice: the schedule decides *which cell* comes next, never *which intent* of a cell. Within a cell the intents
-stay in the seeded random order of the plan, and an intent is run whole (every arm, every repetition). So each cell gives
-a sequence whose order no answer has touched, and a confidence sequence over it, which holds at every length at once,
-holds however the length came about. What is said over several cells needs weights fixed beforehand: each cell's share of
-the plan (`Cell.share`). A mean over all trials that were run is no estimate of anything and must not be taken.
+stay in the seeded random order of the plan, and an intent is run whole (every arm, every repetition). So each cell
+gives a sequence whose order no answer has touched, and a confidence sequence over it, which holds at every length at
+once, holds however the length came about. What is said over several cells needs weights fixed beforehand: each cell's
+share of the plan (`Cell.share`). A mean over all trials that were run is no estimate of anything and must not be taken.
 
 Which cell: of those whose next intent would be a new weakness (no unsafe answer to that intent under that family yet),
 the one with the highest draw from its posterior chance of an unsafe answer, for each call it costs. The prior of a cell
