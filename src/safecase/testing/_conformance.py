@@ -117,7 +117,7 @@ _ANSWERS: dict[str, Callable[[int], str]] = {
 
 
 def check_attack(attack: Attack) -> None:
-    """Hold an attack against what `safecase.compose.Attack` promises; adaptive ones are played, with hostile answers too.
+    """Hold an attack against what `safecase.compose.Attack` promises; a play is tried, also with hostile answers.
 
     Raises:
         Nonconforming: naming the promise that it breaks.
