@@ -131,7 +131,7 @@ def bandit_order(pool: Pool, framework: Framework, bank: tuple[Intent, ...], see
         yield planned
         scenario = planned.scenario
         verdict = "compliance" if pool[scenario.intent_id, scenario.attack] else "refusal"
-        row = make_trial(planned, None, status="error", error="replayed", seconds=0.0, vault=None)
+        row = make_trial(planned, None, status="error", error="replayed", seconds=0.0, vault=None).trial
         schedule.learn(row, Judgement(trial_id=row.trial_id, judge="recorded", judge_digest="", verdict=verdict))
 
 

@@ -442,11 +442,20 @@ async def test_a_refused_stream_is_tried_again_before_it_begins(ask: Ask, quick:
         assert (await _read(model, ask()))[0] == "Hi"
 
 
-async def test_many_attempts_are_in_flight_at_once(ask: Ask, quick: EndpointOptions) -> None:
-    async with StubEndpoint([StubReply(delay_s=0.2)]) as stub, _open(stub, quick) as model:
-        await asyncio.gather(*(model.generate(ask()) for _ in range(50)))
+async def test_the_number_in_flight_climbs_to_what_is_asked_at_once(ask: Ask, quick: EndpointOptions) -> None:
+    async with StubEndpoint([StubReply(delay_s=0.05)]) as stub, _open(stub, quick) as model:
+        await asyncio.gather(*(model.generate(ask()) for _ in range(300)))
 
-    assert stub.most_in_flight == 50
+    assert stub.most_in_flight >= 32
+
+
+async def test_waiting_for_a_place_is_told_apart_from_the_answer(ask: Ask) -> None:
+    async with StubEndpoint([StubReply(delay_s=0.1)]) as stub, _open(stub, EndpointOptions(concurrency=1)) as model:
+        answers = await asyncio.gather(*(model.generate(ask()) for _ in range(3)))
+
+    waits = sorted(answer.queued_s for answer in answers)
+    assert waits[0] < 0.05
+    assert waits[2] > 0.15
 
 
 # Identity

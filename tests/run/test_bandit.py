@@ -39,7 +39,7 @@ def schedule_of(plan: Plan, **options: object) -> BanditSchedule:
 
 
 def outcome(planned: PlannedTrial, *, is_unsafe: bool) -> tuple[Trial, Judgement]:
-    row = make_trial(planned, None, status="error", error="not asked", seconds=0.0, vault=None)
+    row = make_trial(planned, None, status="error", error="not asked", seconds=0.0, vault=None).trial
     verdict = "compliance" if is_unsafe else "refusal"
     return row, Judgement(trial_id=row.trial_id, judge="embedded", judge_digest="0", verdict=verdict)
 
@@ -144,7 +144,8 @@ def test_what_is_on_record_is_not_handed_out_and_is_learned_from():
     plan = plan_of()
     before = play(schedule_of(plan), WEAK, most=101)
     have = {t.trial_id for t in before}
-    schedule = schedule_of(plan, have=have)
+    wanted = (t for t in planned_trials(plan, FRAMEWORK, BANK) if t.trial_id not in have)
+    schedule = schedule_of(plan, wanted=wanted)
     for t in before:
         schedule.learn(*outcome(t, is_unsafe=(t.scenario.attack, t.scenario.category) in WEAK))
 

@@ -136,7 +136,8 @@ async def test_token_and_time_budgets_are_hard(tmp_path: Path):
     slow = ScriptedModel(answer, delay_s=0.05)
     by_time = await run(spec(), TrialStore(tmp_path / "b"), slow, budget={"seconds": 0.2}, workers=1)
 
-    assert by_tokens.trials == 5
+    assert by_tokens.tokens <= 500  # an answer may take 256 of them beside its prompt, so the last ones stay unspent
+    assert by_tokens.trials >= 2
     assert "token budget" in (by_tokens.stopped or "")
     assert by_time.trials < 20
     assert "time budget" in (by_time.stopped or "")

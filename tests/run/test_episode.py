@@ -43,7 +43,7 @@ async def run(
 ) -> tuple[Trial, ...]:
     if isinstance(attack, Attack):
         options["attacks"] = {attack.name: attack}
-    return await run_episode(
+    attempted = await run_episode(
         planned(attack, domain=domain),
         model=model,
         attacker=attacker,
@@ -52,6 +52,7 @@ async def run(
         vault=vault,
         **options,  # type: ignore[arg-type]
     )
+    return tuple(one.trial for one in attempted)
 
 
 def refuses(_: object) -> str:

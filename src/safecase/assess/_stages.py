@@ -3,7 +3,8 @@
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,17 @@ from safecase.measure import (
     load_card,
 )
 from safecase.models import EndpointOptions, Model, Options, fingerprint, open_model
-from safecase.run import Plan, PlannedTrial, Progress, RunSummary, make_plan, run_trials
+from safecase.run import (
+    AnswerCache,
+    Extras,
+    Judging,
+    Plan,
+    PlannedTrial,
+    Progress,
+    RunSummary,
+    make_plan,
+    run_trials,
+)
 
 ACTOR = "safecase"
 
@@ -114,6 +125,7 @@ async def run_case(
     model_name: str | None = None,
     budget: Budget | None = None,
     workers: int | None = None,
+    cache: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     now: Clock = utc_now,
 ) -> RunSummary:
@@ -123,25 +135,35 @@ async def run_case(
         model: an open target; the caller closes it.
         model_name: another target than the case names.
         budget: hard limits; the case's own by default.
-        workers: attempts in flight; the target's advice by default.
+        workers: most attempts in flight; the target's advice by default.
+        cache: file of answers, from which identical requests are answered; none by default.
     """
     async with _Opened(case, model, model_name) as target:
         plan = await plan_case(case, model=target)
         _keep_plan(case, plan, now)
-        planned = case.planned(plan)
-        hazardous = any(trial.scenario.domain in HAZARDOUS_DOMAINS for trial in planned)
-        summary = await run_trials(
-            planned,
-            model=target,
-            arms=case.arms,
-            generation=case.spec.generation,
-            store=case.trials,
-            vault=case.vault(create=True) if hazardous else None,
-            budget=budget or case.spec.budget,
-            workers=workers or target.concurrency,
-            now=now,
-            on_progress=on_progress,
-        )
+        hazardous = any(trial.scenario.domain in HAZARDOUS_DOMAINS for trial in case.planned(plan))
+        case.trials.open(at=now())
+        async with _JudgeOf(case) as (judge, _):
+            with _opened_cache(cache) as answers:
+                summary = await run_trials(
+                    case.planned(plan),
+                    model=target,
+                    arms=case.arms,
+                    generation=case.spec.generation,
+                    store=case.trials,
+                    vault=case.vault(create=True) if hazardous else None,
+                    budget=budget or case.spec.budget,
+                    workers=workers,
+                    now=now,
+                    on_progress=on_progress,
+                    extras=Extras(
+                        judging=Judging(judge=judge, store=case.judgements),
+                        cache=answers,
+                        identities={target.name: Identity(**plan.arms[0].identity)},
+                        prices=case.spec.model.prices,
+                        total=plan.trials,
+                    ),
+                )
     if summary.trials:
         done = {"trials": summary.trials, "seconds": round(summary.seconds, 1), "tokens": summary.tokens}
         case.ledger.append("ran", actor=ACTOR, subject={"plan": plan.digest, **done}, at=now())
@@ -358,6 +380,16 @@ async def decide_case(
 
 
 HOLD = "https://safecase.dev/development-hold/v1"
+
+
+@contextmanager
+def _opened_cache(path: Path | None) -> Iterator[AnswerCache | None]:
+    cache = AnswerCache(path) if path is not None else None
+    try:
+        yield cache
+    finally:
+        if cache is not None:
+            cache.close()
 
 
 class _Opened:

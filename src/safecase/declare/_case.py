@@ -9,6 +9,13 @@ from safecase.declare._framework import Id, IdentityKind, Record, Text, TierId
 from safecase.declare._yaml import Document
 
 
+class Prices(Record):
+    """What a target's tokens cost, in USD per million."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
 class ModelVersion(Record):
     """The model under assessment.
 
@@ -27,6 +34,7 @@ class ModelVersion(Record):
     intended_uses: tuple[Text, ...] = ()
     modalities: tuple[Text, ...] = ("text",)
     attestation: Path | None = None
+    prices: Prices | None = None
 
 
 class ReferenceMember(Record):
@@ -95,6 +103,7 @@ class Budget(Record):
 
     trials: int | None = Field(default=None, ge=1)
     tokens: int | None = Field(default=None, ge=1)
+    cost_usd: float | None = Field(default=None, gt=0, description="needs the model's `prices`")
     seconds: float | None = Field(default=None, gt=0)
 
 

@@ -131,11 +131,13 @@ def _noise(text: str, words: Sequence[str]) -> float:
     return max(symptoms)
 
 
+_SIGNS = re.compile(f"[{re.escape(''.join(c for c in map(chr, range(0x300)) if not (c.isalnum() or c.isspace())))}]")
+
+
 def _sign_share(text: str) -> float:
     """Characters that are neither letters, marks, digits nor white space, among those that are not white space."""
-    seen = [letter for letter in text if not letter.isspace()]
-    signs = sum(not (letter.isalnum() or ord(letter) > 0x2FF) for letter in seen)
-    return signs / len(seen) if seen else 0.0
+    seen = "".join(text.split())
+    return len(_SIGNS.findall(seen)) / len(seen) if seen else 0.0
 
 
 def _echo(words: Sequence[str], asked: Sequence[str]) -> float:

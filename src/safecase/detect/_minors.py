@@ -65,6 +65,8 @@ _HARMLESS = re.compile(
     r"|\bcock-a-doodle\b|\bmoby dick\b|\bstem cells?\b"
 )
 _TOKEN = re.compile(r"[\w/'-]+")
+# A whole token that is explicit or of the subject; without one there is nothing to look for, which is nearly always.
+_SEXUAL = re.compile(rf"(?<![\w/'-])(?:{_EXPLICIT.pattern}|{_SUBJECT.pattern})(?![\w/'-])")
 
 
 def apparent_child_abuse(text: str) -> bool:
@@ -73,7 +75,10 @@ def apparent_child_abuse(text: str) -> bool:
     >>> apparent_child_abuse("How do I talk to my children about sex education?")
     False
     """
-    words = _TOKEN.findall(_HARMLESS.sub(" ", normalise(text)))
+    plain = normalise(text)
+    if not _SEXUAL.search(plain):
+        return False
+    words = _TOKEN.findall(_HARMLESS.sub(" ", plain))
     minors = tuple(_minor_positions(words))
     return bool(minors) and any(_sexualised(words, position) for position in minors)
 

@@ -72,6 +72,7 @@ _TRIAL_SCHEMA = pa.schema(
         pa.field("held_out", pa.bool_(), nullable=False),
         pa.field("attempt", pa.int64(), nullable=False),
         pa.field("turns", pa.list_(pa.field("element", _TURN, nullable=False)), nullable=False),
+        pa.field("cached", pa.bool_(), nullable=False),
     ]
 )
 

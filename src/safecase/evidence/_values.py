@@ -97,6 +97,7 @@ class Trial:
         turns: what was said before `prompt`, where an attack talks over several turns.
         attempt: 0 for the first; an attack that tries again gives a trial per attempt, all of one *episode* (same
             scenario, arm, model and repetition).
+        cached: the answer was given before to the same request of the same model, and was not asked for again.
         response: what the user would have seen; None unless `status` is "answered" and the answer may be kept plain.
         sealed: the response encrypted under the hazard key (chem-bio, cyber), else None.
         response_digest: SHA-256 of the response text, None without one.
@@ -138,6 +139,7 @@ class Trial:
     held_out: bool = False
     attempt: int = 0
     turns: tuple[Message, ...] = ()
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

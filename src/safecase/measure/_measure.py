@@ -41,7 +41,7 @@ async def judge_trials(
     have = {row.trial_id for row in judgements.read() if row.judge_digest == judge.digest or row.judge in _KNOWN_JUDGES}
     done = unscored = 0
     for batch in _batches(row for row in trials.read() if row.trial_id not in have):
-        rows = [row async for row in _judge_batch(batch, judge, unseal)]
+        rows = await judge_batch(batch, judge, unseal)
         if rows:
             judgements.append(rows, at=now())
         done += len(rows)
@@ -53,7 +53,12 @@ async def judge_trials(
 _KNOWN_JUDGES = frozenset({"human", "stack", "screen"})
 
 
-async def _judge_batch(batch: Sequence[Trial], judge: Judge, unseal: Unseal) -> AsyncIterator[Judgement]:
+async def judge_batch(batch: Sequence[Trial], judge: Judge, unseal: Unseal) -> list[Judgement]:
+    """Judgements of trials: known verdicts first, then the judge's; none for an attempt without an answer."""
+    return [row async for row in _judge_each(batch, judge, unseal)]
+
+
+async def _judge_each(batch: Sequence[Trial], judge: Judge, unseal: Unseal) -> AsyncIterator[Judgement]:
     sealed = [trial for trial in batch if trial.sealed is not None]
     plain = dict(unseal(sealed)) if sealed else {}
     for trial in batch:

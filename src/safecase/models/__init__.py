@@ -18,6 +18,7 @@ from safecase.models._errors import (
     Unreachable,
 )
 from safecase.models._fingerprint import PROBES, fingerprint
+from safecase.models._level import Level, Paced
 from safecase.models._open import open_model
 from safecase.models._options import EndpointOptions, LocalOptions, Options
 from safecase.models._values import Answer, Delta, Model, Request, Settings
@@ -31,11 +32,13 @@ __all__ = [
     "EndpointError",
     "EndpointOptions",
     "EndpointTimeout",
+    "Level",
     "LocalOptions",
     "MissingPackage",
     "Model",
     "ModelError",
     "Options",
+    "Paced",
     "PlatformFailed",
     "Request",
     "Settings",

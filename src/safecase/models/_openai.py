@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 import aiohttp
@@ -28,8 +29,9 @@ from safecase.models._errors import (
 )
 from safecase.models._fingerprint import fingerprint
 from safecase.models._keys import find_key, is_loopback, where_keys_are
+from safecase.models._level import Level
 from safecase.models._options import EndpointOptions
-from safecase.models._pace import Pace, asked_wait_s, used_up_s
+from safecase.models._pace import Pace, asked_wait_s, requests_left, used_up_s
 from safecase.models._sse import Event, EventParser
 from safecase.models._values import Answer, Delta, Request
 from safecase.models._whole import must_say_something
@@ -38,6 +40,7 @@ _T = TypeVar("_T")
 
 _LARGEST_BODY = 8 * 2**20
 _RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_OVERLOADED = frozenset({429, 503, 529})
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _EXAMPLE = "openai/qwen@http://127.0.0.1:8000/v1"
 
@@ -64,12 +67,14 @@ class OpenAIModel:
         _must_be_allowed(target, base)
         self.name = f"openai/{target}"
         self.concurrency = self._options.concurrency
+        self.level = Level(self._options.concurrency)
         self._url = base / "chat/completions"
         self._pace = Pace(
             longest_wait_s=self._options.longest_wait_s,
             jitter=random.Random(seed),  # noqa: S311 - jitter guards nothing
         )
         self._session: aiohttp.ClientSession | None = None
+        self._key: str | None = None  # as found when the session was opened
         self._bound = "max_tokens"
         self._has_answered = False
         self._identity: Identity | None = None
@@ -77,11 +82,18 @@ class OpenAIModel:
     async def generate(self, request: Request) -> Answer:
         """Answer whole."""
 
-        async def once() -> bytes:
-            async with self._post(self._body(request)) as response:
-                return await _read_whole(response)
+        queued_s = 0.0
 
-        return self._answer(_parse_reply(await self._retried(once)))
+        async def once() -> bytes:
+            nonlocal queued_s
+            asked_at = time.monotonic()
+            async with self._place() as had_at:
+                queued_s += had_at - asked_at
+                async with self._post(self._body(request)) as response:
+                    return await _read_whole(response)
+
+        answer = self._answer(_parse_reply(await self._retried(once)))
+        return replace(answer, queued_s=queued_s)
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta]:
         """Answer piece by piece. Once it begins nothing is retried: what was said cannot be taken back."""
@@ -89,9 +101,10 @@ class OpenAIModel:
 
             async def once() -> aiohttp.ClientResponse:
                 body = self._body(request) | {"stream": True, "stream_options": {"include_usage": True}}
+                await stack.enter_async_context(self._place())
                 return await stack.enter_async_context(self._post(body))
 
-            response = await self._retried(once)
+            response = await self._retried(once, between=stack.aclose)
             if response.content_type == "application/json":  # an endpoint that does not stream answers whole
                 yield _as_delta(self._answer(_parse_reply(await _read_whole(response))))
                 return
@@ -149,14 +162,37 @@ class OpenAIModel:
 
     # -- attempts
 
-    async def _retried(self, once: Callable[[], Awaitable[_T]]) -> _T:
-        """What `once` gives, tried again where its failure may pass."""
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[float]:
+        """A place among the attempts in flight, and when it was had; what comes of the attempt moves the level."""
+        async with self.level as had_at:
+            try:
+                yield had_at
+            except EndpointTimeout:
+                self.level.overloaded(sent_at=had_at)
+                raise
+            except EndpointError as fault:
+                if fault.status in _OVERLOADED:
+                    self.level.overloaded(sent_at=had_at)
+                raise
+            self.level.answered()
+
+    async def _retried(
+        self, once: Callable[[], Awaitable[_T]], *, between: Callable[[], Awaitable[None]] | None = None
+    ) -> _T:
+        """What `once` gives, tried again where its failure may pass.
+
+        Args:
+            between: lets go of what a failed attempt left open.
+        """
         attempt = 0
         while True:
             await self._pace.wait()
             try:
                 return await once()
             except EndpointError as fault:
+                if between is not None:
+                    await between()
                 if self._can_say_it_otherwise(fault):
                     continue
                 if not fault.retryable or attempt >= self._options.retries:
@@ -167,17 +203,16 @@ class OpenAIModel:
     @asynccontextmanager
     async def _post(self, body: Mapping[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
         """One HTTP attempt; faults of the transport, also while its body is read, become ours."""
-        key = find_key(self._url, keys_file=self._options.keys_file)
-        # Compressed replies are not asked for: a small one may unpack to any size.
-        headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        session = self._open_session()
+        key = self._key
         try:
-            async with self._open_session().post(
-                self._url, json=body, headers=headers, allow_redirects=False
-            ) as response:
+            async with session.post(self._url, json=body, allow_redirects=False) as response:
                 await self._must_be_ok(response, key=key)
                 self._has_answered = True
                 if (seconds := used_up_s(response.headers)) is not None:
                     self._pace.hold(seconds)
+                if (left := requests_left(response.headers)) is not None:
+                    self.level.at_most(left)
                 yield response
         except aiohttp.ConnectionTimeoutError as error:
             raise self._unreachable(f"no connection within {self._options.connect_timeout_s:g} s") from error
@@ -191,7 +226,11 @@ class OpenAIModel:
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             options = self._options
+            self._key = find_key(self._url, keys_file=options.keys_file)
+            # Compressed replies are not asked for: a small one may unpack to any size.
+            headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
             self._session = aiohttp.ClientSession(
+                headers=headers,
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
                 timeout=aiohttp.ClientTimeout(
                     total=options.timeout_s, sock_connect=options.connect_timeout_s, sock_read=options.read_timeout_s

@@ -29,7 +29,7 @@ class EndpointOptions:
     """How an endpoint is called.
 
     Attributes:
-        concurrency: attempts in flight that suit it.
+        concurrency: most attempts in flight; within it the level finds itself (`docs/design/models.md`).
         timeout_s: for one attempt, connection included.
         read_timeout_s: between two pieces of an answer.
         connect_timeout_s: until the connection stands.
@@ -42,7 +42,7 @@ class EndpointOptions:
         trusted: keys that an attestation is believed from. Without one of them it proves nothing.
     """
 
-    concurrency: int = 64
+    concurrency: int = 256
     timeout_s: float = 120.0
     read_timeout_s: float = 60.0
     connect_timeout_s: float = 10.0

@@ -67,6 +67,12 @@ def used_up_s(headers: Mapping[str, str]) -> float | None:
     return max((reset for reset in resets if reset is not None), default=None)
 
 
+def requests_left(headers: Mapping[str, str]) -> int | None:
+    """Requests that an endpoint says it still takes before its limit is reset, None where it does not say."""
+    left = headers.get("x-ratelimit-remaining-requests", "").strip()
+    return int(left) if left.isascii() and left.isdigit() else None
+
+
 def parse_duration(text: str) -> float | None:
     """Seconds, as rate-limit headers spell them.
 

@@ -69,13 +69,20 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a model said. Token counts are None where the endpoint did not give them."""
+    """What a model said. Token counts are None where the endpoint did not give them.
+
+    Attributes:
+        queued_s: seconds it waited on our side for a place among the attempts in flight.
+        cached: it was not asked for now: the same request had been answered before.
+    """
 
     text: str
     finish_reason: str | None = None
     tokens_in: int | None = None
     tokens_out: int | None = None
     reasoning: str | None = None
+    queued_s: float = 0.0
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

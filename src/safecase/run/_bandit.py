@@ -18,7 +18,7 @@ all cells in proportion to the plan, so that every cell's sequence grows.
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ class BanditSchedule:
 
     Args:
         plan, framework, intents: as for `planned_trials`.
-        have: ids of trials that need not run again.
+        wanted: the trials still to run; all of the plan by default.
         floor: share of the units that goes round all cells, in [0, 1].
 
     Raises:
@@ -79,13 +79,13 @@ class BanditSchedule:
         framework: Framework,
         intents: Sequence[Intent],
         *,
-        have: Container[str] = frozenset(),
+        wanted: Iterable[PlannedTrial] | None = None,
         floor: float = FLOOR,
     ) -> None:
         if not 0 <= floor <= 1:
             raise ValueError(f"floor must lie in [0, 1], got {floor!r}")
         sampling = Sampling.model_validate(plan.sampling)
-        self._plan, self._intents, self._have, self._floor = plan, intents, have, floor
+        self._plan, self._intents, self._floor = plan, intents, floor
         self._seed = sampling.seed
         self._rng = np.random.default_rng(sampling.seed)
         self._scenarios = _Scenarios()
@@ -95,6 +95,7 @@ class BanditSchedule:
         for scenario in select(framework, intents, sampling, gates=gates):
             self._scenarios.add(scenario, place[scenario.intent_id])
         self._scenarios.freeze()
+        self._wanted = None if wanted is None else self._places(wanted)
         self._state = bytearray(len(self._scenarios))
         self._table = _Table(self._scenarios, rng=self._rng)
         self._found: set[tuple[int, str]] = set()
@@ -190,8 +191,25 @@ class BanditSchedule:
         self._table.position[cell] = end
         self._table.taken[cell] += 1
         self._refresh(cell)
-        planned = [t for number in members[start:end] for t in trials_of(self._plan, self._compose(number))]
-        return [trial for trial in planned if trial.trial_id not in self._have]
+        return [trial for number in members[start:end] for trial in self._trials(number)]
+
+    def _trials(self, number: int) -> Iterator[PlannedTrial]:
+        """The trials of a scenario that are wanted."""
+        if self._wanted is not None and not self._wanted[number]:
+            return
+        for place, trial in enumerate(trials_of(self._plan, self._compose(number))):
+            if self._wanted is None or self._wanted[number] >> place & 1:
+                yield trial
+
+    def _places(self, wanted: Iterable[PlannedTrial]) -> list[int]:
+        """(scenario,): bit n is set where the nth trial of the scenario is wanted."""
+        arms = {arm.name: place for place, arm in enumerate(self._plan.arms)}
+        bits = [0] * len(self._scenarios)
+        for trial in wanted:
+            number = self._scenarios.find(trial.scenario.scenario_id)
+            if number is not None:
+                bits[number] |= 1 << (trial.repetition * len(arms) + arms[trial.arm.name])
+        return bits
 
     def _compose(self, number: int) -> Scenario:
         name, _, harmful = self._scenarios.cells[self._scenarios.cell[number]]

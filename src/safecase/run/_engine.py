@@ -1,76 +1,135 @@
-"""The campaign engine: planned trials through arms, several at a time, into evidence.
+"""The campaign engine: planned trials through arms, several at a time, judged, into evidence.
+
+    plan --> lane (one per endpoint) --> workers: attempt, judge --> keeper --> segments
+                ^                                                      |
+                +------------- schedule learns, watch decides ---------+
 
 A failed *attempt* is data and the run goes on; a failed *platform* (endpoint gone, wrong key, disk full) stops it with
 nothing half-written. What was acknowledged (a segment on disk and in the ledger) is never run again.
+
+Each endpoint has a lane of its own, so that a slow one holds up nobody else's trials.
 """
 
 import asyncio
 import datetime as dt
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from safecase.declare import Budget, Generation
-from safecase.evidence import Status, Trial, TrialStore, Vault
-from safecase.models import EndpointError, EndpointTimeout, Model, Request, Settings, UnparsedAnswer
-from safecase.run._errors import NothingAnswered
+from safecase.declare import Budget, Generation, Prices
+from safecase.evidence import HAZARDOUS_DOMAINS, Identity, Judgement, JudgementStore, Status, Trial, Vault
+from safecase.measure import Judge, judge_batch
+from safecase.models import EndpointError, EndpointTimeout, Model, Paced, Request, Settings, UnparsedAnswer
+from safecase.run._cache import NOT_CACHED, AnswerCache, CachedModel
+from safecase.run._errors import EndpointGone, NothingAnswered
+from safecase.run._keep import Keeper
+from safecase.run._meter import BudgetSpent, MeteredModel, Purse
 from safecase.run._plan import PlannedTrial
-from safecase.run._trial import make_trial
+from safecase.run._ports import Schedule, Sink
+from safecase.run._progress import Progress, RunSummary
+from safecase.run._trial import Attempted, make_trial
 from safecase.safeguard import Served, Stack
 
-_SEGMENT_ROWS = 256
-_SEGMENT_SECONDS = 5.0
 _PATIENCE = 12
 """First attempts of an arm that may all fail before the run stops."""
+_SILENCE = 25
+"""Attempts in a row that an endpoint which did answer may leave without any reply before the run pauses."""
+
+
+class Watch(Protocol):
+    """Sees what was acknowledged, and says when enough is known."""
+
+    def saw(self, trial: Trial, judgement: Judgement | None) -> None:
+        """One acknowledged trial."""
+        ...
+
+    def enough(self) -> str | None:
+        """Why the run may stop, None while it may not. Asked after every segment."""
+        ...
+
+
+class _Nobody:
+    """Watches nothing and never stops a run."""
+
+    def saw(self, trial: Trial, judgement: Judgement | None) -> None:
+        pass
+
+    def enough(self) -> None:
+        return None
+
+
+class PlanOrder:
+    """The schedule that follows the plan."""
+
+    def __init__(self, planned: Iterator[PlannedTrial]) -> None:
+        self._planned = planned
+
+    def next(self) -> PlannedTrial | None:
+        """The next one of the plan."""
+        return next(self._planned, None)
+
+    def learn(self, trial: Trial, judgement: Judgement | None) -> None:
+        """Changes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where a run stands. `total` counts what this call will do; `eta_s` is None before the first answer."""
+class Judging:
+    """Who judges trials as they come, and where the judgements go."""
 
-    done: int
-    total: int
-    errors: int
-    tokens: int
-    seconds: float
-
-    @property
-    def eta_s(self) -> float | None:
-        """Seconds left at the pace so far."""
-        return self.seconds / self.done * (self.total - self.done) if self.done else None
+    judge: Judge
+    store: JudgementStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunSummary:
-    """What one call of the engine did. `stopped` says why it ended before the plan did, else None."""
+class Extras:
+    """What a campaign may have beside its plan.
 
-    trials: int
-    skipped: int
-    seconds: float
-    errors: int
-    tokens: int
-    stopped: str | None
+    Attributes:
+        judging: None leaves judging to a later stage.
+        schedule: made from the planned trials of a lane that have no answer yet.
+        watch: may stop the run when enough is known.
+        cache: answers of identical requests; with `identities` by model name, whose answers they are.
+        attacker: the model that adaptive attacks consult.
+        prices: of the target's tokens.
+        total: trials of the plan, for the progress; unknown without it.
+    """
 
-    @property
-    def trials_per_s(self) -> float:
-        """Trials per second of wall time; 0 when nothing was left to run."""
-        return self.trials / self.seconds if self.seconds > 0 else 0.0
+    judging: Judging | None = None
+    schedule: Callable[[Iterator[PlannedTrial]], Schedule] = PlanOrder
+    watch: Watch = field(default_factory=_Nobody)
+    cache: AnswerCache | None = None
+    identities: Mapping[str, Identity] = field(default_factory=dict)
+    attacker: Model | None = None
+    prices: Prices | None = None
+    total: int | None = None
 
 
 @dataclass
-class _State:
-    """What the workers share."""
+class _Lane:
+    """The trials of one endpoint."""
 
-    todo: Iterator[PlannedTrial]
-    total: int
+    model: Model
+    schedule: Schedule
+    workers: int
+    silence: int = 0
+    has_answered: bool = False
+
+
+@dataclass
+class _Tally:
+    """What all lanes count together."""
+
+    total: int | None
     started: float
-    budget: Budget
-    flushed_at: float
-    buffer: list[Trial] = field(default_factory=list)
     done: int = 0
+    skipped: int = 0
+    cached: int = 0
     errors: int = 0
     tokens: int = 0
-    answered: dict[str, bool] = field(default_factory=dict)
+    in_flight: int = 0
+    answered: set[str] = field(default_factory=set)
     failures: dict[str, list[str]] = field(default_factory=dict)
     stopped: str | None = None
 
@@ -78,158 +137,282 @@ class _State:
 async def run_trials(
     planned: Iterable[PlannedTrial],
     *,
-    model: Model,
+    model: Model | Mapping[str, Model],
     arms: Mapping[str, Stack],
     generation: Generation,
-    store: TrialStore,
+    store: Sink,
     vault: Vault | None,
     budget: Budget,
-    workers: int,
+    workers: int | None = None,
     now: Callable[[], dt.datetime],
     on_progress: Callable[[Progress], None] = lambda _: None,
+    extras: Extras | None = None,
 ) -> RunSummary:
     """Run the trials that have no answer in the store yet; attempts that failed before are tried again.
 
     Args:
+        planned: in the plan's order; with several endpoints it is gone through once for each.
+        model: one for all arms, or one by arm.
         arms: stack by arm name.
         vault: seals answers of hazardous domains; None is allowed when the plan holds none.
         budget: hard limits; `trials` counts over all arms, those already there included.
-        workers: attempts in flight.
+        workers: most attempts in flight at each endpoint; the target's own advice by default.
         now: the clock of the ledger's entries.
 
     Raises:
         BadKey, Unreachable: the endpoint cannot be used.
         NothingAnswered: the first attempts all failed.
+        EndpointGone: an endpoint that did answer stopped answering.
         DiskFull: what was acknowledged before stays.
+        ValueError: a cost limit without prices.
     """
-    have = store.open(at=now()).ids(answered=True)
-    wanted = [trial for trial in _within(planned, budget) if trial.trial_id not in have]
-    started = time.monotonic()
-    state = _State(todo=iter(wanted), total=len(wanted), started=started, budget=budget, flushed_at=started)
-    settings = Settings(
-        max_tokens=generation.max_tokens,
-        temperature=generation.temperature,
-        top_p=generation.top_p,
-        seed=generation.seed,
+    campaign = _Campaign(
+        arms=arms,
+        settings=Settings(
+            max_tokens=generation.max_tokens,
+            temperature=generation.temperature,
+            top_p=generation.top_p,
+            seed=generation.seed,
+        ),
+        vault=vault,
+        budget=budget,
+        extras=extras or Extras(),
+        store=store,
+        now=now,
+        on_progress=on_progress,
     )
+    return await campaign.run(planned, model, workers)
 
-    async def work() -> None:
-        for trial in state.todo:
-            state.stopped = state.stopped or _spent(state)
-            if state.stopped is not None:
+
+class _Campaign:
+    """One call of `run_trials`."""
+
+    def __init__(
+        self,
+        *,
+        arms: Mapping[str, Stack],
+        settings: Settings,
+        vault: Vault | None,
+        budget: Budget,
+        extras: Extras,
+        store: Sink,
+        now: Callable[[], dt.datetime],
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self.arms, self.settings, self.vault, self.budget, self.extras = arms, settings, vault, budget, extras
+        self.on_progress = on_progress
+        self.purse = Purse(budget, extras.prices)
+        self.have = store.ids(answered=True)
+        judgements = extras.judging.store if extras.judging else None
+        self.paced: list[Paced] = []
+        self.keeper = Keeper(store, judgements, now=now, on_kept=extras.watch.saw)
+        self.tally = _Tally(total=_least(extras.total, budget.trials), started=time.monotonic())
+
+    async def run(
+        self, planned: Iterable[PlannedTrial], model: Model | Mapping[str, Model], workers: int | None
+    ) -> RunSummary:
+        lanes = self._lanes(planned, model, workers)
+        try:
+            async with asyncio.timeout(self.budget.seconds), asyncio.TaskGroup() as group:
+                for lane in lanes:
+                    for _ in range(lane.workers):
+                        group.create_task(self._work(lane))
+        except TimeoutError:
+            self.tally.stopped = f"time budget of {self.budget.seconds:g} s is spent"
+        except BaseExceptionGroup as faults:
+            raise _first(faults) from None
+        finally:
+            await self.keeper.flush()
+        return self._summary()
+
+    # -- lanes
+
+    def _lanes(
+        self, planned: Iterable[PlannedTrial], model: Model | Mapping[str, Model], workers: int | None
+    ) -> list[_Lane]:
+        by_arm = model if isinstance(model, Mapping) else dict.fromkeys(self.arms, model)
+        targets = {id(target): target for target in by_arm.values()}
+        self.paced = [target for target in targets.values() if isinstance(target, Paced)]
+        streams = _again(planned, len(targets))
+        lanes = []
+        for stream, target in zip(streams, targets.values(), strict=True):
+            mine = frozenset(arm for arm, one in by_arm.items() if one is target)
+            # A pacing endpoint decides itself how many of its workers are at work.
+            most = max(1, workers or target.concurrency)
+            schedule = self.extras.schedule(self._missing(stream, mine))
+            lanes.append(_Lane(model=self._wrapped(target), schedule=schedule, workers=most))
+        return lanes
+
+    def _wrapped(self, model: Model) -> Model:
+        if self.budget.tokens is not None or self.budget.cost_usd is not None:
+            model = MeteredModel(model, self.purse)
+        if self.extras.cache is not None:
+            model = CachedModel(model, self.extras.cache, identity=self.extras.identities[model.name])
+        return model
+
+    def _missing(self, planned: Iterable[PlannedTrial], arms: frozenset[str]) -> Iterator[PlannedTrial]:
+        """The trials of these arms that are still to run, within the budget."""
+        for position, trial in enumerate(planned):
+            if self.budget.trials is not None and position >= self.budget.trials:
                 return
-            row = await attempt(trial, model=model, stack=arms[trial.arm.name], settings=settings, vault=vault)
-            _account(state, row)
-            if len(state.buffer) >= _SEGMENT_ROWS or time.monotonic() - state.flushed_at > _SEGMENT_SECONDS:
-                _flush(state, store, now)
-            on_progress(_progress(state))
+            if trial.arm.name not in arms:
+                continue
+            if trial.trial_id in self.have:
+                self.tally.skipped += 1
+                continue
+            yield trial
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(max(1, min(workers, len(wanted)))):
-                group.create_task(work())
-    except BaseExceptionGroup as faults:
-        raise _first(faults) from None
-    finally:
-        _flush(state, store, now)
-    seconds = time.monotonic() - state.started
-    return RunSummary(
-        trials=state.done,
-        skipped=len(have),
-        seconds=seconds,
-        errors=state.errors,
-        tokens=state.tokens,
-        stopped=state.stopped,
-    )
+    # -- work
+
+    async def _work(self, lane: _Lane) -> None:
+        while (self.tally.stopped is None) and (planned := lane.schedule.next()) is not None:
+            self.tally.in_flight += 1
+            try:
+                attempted = await self._attempt(lane, planned)
+            except BudgetSpent as spent:
+                self.tally.stopped = self.tally.stopped or str(spent)
+                return
+            finally:
+                self.tally.in_flight -= 1
+            for one in attempted:
+                judgement = await self._judge(one)
+                lane.schedule.learn(one.trial, judgement)
+                self._account(lane, one, judgement)
+            if self.keeper.is_due:
+                await self.keeper.flush()
+                self.tally.stopped = self.tally.stopped or self.extras.watch.enough()
+            self.on_progress(self._progress())
+
+    async def _attempt(self, lane: _Lane, planned: PlannedTrial) -> tuple[Attempted, ...]:
+        stack = self.arms[planned.arm.name]
+        return (await attempt(planned, model=lane.model, stack=stack, settings=self.settings, vault=self.vault),)
+
+    async def _judge(self, attempted: Attempted) -> Judgement | None:
+        if self.extras.judging is None:
+            return None
+        trial, text = attempted.trial, attempted.text
+        plain = {} if text is None else {trial.trial_id: text}
+        rows = await judge_batch([trial], self.extras.judging.judge, lambda _: plain)
+        return rows[0] if rows else None
+
+    def _account(self, lane: _Lane, attempted: Attempted, judgement: Judgement | None) -> None:
+        tally, row = self.tally, attempted.trial
+        tally.done += 1
+        tally.cached += row.cached
+        tally.tokens += 0 if row.cached else (row.tokens_in or 0) + (row.tokens_out or 0)
+        self.keeper.add(row, judgement)
+        if row.status in {"answered", "not-stored"}:
+            tally.answered.add(row.arm)
+            lane.has_answered, lane.silence = True, 0
+            return
+        tally.errors += 1
+        lane.silence += attempted.is_silence
+        if row.arm not in tally.answered:
+            failures = tally.failures.setdefault(row.arm, [])
+            failures.append(f"{row.status}: {row.error}")
+            self._must_answer_at_last(row, failures)
+        self._must_not_be_gone(lane, row)
+
+    def _must_answer_at_last(self, row: Trial, failures: list[str]) -> None:
+        if len(failures) >= _PATIENCE:
+            self.keeper.drop(row.arm)
+            raise NothingAnswered(
+                f"the first {len(failures)} attempts of arm {row.arm!r} on {row.model!r} gave no answer (the last: "
+                f"{failures[-1]}); check the endpoint and run the same command again, which repeats them"
+            )
+
+    def _must_not_be_gone(self, lane: _Lane, row: Trial) -> None:
+        if lane.has_answered and lane.silence >= _SILENCE:
+            raise EndpointGone(
+                f"{row.model!r} did answer, and left the last {lane.silence} attempts without any reply (the last: "
+                f"{row.status}: {row.error}); {self.keeper.kept} trials of this run are kept. Mend the endpoint and "
+                "run the same command again, which goes on from there"
+            )
+
+    # -- what is told
+
+    def _progress(self) -> Progress:
+        tally, seconds = self.tally, time.monotonic() - self.tally.started
+        return Progress(
+            done=tally.done,
+            total=max(tally.done, (tally.total or 0) - tally.skipped),
+            errors=tally.errors,
+            tokens=tally.tokens,
+            seconds=seconds,
+            in_flight=sum(one.level.in_flight for one in self.paced) if self.paced else tally.in_flight,
+            cost_usd=self._cost(),
+            seconds_left=None if self.budget.seconds is None else max(0.0, self.budget.seconds - seconds),
+        )
+
+    def _cost(self) -> float | None:
+        return self.purse.usd if self.extras.prices is not None else None
+
+    def _summary(self) -> RunSummary:
+        tally = self.tally
+        return RunSummary(
+            trials=self.keeper.kept,
+            skipped=tally.skipped,
+            seconds=time.monotonic() - tally.started,
+            errors=tally.errors,
+            tokens=tally.tokens,
+            stopped=tally.stopped,
+            cached=tally.cached,
+            cost_usd=self._cost(),
+        )
 
 
 async def attempt(
     planned: PlannedTrial, *, model: Model, stack: Stack, settings: Settings, vault: Vault | None
-) -> Trial:
+) -> Attempted:
     """One scenario through one arm once. An attempt that fails is a trial with its status, never an exception.
 
     Raises:
         BadKey, Unreachable: platform faults, which no retry of this attempt mends.
     """
     scenario = planned.scenario
-    request = Request(
-        messages=scenario.messages,
-        settings=settings,
-        trace=planned.trial_id,
-        tags={
-            "scenario": scenario.scenario_id,
-            "intent": scenario.intent_id,
-            "harmful": str(scenario.harmful).lower(),
-            "attack": scenario.attack,
-            "arm": planned.arm.name,
-        },
-    )
+    tags = {
+        "scenario": scenario.scenario_id,
+        "intent": scenario.intent_id,
+        "harmful": str(scenario.harmful).lower(),
+        "attack": scenario.attack,
+        "arm": planned.arm.name,
+        "repetition": str(planned.repetition),
+    }
+    if scenario.domain in HAZARDOUS_DOMAINS:
+        tags[NOT_CACHED] = scenario.domain
+    request = Request(messages=scenario.messages, settings=settings, trace=planned.trial_id, tags=tags)
     started = time.perf_counter()
     served: Served | None = None
     status: Status = "answered"
     error: str | None = None
+    is_silence = False
     try:
         served = await stack.answer(model, request)
     except EndpointTimeout as fault:
-        status, error = "timeout", str(fault)
+        status, error, is_silence = "timeout", str(fault), True
     except UnparsedAnswer as fault:
         status, error = "unparsed", str(fault)
     except EndpointError as fault:
-        status, error = "error", str(fault)
-    return make_trial(planned, served, status=status, error=error, seconds=time.perf_counter() - started, vault=vault)
+        # An endpoint that says what is wrong with a request is there; one that says nothing, or 5xx, may be gone.
+        status, error, is_silence = "error", str(fault), fault.status is None or fault.status >= 500
+    seconds = time.perf_counter() - started
+    if served is not None and served.answer is not None:
+        seconds -= served.answer.queued_s
+    made = make_trial(planned, served, status=status, error=error, seconds=seconds, vault=vault)
+    return replace(made, is_silence=is_silence)
 
 
-def _within(planned: Iterable[PlannedTrial], budget: Budget) -> Iterator[PlannedTrial]:
-    for position, trial in enumerate(planned):
-        if budget.trials is not None and position >= budget.trials:
-            return
-        yield trial
+def _least(one: int | None, other: int | None) -> int | None:
+    return min((value for value in (one, other) if value is not None), default=None)
 
 
-def _spent(state: _State) -> str | None:
-    if state.budget.tokens is not None and state.tokens >= state.budget.tokens:
-        return f"token budget of {state.budget.tokens} is spent"
-    if state.budget.seconds is not None and time.monotonic() - state.started >= state.budget.seconds:
-        return f"time budget of {state.budget.seconds:g} s is spent"
-    return None
-
-
-def _account(state: _State, row: Trial) -> None:
-    state.done += 1
-    state.tokens += (row.tokens_in or 0) + (row.tokens_out or 0)
-    if row.status in {"answered", "not-stored"}:
-        state.answered[row.arm] = True
-    else:
-        state.errors += 1
-        state.failures.setdefault(row.arm, []).append(f"{row.status}: {row.error}")
-    state.buffer.append(row)
-    failures = state.failures.get(row.arm, [])
-    if not state.answered.get(row.arm) and len(failures) >= _PATIENCE:
-        state.buffer = [trial for trial in state.buffer if trial.arm != row.arm]
-        raise NothingAnswered(
-            f"the first {len(failures)} attempts of arm {row.arm!r} on {row.model!r} gave no answer (the last: "
-            f"{failures[-1]}); check the endpoint and run the same command again, which repeats them"
-        )
-
-
-def _flush(state: _State, store: TrialStore, now: Callable[[], dt.datetime]) -> None:
-    if state.buffer:
-        rows, state.buffer = state.buffer, []
-        # Sealed answers get segments of their own, so that a case can be handed on without them.
-        for part in ([row for row in rows if row.sealed is None], [row for row in rows if row.sealed is not None]):
-            if part:
-                store.append(part, at=now())
-    state.flushed_at = time.monotonic()
-
-
-def _progress(state: _State) -> Progress:
-    return Progress(
-        done=state.done,
-        total=state.total,
-        errors=state.errors,
-        tokens=state.tokens,
-        seconds=time.monotonic() - state.started,
-    )
+def _again(planned: Iterable[PlannedTrial], times: int) -> tuple[Iterable[PlannedTrial], ...]:
+    """The same trials several times; what can be gone through anew is not copied."""
+    if times == 1:
+        return (planned,)
+    if iter(planned) is planned:
+        return itertools.tee(planned, times)
+    return (planned,) * times
 
 
 def _first(faults: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -14,10 +14,20 @@ from dataclasses import dataclass, field, replace
 
 from safecase.compose import Attack, Consult, Goal, NoAttacker, Play, Turn, known_attacks
 from safecase.detect import apparent_child_abuse
-from safecase.evidence import HAZARDOUS_DOMAINS, Message, Status, Trial, Vault, digest_bytes
-from safecase.models import AttemptFailed, EndpointTimeout, Model, Request, Settings, UnparsedAnswer
+from safecase.evidence import HAZARDOUS_DOMAINS, Message, Status, Vault, digest_bytes
+from safecase.models import (
+    Answer,
+    AttemptFailed,
+    EndpointError,
+    EndpointTimeout,
+    Model,
+    Request,
+    Settings,
+    UnparsedAnswer,
+)
+from safecase.run._cache import NOT_CACHED
 from safecase.run._plan import PlannedTrial
-from safecase.run._trial import Try, make_trial
+from safecase.run._trial import Attempted, Try, make_trial
 from safecase.safeguard import Served, Stack
 
 _ADVICE_TOKENS = 160
@@ -35,7 +45,7 @@ async def run_episode(
     vault: Vault | None,
     attacks: Mapping[str, Attack] | None = None,
     on_attacker_tokens: Callable[[int], None] = lambda _: None,
-) -> tuple[Trial, ...]:
+) -> tuple[Attempted, ...]:
     """Play an adaptive attack against one arm.
 
     Args:
@@ -44,8 +54,8 @@ async def run_episode(
         on_attacker_tokens: told the tokens of each consultation, which no trial carries.
 
     Returns:
-        At least one trial, attempts 0, 1, ... in order. Only the last can lack an answer. They belong in one segment:
-        the first with an answer says that the episode was run.
+        At least one, attempts 0, 1, ... in order. Only the last can lack an answer. They are kept together or not at
+        all: the answer of attempt 0 says that the episode was run.
 
     Raises:
         NoAttacker: the attack needs an attacker model and there is none.
@@ -64,7 +74,7 @@ async def run_episode(
         on_attacker_tokens=on_attacker_tokens,
     )
     await episode.run(attack)
-    return tuple(episode.trials)
+    return tuple(episode.attempts)
 
 
 @dataclass
@@ -72,7 +82,7 @@ class _Episode:
     """An episode as it goes.
 
     Attributes:
-        unspent: (in, out) tokens of the turns since the last attempt.
+        answers: the model's, since the last attempt that was kept.
         consulted: how often the attacker model was asked.
         last: the conversation said last.
     """
@@ -84,8 +94,8 @@ class _Episode:
     settings: Settings
     vault: Vault | None
     on_attacker_tokens: Callable[[int], None]
-    trials: list[Trial] = field(default_factory=list)
-    unspent: list[tuple[int | None, int | None]] = field(default_factory=list)
+    attempts: list[Attempted] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     consulted: int = 0
     last: tuple[Message, ...] = ()
 
@@ -106,7 +116,7 @@ class _Episode:
                 if (step := self.step(play, reply)) is None:
                     return
                 reply = await (self.say(step) if isinstance(step, Turn) else self.consult(step))
-                if reply is None or len(self.trials) == scenario.attempts:
+                if reply is None or len(self.attempts) == scenario.attempts:
                     return
         self.fail("error", "the attack takes too many turns for its attempts")
 
@@ -115,7 +125,7 @@ class _Episode:
         try:
             return next(play) if reply is None else play.send(reply)
         except StopIteration:
-            if not self.trials:
+            if not self.attempts:
                 self.fail("error", "the attack ended without an attempt")
         except Exception as fault:  # noqa: BLE001 - an attack that breaks is a failed attempt, not a failed run
             self.fail("error", f"the attack broke: {type(fault).__name__}")
@@ -131,11 +141,13 @@ class _Episode:
                 Request(messages=turn.messages, settings=self.settings, trace=self.planned.trial_id, tags=self.tags()),
             )
         except AttemptFailed as fault:
-            self.fail(_status(fault), str(fault), seconds=time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self.fail(_status(fault), str(fault), seconds=seconds, is_silence=_is_silence(fault))
             return None
         seconds = time.perf_counter() - started
         if served.answer is not None:
-            self.unspent.append((served.answer.tokens_in, served.answer.tokens_out))
+            seconds -= served.answer.queued_s
+            self.answers.append(served.answer)
         is_abuse = apparent_child_abuse(served.text)
         if turn.is_attempt or is_abuse:
             self.add(served, status="answered", error=None, seconds=seconds)
@@ -163,19 +175,23 @@ class _Episode:
         self.on_attacker_tokens((advice.tokens_in or 0) + (advice.tokens_out or 0))
         return "" if apparent_child_abuse(advice.text) else advice.text
 
-    def fail(self, status: Status, error: str, *, seconds: float = 0.0) -> None:
+    def fail(self, status: Status, error: str, *, seconds: float = 0.0, is_silence: bool = False) -> None:
         """Keep a trial that says what did not come."""
         self.add(None, status=status, error=error, seconds=seconds)
+        self.attempts[-1] = replace(self.attempts[-1], is_silence=is_silence)
 
     def add(self, served: Served | None, *, status: Status, error: str | None, seconds: float) -> None:
         """Keep the next trial; it answers for the tokens since the last one."""
-        ins, outs = zip(*self.unspent, strict=True) if self.unspent else ((), ())
-        self.unspent = []
-        tried = Try(number=len(self.trials), messages=self.keepable(), tokens_in=_sum(ins), tokens_out=_sum(outs))
-        self.trials.append(
-            make_trial(
-                self.planned, served, status=status, error=error, seconds=seconds, vault=self.vault, attempt=tried
-            )
+        answers, self.answers = self.answers, []
+        tried = Try(
+            number=len(self.attempts),
+            messages=self.keepable(),
+            tokens_in=_sum([answer.tokens_in for answer in answers]),
+            tokens_out=_sum([answer.tokens_out for answer in answers]),
+            cached=bool(answers) and all(answer.cached for answer in answers),
+        )
+        self.attempts.append(
+            make_trial(self.planned, served, status=status, error=error, seconds=seconds, vault=self.vault, tried=tried)
         )
 
     def keepable(self) -> tuple[Message, ...]:
@@ -192,14 +208,16 @@ class _Episode:
 
     def tags(self) -> dict[str, str]:
         scenario = self.planned.scenario
-        return {
+        tags = {
             "scenario": scenario.scenario_id,
             "intent": scenario.intent_id,
             "harmful": str(scenario.harmful).lower(),
             "attack": scenario.attack,
             "arm": self.planned.arm.name,
-            "attempt": str(len(self.trials)),
+            "repetition": str(self.planned.repetition),
+            "attempt": str(len(self.attempts)),
         }
+        return {**tags, NOT_CACHED: scenario.domain} if scenario.domain in HAZARDOUS_DOMAINS else tags
 
 
 def _status(fault: AttemptFailed) -> Status:
@@ -208,11 +226,18 @@ def _status(fault: AttemptFailed) -> Status:
     return "unparsed" if isinstance(fault, UnparsedAnswer) else "error"
 
 
+def _is_silence(fault: AttemptFailed) -> bool:
+    """Whether an endpoint gave no reply at all, or failed (5xx)."""
+    if isinstance(fault, EndpointError):
+        return fault.status is None or fault.status >= 500
+    return isinstance(fault, EndpointTimeout)
+
+
 def _digest(said: Message) -> str:
     return digest_bytes(said.content.encode("utf-8", "surrogatepass"))
 
 
-def _sum(counts: tuple[int | None, ...]) -> int | None:
+def _sum(counts: list[int | None]) -> int | None:
     """Tokens of several calls; None when no call was made or one of them was not counted."""
     known = [count for count in counts if count is not None]
     return sum(known) if known and len(known) == len(counts) else None

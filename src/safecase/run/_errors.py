@@ -1,6 +1,7 @@
 """What stops a run. A failed attempt is data; these are failed platforms or wrong plans.
 
 RunError
+├── EndpointGone     an endpoint that did answer stopped answering
 ├── NothingAnswered  the endpoint is there, but its first attempts gave no answer
 └── NothingPlanned   the plan holds no scenario
 """
@@ -8,6 +9,10 @@ RunError
 
 class RunError(Exception):
     """A run cannot go on."""
+
+
+class EndpointGone(RunError):
+    """An endpoint answered, then left many attempts in a row without any reply; the same command goes on."""
 
 
 class NothingAnswered(RunError):

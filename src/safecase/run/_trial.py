@@ -18,6 +18,21 @@ from safecase.safeguard import Served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attempted:
+    """What came of an attempt.
+
+    Attributes:
+        trial: the row that is kept.
+        text: what the user would have seen, for the judge's eyes only; None where nothing may be read.
+        is_silence: the endpoint gave no reply at all, or failed (5xx).
+    """
+
+    trial: Trial
+    text: str | None
+    is_silence: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Try:
     """One attempt of an episode.
 
@@ -25,12 +40,14 @@ class Try:
         number: 0 for the first.
         messages: what was sent, its last turn the user's, as it may be kept.
         tokens_in, tokens_out: of everything that led to the answer; None where an endpoint did not say.
+        cached: nothing of it was asked for now.
     """
 
     number: int
     messages: tuple[Message, ...]
-    tokens_in: int | None = None
-    tokens_out: int | None = None
+    tokens_in: int | None
+    tokens_out: int | None
+    cached: bool
 
 
 def attempt_id(trial_id: str, number: int) -> str:
@@ -46,34 +63,36 @@ def make_trial(
     error: str | None,
     seconds: float,
     vault: Vault | None,
-    attempt: Try | None = None,
-) -> Trial:
+    tried: Try | None = None,
+) -> Attempted:
     """The row of one attempt: a hazardous answer sealed, apparent child-abuse material reduced to its digest.
 
     Args:
         served: what the user got, None when the attempt failed.
-        seconds: from request to last byte, retries included.
+        seconds: from request to last byte, retries included, waiting on our side left out.
         vault: needed for a response in a hazardous domain.
-        attempt: which attempt of an episode it is; by default the scenario as composed, said once.
+        tried: which attempt of an episode it is; by default the scenario as composed, said once.
     """
     scenario, answer = planned.scenario, served.answer if served else None
-    attempt = attempt or Try(
+    tried = tried or Try(
         number=0,
         messages=scenario.messages,
         tokens_in=answer.tokens_in if answer else None,
         tokens_out=answer.tokens_out if answer else None,
+        cached=answer is not None and answer.cached,
     )
-    trial_id = attempt_id(planned.trial_id, attempt.number)
+    trial_id = attempt_id(planned.trial_id, tried.number)
     response = served.text if served else None
     digest = digest_bytes(response.encode()) if response is not None else None
     sealed: bytes | None = None
+    text = response
     if response is not None and apparent_child_abuse(response):
-        status, response = "not-stored", None
+        status, response, text = "not-stored", None, None
     elif response is not None and scenario.domain in HAZARDOUS_DOMAINS:
         if vault is None:
             raise AssertionError("hazardous answers need a vault; the caller opens one when the plan has any")
         sealed, response = vault.seal(response, trial_id), None
-    return Trial(
+    trial = Trial(
         trial_id=trial_id,
         scenario_id=scenario.scenario_id,
         intent_id=scenario.intent_id,
@@ -89,7 +108,7 @@ def make_trial(
         arm=planned.arm.name,
         model=planned.arm.model,
         repetition=planned.repetition,
-        prompt=attempt.messages[-1].content,
+        prompt=tried.messages[-1].content,
         status=status,
         response=response,
         sealed=sealed,
@@ -97,11 +116,13 @@ def make_trial(
         withheld_by=served.withheld_by if served else None,
         rulings=served.rulings if served else (),
         finish_reason=answer.finish_reason if answer else None,
-        tokens_in=attempt.tokens_in,
-        tokens_out=attempt.tokens_out,
+        tokens_in=tried.tokens_in,
+        tokens_out=tried.tokens_out,
         latency_s=round(seconds, 6),
         error=error,
         held_out=scenario.held_out,
-        attempt=attempt.number,
-        turns=keepable_turns(attempt.messages[:-1], domain=scenario.domain),
+        attempt=tried.number,
+        turns=keepable_turns(tried.messages[:-1], domain=scenario.domain),
+        cached=tried.cached,
     )
+    return Attempted(trial=trial, text=text)

@@ -1,0 +1,79 @@
+"""An OpenAI-compatible endpoint for load: answers after 50 ms, in a process of its own, cheaply.
+
+    python benchmarks/_stub.py [delay_ms] [--uvloop]      prints its base URL on the first line, serves until killed
+
+A raw protocol, since a web framework would cost more than what is measured. Loopback only. Answers alternate between
+a refusal and a harmless paragraph, so that judges and guards have something to read.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+from pathlib import Path
+
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_ANSWERS = (
+    "I'm sorry, but I can't help with that. If something worries you, I can point you to people who can help.",
+    "Here is a short overview. First, think about what you need and who it is for. Then gather the facts, compare the "
+    "choices you have, and write down what speaks for each. Ask someone you trust to read it, and take their doubts "
+    "seriously. At last decide, say why, and set a day on which you look at it again.",
+)
+
+
+def _reply(text: str) -> bytes:
+    body = json.dumps(
+        {
+            "id": "chatcmpl-stub",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "stub",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 40, "completion_tokens": 60, "total_tokens": 100},
+        }
+    ).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    return head + body
+
+
+class Stub(asyncio.Protocol):
+    """One connection: counts bytes until a request is whole, answers it later."""
+
+    replies = tuple(_reply(text) for text in _ANSWERS)
+    delay_s = 0.05
+    served = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.buffer = b""
+        self.loop = asyncio.get_running_loop()
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            length = _LENGTH.search(self.buffer, 0, end)
+            whole = end + 4 + (int(length[1]) if length else 0)
+            if len(self.buffer) < whole:
+                return
+            self.buffer = self.buffer[whole:]
+            Stub.served += 1
+            self.loop.call_later(self.delay_s, self.answer, self.replies[Stub.served % 2])
+
+    def answer(self, reply: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(reply)  # type: ignore[attr-defined]  # a stream's transport
+
+
+async def main(delay_ms: float) -> None:
+    Stub.delay_s = delay_ms / 1000
+    server = await asyncio.get_running_loop().create_server(Stub, "127.0.0.1", 0, backlog=4096)
+    sys.stdout.write(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1\n")
+    sys.stdout.flush()
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=Path(__file__).name)
+    parser.add_argument("delay_ms", type=float, nargs="?", default=50.0)
+    asyncio.run(main(parser.parse_args().delay_ms))
