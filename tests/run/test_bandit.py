@@ -155,6 +155,17 @@ def test_what_is_on_record_is_not_handed_out_and_is_learned_from():
     assert len(before) + len(after) == plan.trials
 
 
+def test_only_what_is_wanted_is_handed_out():
+    """A lane runs the arms of one endpoint, and both lanes see the whole plan."""
+    plan = plan_of(repetitions=2)
+    bare = [t for t in planned_trials(plan, FRAMEWORK, BANK) if t.arm.name == "bare" and t.repetition == 1]
+
+    schedule = schedule_of(plan, wanted=iter(bare))
+
+    assert sum(cell.planned for cell in schedule.cells) == sum(c.planned for c in schedule_of(plan).cells)
+    assert {t.trial_id for t in play(schedule, WEAK)} == {t.trial_id for t in bare}
+
+
 def test_absence_teaches_nothing():
     schedule = schedule_of(plan_of())
     planned = schedule.next()

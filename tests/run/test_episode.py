@@ -13,6 +13,7 @@ from safecase.declare import load_model_spec
 from safecase.evidence import Message, Trial, TrialStore, Vault
 from safecase.models import Answer, BadKey, EndpointError, EndpointTimeout, Settings, UnparsedAnswer
 from safecase.run import ArmPlan, PlannedTrial, run_episode
+from safecase.run._cache import NOT_CACHED
 from safecase.safeguard import Stack, empty_stack, load_stack
 from safecase.safeguard._completion import _DEFAULT, _OFFERS
 from safecase.testing import ScriptedModel
@@ -110,6 +111,40 @@ async def test_an_attempt_that_fails_ends_the_episode_with_its_status(fault: Exc
     assert [row.status for row in rows] == [*["answered"] * calls_before, status]
     assert rows[-1].response is None
     assert rows[-1].attempt == calls_before
+
+
+async def test_an_endpoint_that_says_nothing_is_told_from_one_that_says_what_is_wrong():
+    """The engine pauses a run on silence; an attacker model's silence is none of the target's."""
+
+    async def silences(name: str, model: ScriptedModel, attacker: ScriptedModel | None = None) -> list[bool]:
+        attempted = await run_episode(
+            planned(name), model=model, attacker=attacker, stack=empty_stack(), settings=Settings(), vault=None
+        )
+        return [one.is_silence for one in attempted]
+
+    assert await silences("best-of-n", ScriptedModel([NO, EndpointTimeout("x")])) == [False, True]
+    assert await silences("best-of-n", ScriptedModel([EndpointError("x", status=502)])) == [True]
+    assert await silences("best-of-n", ScriptedModel([EndpointError("x", status=400)])) == [False]
+    assert await silences("best-of-n", ScriptedModel([UnparsedAnswer("x")])) == [False]
+    lost = ScriptedModel([EndpointTimeout("x")])
+    assert await silences("attacker", ScriptedModel(refuses), lost) == [False, False]
+
+
+async def test_an_attempt_is_cached_only_when_nothing_that_led_to_it_was_asked_for():
+    def replies(*cached: bool) -> ScriptedModel:
+        return ScriptedModel([Answer(text="Well.", tokens_in=1, tokens_out=1, cached=one) for one in cached])
+
+    assert (await run("crescendo", replies(True, True, True)))[0].cached
+    assert not (await run("crescendo", replies(True, False, True)))[0].cached
+
+
+async def test_hazardous_answers_are_not_to_be_cached():
+    model = ScriptedModel(refuses)
+
+    await run("retry-persuasion", model, domain="cyber", vault=_NoVault())
+    await run("retry-persuasion", model)
+
+    assert [NOT_CACHED in request.tags for request in model.asked] == [True] * 5 + [False] * 5
 
 
 async def test_a_turn_that_prepares_and_fails_leaves_a_failed_attempt():
