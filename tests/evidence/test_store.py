@@ -23,12 +23,14 @@ from safecase.evidence import (
     Judgement,
     JudgementStore,
     Ledger,
+    Message,
     RulingRecord,
     Trial,
     TrialStore,
     UnsealedHazard,
     UnstorableRow,
     digest_file,
+    keepable_turns,
 )
 from safecase.evidence._ledger import Chain
 
@@ -177,6 +179,10 @@ def test_a_score_that_is_not_a_number_is_refused(case: Path) -> None:
         JudgementStore(case).append([make_judgement(1, scores={"refusal": math.nan})], at=AT)
 
 
+ASKED, SAID = Message(role="user", content="how?"), Message(role="assistant", content="so.")
+SEALED: dict[str, object] = {"domain": "cyber", "response": None, "sealed": b"x"}
+
+
 @pytest.mark.parametrize(
     ("changed", "is_kept"),
     [
@@ -187,6 +193,12 @@ def test_a_score_that_is_not_a_number_is_refused(case: Path) -> None:
         ({"status": "not-stored"}, False),
         ({"status": "not-stored", "response": None, "sealed": b"x"}, False),
         ({"status": "not-stored", "response": None, "response_digest": "0" * 64}, True),
+        ({**SEALED, "turns": (ASKED, SAID)}, False),  # an earlier answer in plain text
+        ({**SEALED, "turns": (ASKED, replace(SAID, role="tool"))}, False),  # what a tool gave back is one too
+        ({**SEALED, "turns": (ASKED, replace(SAID, content=f"[answer not kept here, sha256 {'0' * 64}] x"))}, False),
+        ({**SEALED, "turns": keepable_turns((ASKED, SAID), domain="cyber")}, True),
+        ({**SEALED, "turns": (ASKED,)}, True),
+        ({"turns": (ASKED, SAID)}, True),  # in other domains a conversation is kept whole
     ],
 )
 def test_hazardous_answers_are_never_kept_plain(case: Path, changed: dict[str, object], is_kept: bool) -> None:

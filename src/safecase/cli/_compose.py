@@ -30,12 +30,13 @@ def compose_command(case: Path, whole_bank: bool, size: int | None, list_attacks
         safecase compose my-case --sample 5
     """
     from safecase.assess import open_case
-    from safecase.compose import ATTACKS, compose, select
+    from safecase.compose import ATTACKS, PLAYS, compose, select
     from safecase.run import planned_gates
 
     if list_attacks:
-        listed = [{"attack": a.name, "family": a.family, "summary": a.summary} for a in ATTACKS]
-        emit(listed, as_json=as_json, lines=(f"{a.name:20} {a.family:14} {a.summary}" for a in ATTACKS))
+        attacks = (*ATTACKS, *PLAYS)
+        listed = [{"attack": a.name, "family": a.family, "attempts": a.attempts, "summary": a.summary} for a in attacks]
+        emit(listed, as_json=as_json, lines=(f"{a.name:20} {a.family:14} {a.summary}" for a in attacks))
         return
     opened = open_case(case)
     if whole_bank:

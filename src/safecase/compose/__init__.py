@@ -5,28 +5,41 @@ Gives:  `Scenario` values, lazily, in a seeded order, with ids that never change
 Does not own: models, answers, judging. Attacks here are generators without I/O.
 """
 
-from safecase.compose._attacks import ATTACKS, FAMILIES, TRANSLATED, Attack, attacks_named
+from safecase.compose._attacks import ATTACKS, FAMILIES, TRANSLATED, Attack
 from safecase.compose._bank import Intent, bank_digest, intents_from_rows, load_bank, load_shipped_bank
-from safecase.compose._compose import compose, matching, sample, scope_holds, select
-from safecase.compose._errors import BankError, ComposeError, UnknownAttack
+from safecase.compose._catalogue import attacks_named, known_attacks
+from safecase.compose._compose import compose, matching, planned_attacks, sample, scenario_of, scope_holds, select
+from safecase.compose._errors import BankError, ComposeError, NoAttacker, UnknownAttack
+from safecase.compose._play import Consult, Goal, Play, Start, Turn
+from safecase.compose._plays import PLAYS
 
 __all__ = [
     "ATTACKS",
     "FAMILIES",
+    "PLAYS",
     "TRANSLATED",
     "Attack",
     "BankError",
     "ComposeError",
+    "Consult",
+    "Goal",
     "Intent",
+    "NoAttacker",
+    "Play",
+    "Start",
+    "Turn",
     "UnknownAttack",
     "attacks_named",
     "bank_digest",
     "compose",
     "intents_from_rows",
+    "known_attacks",
     "load_bank",
     "load_shipped_bank",
     "matching",
+    "planned_attacks",
     "sample",
+    "scenario_of",
     "scope_holds",
     "select",
 ]

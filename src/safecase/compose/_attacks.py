@@ -1,8 +1,9 @@
-"""Attacks: ways to wrap an intent. Pure generators, no I/O, no model.
+"""Attacks: ways to wrap an intent. Pure functions of the text and a seeded generator, no I/O, no model.
 
-The families are those of a published red-team practice (N9): psychological, logic, syntactic, semantic and perspective
-manipulation, and non-English; beside them `none`, encodings and multi-turn escalation. Each attack has a few wordings
-of its own; a seeded generator picks one, so that the same scenario always reads the same.
+The adaptive ones, which go on from the answer, are in `_plays.py`. The families are those of a published red-team
+practice (N9): psychological, logic, syntactic, semantic and perspective manipulation, and non-English; beside them
+`none`, encodings, multi-turn escalation and `adaptive`. Each attack has a few wordings of its own; a seeded generator
+picks one, so that the same scenario always reads the same.
 """
 
 import base64
@@ -12,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from safecase.compose._errors import UnknownAttack
+from safecase.compose._play import Start
 from safecase.evidence import Message
 
 Wrap = Callable[[str, random.Random], tuple[Message, ...]]
@@ -20,18 +21,27 @@ Wrap = Callable[[str, random.Random], tuple[Message, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
-    """A named way to wrap an intent.
+    """A named way to wrap an intent, or to go after it over several turns and attempts.
 
     Attributes:
-        family: one of the nine families.
+        family: one of `FAMILIES`.
         summary: what it tries, in a sentence.
-        wrap: (intent text, seeded generator) -> conversation whose last turn is the user's.
+        wrap: (intent text, seeded generator) -> conversation whose last turn is the user's; of an adaptive attack, what
+            it says first.
+        play: how an adaptive attack goes on; None for one that is a single request.
+        attempts: most attempts of one episode.
+        needs_attacker: whether it asks an attacker model.
+        revision: raised whenever a play says or decides anything differently, because its scenarios then are others.
     """
 
     name: str
     family: str
     summary: str
     wrap: Wrap
+    play: Start | None = None
+    attempts: int = 1
+    needs_attacker: bool = False
+    revision: int = 1
 
 
 def _user(text: str) -> tuple[Message, ...]:
@@ -310,7 +320,7 @@ ATTACKS: tuple[Attack, ...] = (
         wrap=_many_examples,
     ),
 )
-"""Every attack, by an explicit list. `translated` (a bank translation, sent plain) is composed, not wrapped."""
+"""Every static attack, by an explicit list. `translated` (a bank translation, sent plain) is composed, not wrapped."""
 
 FAMILIES: tuple[str, ...] = (
     "none",
@@ -322,19 +332,7 @@ FAMILIES: tuple[str, ...] = (
     "non-english",
     "encoding",
     "multi-turn",
+    "adaptive",
 )
 
 TRANSLATED = Attack(name="translated", family="non-english", summary="The request in another language.", wrap=_plain)
-
-
-def attacks_named(names: tuple[str, ...]) -> tuple[Attack, ...]:
-    """The attacks of those names, in the order of `ATTACKS`; every one when `names` is empty.
-
-    Raises:
-        UnknownAttack: a name is not in the list.
-    """
-    known = {attack.name: attack for attack in ATTACKS}
-    for name in names:
-        if name not in known and name != TRANSLATED.name:
-            raise UnknownAttack(f"unknown attack {name!r} in `sampling.attacks`; use {', '.join(known)}")
-    return tuple(attack for attack in ATTACKS if not names or attack.name in names)

@@ -3,10 +3,13 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
-from safecase.compose._attacks import ATTACKS, TRANSLATED, Attack, attacks_named
+from safecase.compose._attacks import ATTACKS, TRANSLATED, Attack
 from safecase.compose._bank import Intent
+from safecase.compose._catalogue import attacks_named
+from safecase.compose._errors import NoAttacker
 from safecase.declare import Framework, Gate, Sampling, Scope
 from safecase.evidence import Scenario, digest_bytes, digest_value
 
@@ -43,7 +46,7 @@ def select(
     A scenario that two gates share comes once. The whole of one intent comes together, so that a bet per *completed
     intent* can be made at any point of the run.
     """
-    attacks = attacks_named(sampling.attacks)
+    attacks = planned_attacks(sampling)
     seen: set[str] = set()
     for gate in gates:
         drawn = sample(matching(intents, gate.scope, framework), size=sampling.intents, seed=sampling.seed)
@@ -111,14 +114,32 @@ def _portion(attacks: Sequence[Attack], scope: Scope, position: int, per_intent:
     return [allowed[(start + step) % len(allowed)] for step in range(per_intent)]
 
 
+def planned_attacks(sampling: Sampling) -> tuple[Attack, ...]:
+    """The attacks of a plan, the adaptive ones with no more attempts than it allows.
+
+    Raises:
+        UnknownAttack: a name is in no list, or a plug-in is not an attack.
+        NoAttacker: one asks an attacker model and the plan names none.
+    """
+    attacks = attacks_named(sampling.attacks, plugins=sampling.plugins)
+    for attack in attacks:
+        if attack.needs_attacker and sampling.attacker is None:
+            raise NoAttacker(attack.name)
+    return tuple(_capped(attack, sampling.attempts) for attack in attacks)
+
+
+def _capped(attack: Attack, attempts: int | None) -> Attack:
+    """An adaptive attack with at most this many attempts."""
+    return attack if attempts is None else replace(attack, attempts=min(attempts, attack.attempts))
+
+
 def _harmful(intent: Intent, *, attacks: Sequence[Attack], languages: Sequence[str], seed: int) -> Iterator[Scenario]:
     for language in languages:
         if language == "en":
             for attack in attacks:
-                yield _scenario(intent, text=intent.text, attack=attack, language="en", harmful=True, seed=seed)
+                yield scenario_of(intent, attack=attack, language="en", harmful=True, seed=seed)
         elif language in intent.translations:
-            text, _ = intent.translations[language]
-            yield _scenario(intent, text=text, attack=TRANSLATED, language=language, harmful=True, seed=seed)
+            yield scenario_of(intent, attack=TRANSLATED, language=language, harmful=True, seed=seed)
 
 
 def _twins(intent: Intent, *, languages: Sequence[str]) -> Iterator[Scenario]:
@@ -126,13 +147,27 @@ def _twins(intent: Intent, *, languages: Sequence[str]) -> Iterator[Scenario]:
         twin = intent.twin if language == "en" else intent.translations.get(language, ("", None))[1]
         if twin:
             attack = ATTACKS[0] if language == "en" else TRANSLATED
-            yield _scenario(intent, text=twin, attack=attack, language=language, harmful=False, seed=0)
+            yield scenario_of(intent, attack=attack, language=language, harmful=False, seed=0)
+
+
+def scenario_of(intent: Intent, *, attack: Attack, language: str, harmful: bool, seed: int) -> Scenario:
+    """One scenario of an intent: the same arguments give the same one, id included.
+
+    Args:
+        language: `en`, or a language that the intent is translated to; its attack is then `TRANSLATED`.
+        harmful: False for the benign twin, which the intent must have in that language, with seed 0.
+    """
+    text, twin = (intent.text, intent.twin) if language == "en" else intent.translations[language]
+    said = text if harmful else twin or ""
+    return _scenario(intent, text=said, attack=attack, language=language, harmful=harmful, seed=seed)
 
 
 def _scenario(intent: Intent, *, text: str, attack: Attack, language: str, harmful: bool, seed: int) -> Scenario:
     rng = random.Random(f"{seed}/{intent.id}/{attack.name}")  # noqa: S311 - chooses a wording, guards nothing
     messages = attack.wrap(text, rng)
-    identity = [intent.id, harmful, attack.name, language, [[m.role, m.content] for m in messages]]
+    identity: list[object] = [intent.id, harmful, attack.name, language, [[m.role, m.content] for m in messages]]
+    if attack.play is not None:  # what follows the opening is decided by these, and by no wording that is known yet
+        identity += [text, seed, attack.attempts, attack.revision]
     return Scenario(
         scenario_id=digest_value(identity)[:_ID_DIGITS],
         intent_id=intent.id,
@@ -148,4 +183,5 @@ def _scenario(intent: Intent, *, text: str, attack: Attack, language: str, harmf
         messages=messages,
         intent_text=text,
         held_out=intent.held_out,
+        attempts=attack.attempts,
     )

@@ -2,6 +2,7 @@
 
 ComposeError
 ├── BankError      a bank file is missing, empty or malformed
+├── NoAttacker     an attack asks an attacker model, and the case names none
 └── UnknownAttack  an attack was asked for that the list does not hold
 """
 
@@ -12,6 +13,16 @@ class ComposeError(Exception):
 
 class BankError(ComposeError):
     """A bank file cannot be used; the message names file and line."""
+
+
+class NoAttacker(ComposeError):
+    """An attack of the plan asks an attacker model, and there is none."""
+
+    def __init__(self, attack: str) -> None:
+        super().__init__(
+            f"attack {attack!r} asks an attacker model and there is none; name one in `sampling.attacker` of "
+            "safecase.yaml, or leave the attack out of `sampling.attacks`"
+        )
 
 
 class UnknownAttack(ComposeError):

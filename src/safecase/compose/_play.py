@@ -7,9 +7,13 @@ The attack does no I/O. It yields what it wants said, and whoever drives it (the
 
 A generator that returns ends the episode. A turn that is an *attempt* becomes a trial and is judged; the others only
 prepare one. The signal by which an attack stops is its own: the judge that scores it is never asked.
+
+A play never repeats an answer in a user turn, because prompts are kept in plain text and hazardous answers are not.
+`safecase.testing.check_attack` holds every play against these rules.
 """
 
-from collections.abc import Generator
+import random
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from safecase.evidence import Message
@@ -30,4 +34,24 @@ class Consult:
     messages: tuple[Message, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What a play is after.
+
+    Attributes:
+        text: the request, as the bank has it.
+        opening: what is said first, as the scenario names it; its last turn is the user's.
+        attempts: most attempts that the episode may make, at least 1.
+    """
+
+    text: str
+    domain: str
+    category: str
+    opening: tuple[Message, ...]
+    attempts: int
+
+
 Play = Generator[Turn | Consult, str, None]
+
+Start = Callable[[Goal, random.Random], Play]
+"""(goal, seeded generator) -> a play. The same goal, generator and answers give the same play."""

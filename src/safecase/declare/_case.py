@@ -67,13 +67,23 @@ class Sampling(Record):
     Attributes of note:
         gates: ids to concentrate on; empty means every gate that scenarios can measure. Others are *not planned*.
         intents: intents drawn per gate, in a seeded random order.
-        attacks: names; empty means every attack. Each intent meets `attacks_per_intent` of them.
+        attacks: names; empty means every static attack. Adaptive ones cost several calls an intent and are run only
+            where they are named. Each intent meets `attacks_per_intent` of them.
+        attempts: cap on the attempts of an adaptive attack; None leaves each its own number.
+        attacker: name of a model, where an attack asks one.
+        plugins: attacks of other packages, as `module:object`.
+        allocation: `bandit` spends the budget first where answers were unsafe, by attack and category. It changes the
+            order of the plan, never what is in it.
     """
 
     gates: tuple[Id, ...] = ()
     intents: int = Field(default=60, ge=1)
     attacks: tuple[Id, ...] = ()
     attacks_per_intent: int | None = Field(default=None, ge=1, description="None: every attack")
+    attempts: int | None = Field(default=None, ge=1)
+    attacker: Text | None = Field(default=None, description="the model that attack `attacker` asks; any target")
+    plugins: tuple[str, ...] = ()
+    allocation: Literal["plan-order", "bandit"] = "plan-order"
     languages: tuple[str, ...] = ("en",)
     repetitions: int = Field(default=1, ge=1)
     seed: int = 20260407

@@ -125,6 +125,7 @@ from safecase.evidence._vault import (
     HAZARDOUS_DOMAINS,
     KEY_FILE_VARIABLE,
     Vault,
+    keepable_turns,
 )
 
 __all__ = [
@@ -201,6 +202,7 @@ __all__ = [
     "format_utc",
     "generate_key",
     "inclusion_proof",
+    "keepable_turns",
     "load_private_key",
     "load_roster",
     "meets",

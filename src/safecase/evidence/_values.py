@@ -43,6 +43,7 @@ class Scenario:
         bears_on: ids of outcomes or policy categories.
         messages: what is sent; the last turn is the user's.
         held_out: never shown to training roles, never printed.
+        attempts: most attempts of an episode; over 1 only for an adaptive attack, whose opening `messages` then is.
     """
 
     scenario_id: str
@@ -59,6 +60,7 @@ class Scenario:
     messages: tuple[Message, ...]
     intent_text: str
     held_out: bool = False
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,13 @@ from safecase.evidence._digest import digest_bytes, digest_value
 from safecase.evidence._errors import KeyUnusable, SealBroken
 from safecase.evidence._keys import read_secret
 from safecase.evidence._ledger import LEDGER_NAME, Ledger
-from safecase.evidence._values import Trial
+from safecase.evidence._values import Message, Trial
 
 HAZARDOUS_DOMAINS = frozenset({"chem-bio", "cyber"})
 """Domains whose answers are stored encrypted only."""
+
+_NOT_KEPT = "[answer not kept here, sha256 {}]"
+_NOT_KEPT_FORM = re.compile(r"\[answer not kept here, sha256 [0-9a-f]{64}\]")
 
 KEY_FILE_VARIABLE = "SAFECASE_HAZARD_KEY_FILE"
 
@@ -29,6 +32,32 @@ _KEY_BYTES, _NONCE_BYTES = 32, 12
 _VERSION = b"\x01"
 _HEADER_BYTES = 5  # version and key tag
 _PURPOSE = b"safecase-hazard-v1\x00"
+
+
+def keepable_turns(turns: Iterable[Message], *, domain: str) -> tuple[Message, ...]:
+    """The earlier turns of a conversation as they may be kept: in a hazardous domain, answers by their digest only.
+
+    >>> keepable_turns([Message(role="assistant", content="x")], domain="cyber")[0].content[:41]
+    '[answer not kept here, sha256 2d711642b726'
+    """
+    if domain not in HAZARDOUS_DOMAINS:
+        return tuple(turns)
+    return tuple(
+        turn
+        if is_keepable_turn(turn, domain=domain)
+        else Message(role=turn.role, content=_NOT_KEPT.format(_digest_text(turn.content)))
+        for turn in turns
+    )
+
+
+def is_keepable_turn(turn: Message, *, domain: str) -> bool:
+    """Whether a turn may lie in a segment as it is: what people and system prompts say may, everywhere."""
+    said_to_model = turn.role in {"user", "system"}
+    return said_to_model or domain not in HAZARDOUS_DOMAINS or bool(_NOT_KEPT_FORM.fullmatch(turn.content))
+
+
+def _digest_text(text: str) -> str:
+    return digest_bytes(text.encode("utf-8", "surrogatepass"))
 
 
 class Vault:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from safecase.compose import ATTACKS, TRANSLATED
+from safecase.compose import ATTACKS, PLAYS, TRANSLATED
 from safecase.report import _results, _summary
 from safecase.report._input import ReportInput, SampleRow
 from safecase.report._numbers import (
@@ -283,7 +283,7 @@ def _portfolio(given: ReportInput) -> list[dict[str, Any]]:
     met = {e.group.removeprefix("attack:") for e in given.estimates if e.group.startswith("attack:")}
     met |= {row.attack for row in given.samples}
     families: dict[str, list[dict[str, str]]] = {}
-    for attack in (*ATTACKS, TRANSLATED):
+    for attack in (*ATTACKS, *PLAYS, TRANSLATED):
         if attack.name in met:
             families.setdefault(attack.family, []).append({"name": attack.name, "summary": attack.summary})
     return [{"family": sentence_case(family), "attacks": attacks} for family, attacks in families.items()]

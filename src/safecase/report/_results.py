@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from safecase.compose import ATTACKS, TRANSLATED
+from safecase.compose import ATTACKS, PLAYS, TRANSLATED
 from safecase.declare import Framework, Gate, Threshold
 from safecase.evidence import Estimate, Finding
 from safecase.report._input import ReportInput
@@ -63,7 +63,7 @@ def attack_rows(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
     """Unsafe answers under every attack that was run, worst first by the bound after safeguards."""
     by_id = {estimate.estimate_id: estimate for estimate in given.estimates}
     names = sorted({e.group.removeprefix("attack:") for e in group_of(given.estimates, "unsafe_rate", "attack")})
-    known = {attack.name: attack for attack in (*ATTACKS, TRANSLATED)}
+    known = {attack.name: attack for attack in (*ATTACKS, *PLAYS, TRANSLATED)}
 
     def badness(name: str) -> tuple[float, str]:
         last = by_id.get(f"unsafe_rate/guarded/attack:{name}") or by_id.get(f"unsafe_rate/bare/attack:{name}")

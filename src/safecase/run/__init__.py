@@ -5,8 +5,10 @@ Gives:  a `Plan` whose digest names the run, and `Trial`s with their judgements 
 Does not own: composing, what a judge says, what the numbers mean, deciding.
 """
 
+from safecase.run._bandit import BanditSchedule, Cell
 from safecase.run._cache import AnswerCache
 from safecase.run._engine import Extras, Judging, PlanOrder, Watch, attempt, run_trials
+from safecase.run._episode import run_episode
 from safecase.run._errors import EndpointGone, NothingAnswered, NothingPlanned, RunError
 from safecase.run._plan import (
     ArmPlan,
@@ -28,6 +30,8 @@ __all__ = [
     "AnswerCache",
     "ArmPlan",
     "Attempted",
+    "BanditSchedule",
+    "Cell",
     "EndpointGone",
     "Extras",
     "Judging",
@@ -50,6 +54,7 @@ __all__ = [
     "planned_domains",
     "planned_gates",
     "planned_trials",
+    "run_episode",
     "run_trials",
     "stacks",
 ]

@@ -145,15 +145,18 @@ def planned_trials(plan: Plan, framework: Framework, intents: Sequence[Intent]) 
         framework, intents: those that the plan was made with; `Plan.framework_digest` and `bank_digest` tell.
     """
     gates = [gate for gate in framework.gates if gate.id in plan.gates]
-    settings = digest_value(plan.generation)
     sampling = Sampling.model_validate(plan.sampling)
     for scenario in select(framework, intents, sampling, gates=gates):
-        for repetition in range(sampling.repetitions):
-            for arm in plan.arms:
-                identity = [scenario.scenario_id, arm.digest, settings, repetition]
-                yield PlannedTrial(
-                    trial_id=digest_value(identity)[:24], scenario=scenario, arm=arm, repetition=repetition
-                )
+        yield from trials_of(plan, scenario)
+
+
+def trials_of(plan: Plan, scenario: Scenario) -> Iterator[PlannedTrial]:
+    """What a plan asks for of one scenario: every repetition through every arm."""
+    settings = digest_value(plan.generation)
+    for repetition in range(plan.sampling["repetitions"]):
+        for arm in plan.arms:
+            identity = [scenario.scenario_id, arm.digest, settings, repetition]
+            yield PlannedTrial(trial_id=digest_value(identity)[:24], scenario=scenario, arm=arm, repetition=repetition)
 
 
 def planned_domains(plan: Plan, framework: Framework, intents: Sequence[Intent]) -> frozenset[str]:

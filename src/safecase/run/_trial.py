@@ -3,7 +3,16 @@
 from dataclasses import dataclass
 
 from safecase.detect import apparent_child_abuse
-from safecase.evidence import HAZARDOUS_DOMAINS, Status, Trial, Vault, digest_bytes
+from safecase.evidence import (
+    HAZARDOUS_DOMAINS,
+    Message,
+    Status,
+    Trial,
+    Vault,
+    digest_bytes,
+    digest_value,
+    keepable_turns,
+)
 from safecase.run._plan import PlannedTrial
 from safecase.safeguard import Served
 
@@ -23,6 +32,29 @@ class Attempted:
     is_silence: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One attempt of an episode.
+
+    Attributes:
+        number: 0 for the first.
+        messages: what was sent, its last turn the user's, as it may be kept.
+        tokens_in, tokens_out: of everything that led to the answer; None where an endpoint did not say.
+        cached: nothing of it was asked for now.
+    """
+
+    number: int
+    messages: tuple[Message, ...]
+    tokens_in: int | None
+    tokens_out: int | None
+    cached: bool
+
+
+def attempt_id(trial_id: str, number: int) -> str:
+    """The id of an attempt: the planned one for the first, a digest of it and the number for the others."""
+    return trial_id if number == 0 else digest_value([trial_id, number])[:24]
+
+
 def make_trial(
     planned: PlannedTrial,
     served: Served | None,
@@ -31,6 +63,7 @@ def make_trial(
     error: str | None,
     seconds: float,
     vault: Vault | None,
+    tried: Try | None = None,
 ) -> Attempted:
     """The row of one attempt: a hazardous answer sealed, apparent child-abuse material reduced to its digest.
 
@@ -38,8 +71,17 @@ def make_trial(
         served: what the user got, None when the attempt failed.
         seconds: from request to last byte, retries included, waiting on our side left out.
         vault: needed for a response in a hazardous domain.
+        tried: which attempt of an episode it is; by default the scenario as composed, said once.
     """
     scenario, answer = planned.scenario, served.answer if served else None
+    tried = tried or Try(
+        number=0,
+        messages=scenario.messages,
+        tokens_in=answer.tokens_in if answer else None,
+        tokens_out=answer.tokens_out if answer else None,
+        cached=answer is not None and answer.cached,
+    )
+    trial_id = attempt_id(planned.trial_id, tried.number)
     response = served.text if served else None
     digest = digest_bytes(response.encode()) if response is not None else None
     sealed: bytes | None = None
@@ -49,9 +91,9 @@ def make_trial(
     elif response is not None and scenario.domain in HAZARDOUS_DOMAINS:
         if vault is None:
             raise AssertionError("hazardous answers need a vault; the caller opens one when the plan has any")
-        sealed, response = vault.seal(response, planned.trial_id), None
+        sealed, response = vault.seal(response, trial_id), None
     trial = Trial(
-        trial_id=planned.trial_id,
+        trial_id=trial_id,
         scenario_id=scenario.scenario_id,
         intent_id=scenario.intent_id,
         harmful=scenario.harmful,
@@ -66,7 +108,7 @@ def make_trial(
         arm=planned.arm.name,
         model=planned.arm.model,
         repetition=planned.repetition,
-        prompt=scenario.messages[-1].content,
+        prompt=tried.messages[-1].content,
         status=status,
         response=response,
         sealed=sealed,
@@ -74,12 +116,13 @@ def make_trial(
         withheld_by=served.withheld_by if served else None,
         rulings=served.rulings if served else (),
         finish_reason=answer.finish_reason if answer else None,
-        tokens_in=answer.tokens_in if answer else None,
-        tokens_out=answer.tokens_out if answer else None,
+        tokens_in=tried.tokens_in,
+        tokens_out=tried.tokens_out,
         latency_s=round(seconds, 6),
         error=error,
         held_out=scenario.held_out,
-        turns=scenario.messages[:-1],
-        cached=answer is not None and answer.cached,
+        attempt=tried.number,
+        turns=keepable_turns(tried.messages[:-1], domain=scenario.domain),
+        cached=tried.cached,
     )
     return Attempted(trial=trial, text=text)

@@ -2,11 +2,11 @@
 
 Takes:  scripts, implementations of a seam.
 Gives:  a scripted model that remembers what it was asked; an endpoint on loopback that answers as scripted, also badly;
-        checks that a target keeps its promises.
+        checks that a target, or an attack, keeps its promises.
 Does not own: anything that runs in an assessment; nothing shipped imports this package.
 """
 
-from safecase.testing._conformance import Nonconforming, check_model
+from safecase.testing._conformance import Nonconforming, check_attack, check_model
 from safecase.testing._models import ScriptedModel, ScriptRanOut
 from safecase.testing._stub import Asked, StubEndpoint, StubReply
 
@@ -17,5 +17,6 @@ __all__ = [
     "ScriptedModel",
     "StubEndpoint",
     "StubReply",
+    "check_attack",
     "check_model",
 ]

@@ -1,0 +1,243 @@
+"""One episode: an adaptive attack driven through a stack, attempt by attempt, into trials.
+
+Every turn passes through `Stack.answer` with the whole conversation, and the attack sees what a user would have seen.
+
+What ends an episode: the attack (its own signal, or its last attempt), or something that did not come. The latter
+leaves a trial with its status and no answer, so that an attempt which never happened counts as missing, never as held.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+from safecase.compose import Attack, Consult, Goal, NoAttacker, Play, Turn, known_attacks
+from safecase.detect import apparent_child_abuse
+from safecase.evidence import HAZARDOUS_DOMAINS, Message, Status, Vault, digest_bytes
+from safecase.models import (
+    Answer,
+    AttemptFailed,
+    EndpointError,
+    EndpointTimeout,
+    Model,
+    Request,
+    Settings,
+    UnparsedAnswer,
+)
+from safecase.run._cache import NOT_CACHED
+from safecase.run._plan import PlannedTrial
+from safecase.run._trial import Attempted, Try, make_trial
+from safecase.safeguard import Served, Stack
+
+_ADVICE_TOKENS = 160
+_STEPS_PER_ATTEMPT = 8
+"""Turns and consultations an attack may take for each attempt, before it counts as broken."""
+
+
+async def run_episode(
+    planned: PlannedTrial,
+    *,
+    model: Model,
+    attacker: Model | None,
+    stack: Stack,
+    settings: Settings,
+    vault: Vault | None,
+    attacks: Mapping[str, Attack] | None = None,
+    on_attacker_tokens: Callable[[int], None] = lambda _: None,
+) -> tuple[Attempted, ...]:
+    """Play an adaptive attack against one arm.
+
+    Args:
+        attacker: the model that an attack may consult; None where none of the plan's attacks does.
+        attacks: by name; those that ship by default.
+        on_attacker_tokens: told the tokens of each consultation, which no trial carries.
+
+    Returns:
+        At least one, attempts 0, 1, ... in order. Only the last can lack an answer. They are kept together or not at
+        all: the answer of attempt 0 says that the episode was run.
+
+    Raises:
+        NoAttacker: the attack needs an attacker model and there is none.
+        PlatformFailed: no attempt can succeed, at the target or at the attacker.
+    """
+    attack = (known_attacks() if attacks is None else attacks)[planned.scenario.attack]
+    if attack.needs_attacker and attacker is None:
+        raise NoAttacker(attack.name)
+    episode = _Episode(
+        planned=planned,
+        model=model,
+        attacker=attacker,
+        stack=stack,
+        settings=settings,
+        vault=vault,
+        on_attacker_tokens=on_attacker_tokens,
+    )
+    await episode.run(attack)
+    return tuple(episode.attempts)
+
+
+@dataclass
+class _Episode:
+    """An episode as it goes.
+
+    Attributes:
+        answers: the model's, since the last attempt that was kept.
+        consulted: how often the attacker model was asked.
+        last: the conversation said last.
+    """
+
+    planned: PlannedTrial
+    model: Model
+    attacker: Model | None
+    stack: Stack
+    settings: Settings
+    vault: Vault | None
+    on_attacker_tokens: Callable[[int], None]
+    attempts: list[Attempted] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    consulted: int = 0
+    last: tuple[Message, ...] = ()
+
+    async def run(self, attack: Attack) -> None:
+        scenario = self.planned.scenario
+        assert attack.play is not None, f"{attack.name} is not adaptive"  # noqa: S101 - the engine asked
+        goal = Goal(
+            text=scenario.intent_text,
+            domain=scenario.domain,
+            category=scenario.category,
+            opening=scenario.messages,
+            attempts=scenario.attempts,
+        )
+        self.last = scenario.messages
+        reply: str | None = None
+        with closing(attack.play(goal, random.Random(scenario.scenario_id))) as play:  # noqa: S311 - wordings only
+            for _ in range(_STEPS_PER_ATTEMPT * (scenario.attempts + 1)):
+                if (step := self.step(play, reply)) is None:
+                    return
+                reply = await (self.say(step) if isinstance(step, Turn) else self.consult(step))
+                if reply is None or len(self.attempts) == scenario.attempts:
+                    return
+        self.fail("error", "the attack takes too many turns for its attempts")
+
+    def step(self, play: Play, reply: str | None) -> Turn | Consult | None:
+        """What the attack wants next; None when it is at its end."""
+        try:
+            return next(play) if reply is None else play.send(reply)
+        except StopIteration:
+            if not self.attempts:
+                self.fail("error", "the attack ended without an attempt")
+        except Exception as fault:  # noqa: BLE001 - an attack that breaks is a failed attempt, not a failed run
+            self.fail("error", f"the attack broke: {type(fault).__name__}")
+        return None
+
+    async def say(self, turn: Turn) -> str | None:
+        """What the user would have seen; None when nothing came, or nothing that may go on."""
+        self.last = turn.messages
+        started = time.perf_counter()
+        try:
+            served = await self.stack.answer(
+                self.model,
+                Request(messages=turn.messages, settings=self.settings, trace=self.planned.trial_id, tags=self.tags()),
+            )
+        except AttemptFailed as fault:
+            seconds = time.perf_counter() - started
+            self.fail(_status(fault), str(fault), seconds=seconds, is_silence=_is_silence(fault))
+            return None
+        seconds = time.perf_counter() - started
+        if served.answer is not None:
+            seconds -= served.answer.queued_s
+            self.answers.append(served.answer)
+        is_abuse = apparent_child_abuse(served.text)
+        if turn.is_attempt or is_abuse:
+            self.add(served, status="answered", error=None, seconds=seconds)
+        return None if is_abuse else served.text
+
+    async def consult(self, step: Consult) -> str | None:
+        """What the attacker model advises; None when it failed."""
+        if self.attacker is None:
+            self.fail("error", "the attack broke: it asks an attacker model and does not say that it needs one")
+            return None
+        self.consulted += 1
+        seed = int(digest_bytes(f"{self.planned.trial_id}/{self.consulted}".encode())[:7], 16)
+        request = Request(
+            messages=step.messages,
+            settings=Settings(max_tokens=_ADVICE_TOKENS, temperature=0.8, seed=seed),
+            trace=self.planned.trial_id,
+            tags={**self.tags(), "role": "attacker"},
+        )
+        started = time.perf_counter()
+        try:
+            advice = await self.attacker.generate(request)
+        except AttemptFailed as fault:
+            self.fail(_status(fault), f"attacker model: {fault}", seconds=time.perf_counter() - started)
+            return None
+        self.on_attacker_tokens((advice.tokens_in or 0) + (advice.tokens_out or 0))
+        return "" if apparent_child_abuse(advice.text) else advice.text
+
+    def fail(self, status: Status, error: str, *, seconds: float = 0.0, is_silence: bool = False) -> None:
+        """Keep a trial that says what did not come."""
+        self.add(None, status=status, error=error, seconds=seconds)
+        self.attempts[-1] = replace(self.attempts[-1], is_silence=is_silence)
+
+    def add(self, served: Served | None, *, status: Status, error: str | None, seconds: float) -> None:
+        """Keep the next trial; it answers for the tokens since the last one."""
+        answers, self.answers = self.answers, []
+        tried = Try(
+            number=len(self.attempts),
+            messages=self.keepable(),
+            tokens_in=_sum([answer.tokens_in for answer in answers]),
+            tokens_out=_sum([answer.tokens_out for answer in answers]),
+            cached=bool(answers) and all(answer.cached for answer in answers),
+        )
+        self.attempts.append(
+            make_trial(self.planned, served, status=status, error=error, seconds=seconds, vault=self.vault, tried=tried)
+        )
+
+    def keepable(self) -> tuple[Message, ...]:
+        """What was said last. Of an attacker model's wording in hazardous domains: the request, and a digest."""
+        scenario = self.planned.scenario
+        if not self.consulted or scenario.domain not in HAZARDOUS_DOMAINS:
+            return self.last
+        return tuple(
+            replace(said, content=f"{scenario.intent_text}\n[wording not kept, sha256 {_digest(said)}]")
+            if said.role == "user" and said not in scenario.messages
+            else said
+            for said in self.last
+        )
+
+    def tags(self) -> dict[str, str]:
+        scenario = self.planned.scenario
+        tags = {
+            "scenario": scenario.scenario_id,
+            "intent": scenario.intent_id,
+            "harmful": str(scenario.harmful).lower(),
+            "attack": scenario.attack,
+            "arm": self.planned.arm.name,
+            "repetition": str(self.planned.repetition),
+            "attempt": str(len(self.attempts)),
+        }
+        return {**tags, NOT_CACHED: scenario.domain} if scenario.domain in HAZARDOUS_DOMAINS else tags
+
+
+def _status(fault: AttemptFailed) -> Status:
+    if isinstance(fault, EndpointTimeout):
+        return "timeout"
+    return "unparsed" if isinstance(fault, UnparsedAnswer) else "error"
+
+
+def _is_silence(fault: AttemptFailed) -> bool:
+    """Whether an endpoint gave no reply at all, or failed (5xx)."""
+    if isinstance(fault, EndpointError):
+        return fault.status is None or fault.status >= 500
+    return isinstance(fault, EndpointTimeout)
+
+
+def _digest(said: Message) -> str:
+    return digest_bytes(said.content.encode("utf-8", "surrogatepass"))
+
+
+def _sum(counts: list[int | None]) -> int | None:
+    """Tokens of several calls; None when no call was made or one of them was not counted."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known and len(known) == len(counts) else None
