@@ -35,7 +35,7 @@ from safecase.measure._estimate import (
 )
 from safecase.measure._judge import JUDGE_WEIGHTS, EmbeddedJudge, Judge, RubricJudge, known_without_judging
 from safecase.measure._judged import Tally, difference_bounds, observed_rate, point_rate, rate_bounds
-from safecase.measure._measure import HUMAN_PREFIX, JudgeSummary, Unseal, gather, is_imported, judge_trials
+from safecase.measure._measure import HUMAN_PREFIX, JudgeSummary, Unseal, gather, is_imported, judge_batch, judge_trials
 from safecase.measure._sequence import mean_bounds
 
 __all__ = [
@@ -74,6 +74,7 @@ __all__ = [
     "happened",
     "in_gate",
     "is_imported",
+    "judge_batch",
     "judge_error",
     "judge_trials",
     "judged",

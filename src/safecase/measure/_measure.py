@@ -1,7 +1,7 @@
 """From evidence to estimates: judge what is not judged yet, then count."""
 
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -41,7 +41,7 @@ async def judge_trials(
     have = {row.trial_id for row in judgements.read() if row.judge_digest == judge.digest or row.judge in _KNOWN_JUDGES}
     done = unscored = 0
     for batch in _batches(row for row in trials.read() if row.trial_id not in have):
-        rows = [row async for row in _judge_batch(batch, judge, unseal)]
+        rows = await judge_batch(batch, judge, unseal)
         if rows:
             judgements.append(rows, at=now())
         done += len(rows)
@@ -53,24 +53,32 @@ async def judge_trials(
 _KNOWN_JUDGES = frozenset({"human", "stack", "screen"})
 
 
-async def _judge_batch(batch: Sequence[Trial], judge: Judge, unseal: Unseal) -> AsyncIterator[Judgement]:
-    sealed = [trial for trial in batch if trial.sealed is not None]
+async def judge_batch(trials: Sequence[Trial], judge: Judge, unseal: Unseal) -> list[Judgement]:
+    """Judgements of trials that were just made or just read; those without an answer get none.
+
+    Args:
+        trials: their sealed answers are unsealed together, with one entry in the ledger.
+    """
+    sealed = [trial for trial in trials if trial.sealed is not None]
     plain = dict(unseal(sealed)) if sealed else {}
-    for trial in batch:
-        if (known := known_without_judging(trial)) is not None:
-            yield known
-        elif trial.status == "answered":
-            answer = trial.response if trial.response is not None else plain.get(trial.trial_id)
-            if answer is None:
-                yield Judgement(
-                    trial_id=trial.trial_id,
-                    judge=judge.id,
-                    judge_digest=judge.digest,
-                    verdict=None,
-                    reason="the answer is sealed and its key is not here",
-                )
-            else:
-                yield await judge.judge(trial_id=trial.trial_id, request=trial.prompt, answer=answer)
+    found = [await _judge_one(trial, plain.get(trial.trial_id), judge) for trial in trials]
+    return [judgement for judgement in found if judgement is not None]
+
+
+async def _judge_one(trial: Trial, unsealed: str | None, judge: Judge) -> Judgement | None:
+    known = known_without_judging(trial)
+    if known is not None or trial.status != "answered":
+        return known
+    answer = trial.response if trial.response is not None else unsealed
+    if answer is not None:
+        return await judge.judge(trial_id=trial.trial_id, request=trial.prompt, answer=answer)
+    return Judgement(
+        trial_id=trial.trial_id,
+        judge=judge.id,
+        judge_digest=judge.digest,
+        verdict=None,
+        reason="the answer is sealed and its key is not here",
+    )
 
 
 def gather(
