@@ -128,10 +128,9 @@ async def run_case(
     async with _Opened(case, model, model_name) as target:
         plan = await plan_case(case, model=target)
         _keep_plan(case, plan, now)
-        planned = case.planned(plan)
-        hazardous = any(trial.scenario.domain in HAZARDOUS_DOMAINS for trial in planned)
+        hazardous = any(trial.scenario.domain in HAZARDOUS_DOMAINS for trial in case.planned(plan))
         summary = await run_trials(
-            planned,
+            case.planned(plan),
             model=target,
             arms=case.arms,
             generation=case.spec.generation,
@@ -220,20 +219,21 @@ def estimate(measurement: Measurement, framework: Framework) -> tuple[Estimate, 
 def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measurement:
     """The evidence of a case as one measurement. Writes nothing."""
     plan = case.plan
-    planned = case.planned(plan) if plan else []
     return gather(
         case.trials.read(),
         case.judgements.read(),
         judge_digest=judge_digest,
-        planned={t.trial_id: _slot(t) for t in planned},
-        order=list(dict.fromkeys(t.scenario.intent_id for t in planned)),
+        planned=(slot(planned) for planned in case.planned(plan)) if plan else (),
         card=card,
     )
 
 
-def _slot(planned: PlannedTrial) -> Slot:
+def slot(planned: PlannedTrial) -> Slot:
+    """The place of a planned trial, as estimates and early stopping read it."""
     scenario = planned.scenario
     return Slot(
+        trial_id=planned.trial_id,
+        scenario_id=scenario.scenario_id,
         intent_id=scenario.intent_id,
         harmful=scenario.harmful,
         domain=scenario.domain,
@@ -243,6 +243,8 @@ def _slot(planned: PlannedTrial) -> Slot:
         attack=scenario.attack,
         family=scenario.family,
         arm=planned.arm.name,
+        model=planned.arm.model,
+        repetition=planned.repetition,
     )
 
 

@@ -22,19 +22,17 @@ from safecase.measure._calibration import (
     judge_error,
     load_card,
 )
+from safecase.measure._columns import Slot
 from safecase.measure._estimate import (
     EVENT_OF,
     LEVEL,
-    Judged,
     Measurement,
-    Slot,
     estimate_gates,
     estimate_rates,
     in_gate,
-    judged,
 )
 from safecase.measure._judge import JUDGE_WEIGHTS, EmbeddedJudge, Judge, RubricJudge, known_without_judging
-from safecase.measure._judged import Tally, difference_bounds, observed_rate, point_rate, rate_bounds
+from safecase.measure._judged import Tallies, Tally, difference_bounds, observed_rate, point_rate, rate_bounds
 from safecase.measure._measure import HUMAN_PREFIX, JudgeSummary, Unseal, gather, is_imported, judge_batch, judge_trials
 from safecase.measure._sequence import mean_bounds
 
@@ -56,11 +54,11 @@ __all__ = [
     "JudgeCard",
     "JudgeError",
     "JudgeSummary",
-    "Judged",
     "Measurement",
     "RubricJudge",
     "Slot",
     "Stratum",
+    "Tallies",
     "Tally",
     "Unseal",
     "agreement",
@@ -77,7 +75,6 @@ __all__ = [
     "judge_batch",
     "judge_error",
     "judge_trials",
-    "judged",
     "known_without_judging",
     "load_card",
     "mean_bounds",
