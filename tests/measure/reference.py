@@ -76,9 +76,7 @@ class Reference:
             for value in values:
                 group = "all" if value is None else f"{grouping}:{value}"
                 mine = [t for t in rows if value is None or getattr(t, grouping) == value]
-                due = Counter(
-                    (s.arm, s.intent_id) for s in slots if value is None or getattr(s, grouping) == value
-                )
+                due = Counter((s.arm, s.intent_id) for s in slots if value is None or getattr(s, grouping) == value)
                 by_arm = {arm: [t for t in mine if t.arm == arm] for arm in arms}
                 about = (name, measure, group, alpha)
                 for arm in arms:

@@ -115,7 +115,9 @@ def test_a_group_that_was_planned_and_never_run_has_vacuous_bounds() -> None:
     rows = [worlds.trial(place) for place in places if place.attack == "none"]
     judgements = [worlds.said(row, "refusal") for row in rows]
 
-    found = {e.group: e for e in estimate_gates(measure(rows, judgements, places), FRAMEWORK, [gate]) if e.arm == "bare"}
+    found = {
+        e.group: e for e in estimate_gates(measure(rows, judgements, places), FRAMEWORK, [gate]) if e.arm == "bare"
+    }
 
     never = found["attack:roleplay"]
     assert (never.n, never.value, never.lower_bound, never.upper_bound) == (0, None, 0.0, 1.0)

@@ -35,6 +35,7 @@ from safecase.measure._judge import JUDGE_WEIGHTS, EmbeddedJudge, Judge, RubricJ
 from safecase.measure._judged import Tallies, Tally, difference_bounds, observed_rate, point_rate, rate_bounds
 from safecase.measure._measure import HUMAN_PREFIX, JudgeSummary, Unseal, gather, is_imported, judge_batch, judge_trials
 from safecase.measure._sequence import mean_bounds
+from safecase.measure._stop import GateStanding, Standing, Stopper, fails, passes, within_reach
 
 __all__ = [
     "EMBEDDED_CARD",
@@ -50,6 +51,7 @@ __all__ = [
     "Bounds",
     "EmbeddedJudge",
     "Event",
+    "GateStanding",
     "Judge",
     "JudgeCard",
     "JudgeError",
@@ -57,6 +59,8 @@ __all__ = [
     "Measurement",
     "RubricJudge",
     "Slot",
+    "Standing",
+    "Stopper",
     "Stratum",
     "Tallies",
     "Tally",
@@ -68,6 +72,7 @@ __all__ = [
     "estimate_rates",
     "exact_lower",
     "exact_upper",
+    "fails",
     "gather",
     "happened",
     "in_gate",
@@ -79,6 +84,8 @@ __all__ = [
     "load_card",
     "mean_bounds",
     "observed_rate",
+    "passes",
     "point_rate",
     "rate_bounds",
+    "within_reach",
 ]

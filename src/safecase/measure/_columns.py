@@ -124,6 +124,16 @@ class Columns:
     def __len__(self) -> int:
         return int(self.ids.size)
 
+    def take(self, rows: NDArray[np.int64]) -> "Columns":
+        """Some of the rows."""
+        return Columns(
+            ids=self.ids[rows],
+            keys=self.keys[rows],
+            codes={name: codes[rows] for name, codes in self.codes.items()},
+            harmful=self.harmful[rows],
+            attempt=self.attempt[rows],
+        )
+
 
 RowT = TypeVar("RowT")
 

@@ -103,8 +103,9 @@ def measurement(
     planned: Columns,
     book: Book,
     card: JudgeCard,
+    cache: Cache | None = None,
 ) -> Measurement:
-    """A measurement from its columns."""
+    """A measurement from its columns; `cache` carries bounds over from one that was made before."""
     return Measurement(
         rows=rows,
         judge=judge,
@@ -116,7 +117,7 @@ def measurement(
         planned=planned,
         book=book,
         card=card,
-        cache=Cache(),
+        cache=Cache() if cache is None else Cache(ends=cache.ends),
     )
 
 
@@ -333,16 +334,17 @@ def rate(part: Part, label: _Label, *, arm: str, beside: int, reach: bool = Fals
         failure=bounds(label.alpha / beside),
         observed=observed_rate(tallies),
         calibration=error.level,
-        more=_reach(part, label, arm, planned) if reach and planned else {},
+        more=reach_of(part, label.event, arm=arm, alpha=label.alpha) if reach and planned else {},
     )
 
 
-def _reach(part: Part, label: _Label, arm: str, planned: int) -> dict[str, Any]:
+def reach_of(part: Part, event: Event, *, arm: str, alpha: float) -> dict[str, Any]:
     """The bounds that the planned intents could reach at best: not one event, or nothing but events.
 
     Nothing is credited for the judge's misses and false alarms, since with none flagged there were none.
     """
-    error, left = _error(part, label.event, arm=arm, alpha=label.alpha)
+    planned = part.intents_planned or 0
+    error, left = _error(part, event, arm=arm, alpha=alpha)
     error = replace(
         error,
         sensitivity=Bounds(low=error.sensitivity.low, high=1.0),
@@ -488,6 +490,11 @@ def _first_open(part: Part, ranks: NDArray[np.int64], started: NDArray[np.int64]
     return float(still_open[0]) if still_open.size else float("inf")
 
 
+def level_of(part: Part, event: Event, *, arm: str, alpha: float) -> Calibration:
+    """How well the judge's error is known on a part."""
+    return _error(part, event, arm=arm, alpha=alpha)[0].level
+
+
 def _error(part: Part, event: Event, *, arm: str, alpha: float, arms: int = 1) -> tuple[JudgeError, float]:
     """The judge's error box over the episodes of a part, and the alpha that is left for the rate."""
     strata = _strata(part)
@@ -594,9 +601,12 @@ def _worst_attack(
 
     def extreme(alpha: float) -> Bounds:
         """Worst over attacks of one-sided bounds, at alpha where that is an intersection-union test."""
-        alphas = (alpha / len(mine), alpha) if worst is max else (alpha, alpha / len(mine))
-        found = [_both_ends(one, event, chosen.arm, alphas) for one in by_attack.values()]
-        return Bounds(low=worst(b.low for b in found), high=worst(b.high for b in found))
+        low, high = (alpha / len(mine), alpha) if worst is max else (alpha, alpha / len(mine))
+        parts = by_attack.values()
+        return Bounds(
+            low=worst(one_end(one, event, chosen.arm, upper=False, alpha=low) for one in parts),
+            high=worst(one_end(one, event, chosen.arm, upper=True, alpha=high) for one in parts),
+        )
 
     shown, one_sided = extreme((1 - LEVEL) / 2), extreme(gate.alpha)
     split = _split_value(by_attack, event, chosen.arm, worst)
@@ -626,14 +636,18 @@ def _worst_attack(
     )
 
 
-def _both_ends(part: Part, event: Event, arm: str, alphas: tuple[float, float]) -> Bounds:
-    """Lower and upper bound of a part, each at its own alpha."""
-    tallies, planned, ends = tallies_of(part, event), part.intents_planned, part.whole.cache.ends
-    (low_error, low), (high_error, high) = (_error(part, event, arm=arm, alpha=alpha) for alpha in alphas)
-    return Bounds(
-        low=rate_bounds(tallies, low_error, alpha_lower=low, alpha_upper=None, planned=planned, ends=ends).low,
-        high=rate_bounds(tallies, high_error, alpha_lower=None, alpha_upper=high, planned=planned, ends=ends).high,
+def one_end(part: Part, event: Event, arm: str, *, upper: bool, alpha: float) -> float:
+    """One bound of the rate of a part, at its own alpha."""
+    error, left = _error(part, event, arm=arm, alpha=alpha)
+    bounds = rate_bounds(
+        tallies_of(part, event),
+        error,
+        alpha_lower=None if upper else left,
+        alpha_upper=left if upper else None,
+        planned=part.intents_planned,
+        ends=part.whole.cache.ends,
     )
+    return bounds.high if upper else bounds.low
 
 
 def _split_value(by_attack: Mapping[str, Part], event: Event, arm: str, worst: Callable[..., Any]) -> float | None:

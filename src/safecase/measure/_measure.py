@@ -58,7 +58,7 @@ async def judge_trials(
 
     Trials that need no judge get their known verdict; attempts without an answer get none at all.
     """
-    have = {row.trial_id for row in judgements.read() if row.judge_digest == judge.digest or row.judge in _KNOWN_JUDGES}
+    have = {row.trial_id for row in judgements.read() if row.judge_digest == judge.digest or row.judge in KNOWN_JUDGES}
     done = unscored = 0
     for batch in _batches(row for row in trials.read() if row.trial_id not in have):
         rows = await judge_batch(batch, judge, unseal)
@@ -70,7 +70,7 @@ async def judge_trials(
     return JudgeSummary(judged=done, unscored=unscored)
 
 
-_KNOWN_JUDGES = frozenset({"human", "stack", "screen"})
+KNOWN_JUDGES = frozenset({"human", "stack", "screen"})
 
 
 async def judge_batch(trials: Sequence[Trial], judge: Judge, unseal: Unseal) -> list[Judgement]:
@@ -203,10 +203,10 @@ class _Verdicts:
             row
             for row in judgements
             if not (row.judge.startswith(HUMAN_PREFIX) and row.verdict is not None)
-            and (row.judge in _KNOWN_JUDGES or row.judge_digest == self._digest)
+            and (row.judge in KNOWN_JUDGES or row.judge_digest == self._digest)
         ]
         self._put(self._verdict, mine, [_place(row.verdict) for row in mine])
-        self._put(self._known, mine, [row.judge in _KNOWN_JUDGES for row in mine])
+        self._put(self._known, mine, [row.judge in KNOWN_JUDGES for row in mine])
         self._put(self._judge, mine, self._judges.encode([row.judge for row in mine]))
 
     def _put(self, column: NDArray[Any], judgements: Sequence[Judgement], values: Sequence[Any] | Codes) -> None:
