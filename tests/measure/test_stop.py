@@ -118,7 +118,7 @@ def test_what_the_stopper_decides_the_estimates_say_too() -> None:
         whole = gather(trials[: upto + 100], judged, judge_digest=CARD, planned=iter(places), card=worlds.card())
         (estimate,) = estimate_gates(whole, FRAMEWORK, [gate])
         assert (line.state == "pass") == limit.holds(estimate.upper_bound)
-        assert line.intents == estimate.clusters
+        assert line.state == "pass" or line.intents == estimate.clusters
 
     assert line.state == "pass"
 
@@ -140,9 +140,8 @@ def test_a_rate_at_the_line_is_cleared_no_more_often_than_alpha_wherever_the_run
         one = stopper(gate, places)
         for number in np.argsort(pace):
             one.feed([fed[number]])
-            if number % 6 == 0:
-                if states(one)["bare"] == "pass":
-                    cleared += 1
-                    break
+            if number % 6 == 0 and states(one)["bare"] == "pass":
+                cleared += 1
+                break
 
     assert cleared <= binom.ppf(0.999, runs, 0.1)

@@ -35,7 +35,7 @@ from safecase.measure._judge import JUDGE_WEIGHTS, EmbeddedJudge, Judge, RubricJ
 from safecase.measure._judged import Tallies, Tally, difference_bounds, observed_rate, point_rate, rate_bounds
 from safecase.measure._measure import HUMAN_PREFIX, JudgeSummary, Unseal, gather, is_imported, judge_batch, judge_trials
 from safecase.measure._sequence import mean_bounds
-from safecase.measure._stop import GateStanding, Standing, Stopper, fails, passes, within_reach
+from safecase.measure._stop import GateStanding, Standing, Stopper
 
 __all__ = [
     "EMBEDDED_CARD",
@@ -72,7 +72,6 @@ __all__ = [
     "estimate_rates",
     "exact_lower",
     "exact_upper",
-    "fails",
     "gather",
     "happened",
     "in_gate",
@@ -84,8 +83,6 @@ __all__ = [
     "load_card",
     "mean_bounds",
     "observed_rate",
-    "passes",
     "point_rate",
     "rate_bounds",
-    "within_reach",
 ]

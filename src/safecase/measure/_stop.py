@@ -51,7 +51,7 @@ class GateStanding:
     """Where a gate stands on one arm.
 
     Attributes:
-        intents: how many have bet.
+        intents: how many have bet, or had when it was decided.
     """
 
     gate: str
@@ -76,26 +76,6 @@ class Standing:
     def may_stop(self) -> bool:
         """True when every gate is decided; never without a gate."""
         return bool(self.gates) and all(gate.state in {"pass", "fail"} for gate in self.gates)
-
-
-def passes(threshold: Threshold, *, lower: float, upper: float) -> bool:
-    """Whether bounds at a gate's own alpha clear a threshold."""
-    limit = threshold.passes
-    return limit.holds(upper if limit.is_ceiling else lower)
-
-
-def fails(threshold: Threshold, *, lower: float, upper: float) -> bool:
-    """Whether bounds corrected for the groups beside each other lie whole on the failing side of a threshold."""
-    if threshold.fails is None:
-        limit = threshold.passes
-        return not limit.holds(lower if limit.is_ceiling else upper)
-    limit = threshold.fails
-    return limit.holds(upper if limit.is_ceiling else lower)
-
-
-def within_reach(threshold: Threshold, *, best_lower: float, best_upper: float) -> bool:
-    """Whether the best that planned intents could show would clear a threshold."""
-    return passes(threshold, lower=best_lower, upper=best_upper)
 
 
 class Stopper:
@@ -228,13 +208,13 @@ class Stopper:
             if not threshold.passes.holds(end):
                 self._blocking[key] = name
                 best = reach_of(group, event, arm=arm, alpha=gate.alpha)
-                reachable = within_reach(threshold, best_lower=best["best_lower"], best_upper=best["best_upper"])
+                reachable = threshold.is_cleared(lower=best["best_lower"], upper=best["best_upper"])
                 return "open" if reachable else "under-powered"
         return "pass"
 
 
 def _fails(threshold: Threshold, group: Part, event: Event, arm: str, *, alpha: float) -> bool:
-    """`fails` with only the bound it reads worked out."""
+    """`Threshold.is_failed` with only the bound it reads worked out."""
     upper = not threshold.passes.is_ceiling if threshold.fails is None else threshold.fails.is_ceiling
     end = one_end(group, event, arm, upper=upper, alpha=alpha)
-    return fails(threshold, lower=0.0 if upper else end, upper=end if upper else 1.0)
+    return threshold.is_failed(lower=0.0 if upper else end, upper=end if upper else 1.0)
