@@ -2,7 +2,7 @@
 
 import datetime as dt
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,9 +73,9 @@ class Case:
         path = self.path / "plan.json"
         return load_plan(path) if path.exists() else None
 
-    def planned(self, plan: Plan) -> list[PlannedTrial]:
-        """Every trial of a plan, in its order."""
-        return list(planned_trials(plan, self.framework, self.intents))
+    def planned(self, plan: Plan) -> Iterator[PlannedTrial]:
+        """Every trial of a plan, in its order, one at a time."""
+        return planned_trials(plan, self.framework, self.intents)
 
     def vault(self, *, create: bool = False) -> Vault:
         """The vault of hazardous answers; `create` makes its key where there is none."""

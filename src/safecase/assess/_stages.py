@@ -21,6 +21,7 @@ from safecase.evidence import (
     HAZARDOUS_DOMAINS,
     Estimate,
     Identity,
+    Judgement,
     KeyMissing,
     Statement,
     Subject,
@@ -41,6 +42,7 @@ from safecase.measure import (
     Measurement,
     RubricJudge,
     Slot,
+    Stopper,
     estimate_gates,
     estimate_rates,
     gather,
@@ -53,6 +55,7 @@ from safecase.run import (
     BanditSchedule,
     Extras,
     Judging,
+    NoWatch,
     Plan,
     PlannedTrial,
     Progress,
@@ -60,7 +63,6 @@ from safecase.run import (
     Schedule,
     make_plan,
     planned_domains,
-    planned_trials,
     run_trials,
 )
 
@@ -148,16 +150,17 @@ async def run_case(
         _keep_plan(case, plan, now)
         hazardous = planned_domains(plan, case.framework, case.intents) & HAZARDOUS_DOMAINS
         case.trials.open(at=now())
-        async with _JudgeOf(case) as (judge, _), _attacker_of(case) as attacker:
+        limits = budget or case.spec.budget
+        async with _JudgeOf(case) as (judge, card), _attacker_of(case) as attacker:
             with _opened_cache(cache) as answers:
                 summary = await run_trials(
-                    planned_trials(plan, case.framework, case.intents),
+                    case.planned(plan),
                     model=target,
                     arms=case.arms,
                     generation=case.spec.generation,
                     store=case.trials,
                     vault=case.vault(create=True) if hazardous else None,
-                    budget=budget or case.spec.budget,
+                    budget=limits,
                     workers=workers,
                     now=now,
                     on_progress=on_progress,
@@ -168,12 +171,15 @@ async def run_case(
                         attacks={one.name: one for one in planned_attacks(case.spec.sampling)},
                         attacker=attacker,
                         schedule=_schedule(case, plan),
+                        watch=_GateWatch(case, plan, card) if limits.stop_when_decided else NoWatch(),
                         prices=case.spec.model.prices,
                         total=plan.trials,
                     ),
                 )
     if summary.trials:
-        done = {"trials": summary.trials, "seconds": round(summary.seconds, 1), "tokens": summary.tokens}
+        done: dict[str, object] = {"trials": summary.trials, "seconds": round(summary.seconds, 1), "tokens": summary.tokens}
+        if summary.stopped:
+            done["stopped"] = summary.stopped
         case.ledger.append("ran", actor=ACTOR, subject={"plan": plan.digest, **done}, at=now())
     return summary
 
@@ -250,20 +256,21 @@ def estimate(measurement: Measurement, framework: Framework) -> tuple[Estimate, 
 def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measurement:
     """The evidence of a case as one measurement. Writes nothing."""
     plan = case.plan
-    planned = case.planned(plan) if plan else []
     return gather(
         case.trials.read(),
         case.judgements.read(),
         judge_digest=judge_digest,
-        planned={t.trial_id: _slot(t) for t in planned},
-        order=list(dict.fromkeys(t.scenario.intent_id for t in planned)),
+        planned=(slot(planned) for planned in case.planned(plan)) if plan else (),
         card=card,
     )
 
 
-def _slot(planned: PlannedTrial) -> Slot:
+def slot(planned: PlannedTrial) -> Slot:
+    """The place of a planned trial, as estimates and early stopping read it."""
     scenario = planned.scenario
     return Slot(
+        trial_id=planned.trial_id,
+        scenario_id=scenario.scenario_id,
         intent_id=scenario.intent_id,
         harmful=scenario.harmful,
         domain=scenario.domain,
@@ -273,6 +280,8 @@ def _slot(planned: PlannedTrial) -> Slot:
         attack=scenario.attack,
         family=scenario.family,
         arm=planned.arm.name,
+        model=planned.arm.model,
+        repetition=planned.repetition,
     )
 
 
@@ -388,6 +397,27 @@ async def decide_case(
 
 
 HOLD = "https://safecase.dev/development-hold/v1"
+
+
+class _GateWatch:
+    """Stops a run once every planned gate is decided on every arm; told first what is on record."""
+
+    def __init__(self, case: Case, plan: Plan, card: JudgeCard) -> None:
+        gates = [gate for gate in case.framework.gates if gate.id in plan.gates]
+        self._stopper = Stopper(case.framework, gates, card, (slot(trial) for trial in case.planned(plan)))
+        self._news: list[tuple[Trial, Judgement | None]] = []
+        verdicts = {row.trial_id: row for row in case.judgements.read()}
+        for trial in case.trials.read():
+            self.saw(trial, verdicts.get(trial.trial_id))
+
+    def saw(self, trial: Trial, judgement: Judgement | None) -> None:
+        self._news.append((trial, judgement))
+
+    def enough(self) -> str | None:
+        self._stopper.feed(self._news)
+        self._news.clear()
+        standing = self._stopper.decided()
+        return f"every one of {len(standing.gates)} gate readings is decided" if standing.may_stop else None
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from safecase.declare import Gate, Limit, Threshold
+from safecase.declare import Gate, Threshold
 from safecase.evidence import CALIBRATIONS, Estimate, GateVerdict
 
 
@@ -20,7 +20,8 @@ def read_gate(gate: Gate, estimates: Mapping[str, Estimate], *, arm: str, planne
     """Hold a gate against the estimates of one arm.
 
     Every threshold must pass (an intersection-union test: each group at the gate's own alpha, uncorrected); one that
-    fails beyond a corrected bound fails the gate; everything else is inconclusive.
+    fails beyond a corrected bound fails the gate; everything else is inconclusive. What could not have been cleared by
+    the intents that were planned says so.
 
     Args:
         estimates: by id.
@@ -68,26 +69,49 @@ def _read_threshold(gate: Gate, threshold: Threshold, estimates: Mapping[str, Es
     if not members:
         return Reading(verdict="inconclusive", reason=f"no group by {threshold.over} was measured", evidence=())
     names = tuple(estimate.estimate_id for estimate in members)
-    failing = [estimate for estimate in members if _fails(threshold, estimate)]
+    failing = [
+        estimate
+        for estimate in members
+        if threshold.is_failed(lower=estimate.failure_lower, upper=estimate.failure_upper)
+    ]
     if failing:
         return Reading(verdict="fail", reason=_sentence(threshold, failing, "crosses"), evidence=names)
-    open_ones = [estimate for estimate in members if not _passes(threshold.passes, estimate)]
+    open_ones = [
+        estimate
+        for estimate in members
+        if not threshold.is_cleared(lower=estimate.lower_bound, upper=estimate.upper_bound)
+    ]
+    if hopeless := [estimate for estimate in open_ones if _is_out_of_reach(threshold, estimate)]:
+        return Reading(verdict="inconclusive", reason=_under_powered(threshold, hopeless), evidence=names)
     if open_ones:
         return Reading(verdict="inconclusive", reason=_sentence(threshold, open_ones, "may cross"), evidence=names)
     return Reading(verdict="pass", reason=_sentence(threshold, members, "keeps to"), evidence=names)
 
 
-def _passes(limit: Limit, estimate: Estimate) -> bool:
-    return limit.holds(estimate.upper_bound if limit.is_ceiling else estimate.lower_bound)
+def _is_out_of_reach(threshold: Threshold, estimate: Estimate) -> bool:
+    """True when the planned intents could not have cleared it, whatever came of them. Without a plan nothing is."""
+    best = (estimate.scope.get("best_lower"), estimate.scope.get("best_upper"))
+    if not isinstance(best[0], float) or not isinstance(best[1], float):
+        return False
+    return not threshold.is_cleared(lower=best[0], upper=best[1])
 
 
-def _fails(threshold: Threshold, estimate: Estimate) -> bool:
-    """True when the whole of the corrected interval lies on the failing side."""
-    if threshold.fails is None:
-        limit = threshold.passes
-        return not limit.holds(estimate.failure_lower if limit.is_ceiling else estimate.failure_upper)
-    limit = threshold.fails
-    return limit.holds(estimate.failure_upper if limit.is_ceiling else estimate.failure_lower)
+def _under_powered(threshold: Threshold, estimates: list[Estimate]) -> str:
+    """Say that a threshold could not have been cleared, and name the group that is furthest from it."""
+    ceiling = threshold.passes.is_ceiling
+    least = min(estimates, key=lambda e: (_planned(e), e.estimate_id))
+    bound = least.scope["best_upper"] if ceiling else least.scope["best_lower"]
+    group = "" if threshold.over == "all" else f" for {least.group} ({len(estimates)} such groups)"
+    what = "even with no event" if ceiling else "even with nothing but events"
+    return (
+        f"under-powered: {_planned(least)} planned intents cannot clear {threshold.passes}{group} {what} "
+        f"({'upper' if ceiling else 'lower'} bound {bound:.1%} at best); `safecase measure plan` says how many can"
+    )
+
+
+def _planned(estimate: Estimate) -> int:
+    planned = estimate.scope.get("planned")
+    return planned if isinstance(planned, int) else 0
 
 
 def _sentence(threshold: Threshold, estimates: list[Estimate], verb: str) -> str:

@@ -105,6 +105,7 @@ class Budget(Record):
     tokens: int | None = Field(default=None, ge=1)
     cost_usd: float | None = Field(default=None, gt=0, description="needs the model's `prices`")
     seconds: float | None = Field(default=None, gt=0)
+    stop_when_decided: bool = Field(default=False, description="stop once every planned gate is decided on every arm")
 
 
 class Bank(Record):

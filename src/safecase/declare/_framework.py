@@ -239,6 +239,20 @@ class Threshold(Record):
     passes: Limit
     fails: Limit | None = None
 
+    def is_cleared(self, *, lower: float, upper: float) -> bool:
+        """Whether bounds at the gate's own alpha keep to the pass line."""
+        return self.passes.holds(upper if self.passes.is_ceiling else lower)
+
+    def is_failed(self, *, lower: float, upper: float) -> bool:
+        """Whether bounds, corrected for the groups beside each other, lie whole on the failing side.
+
+        >>> Threshold(passes=Limit(at_most=0.2)).is_failed(lower=0.21, upper=0.4)
+        True
+        """
+        if self.fails is None:
+            return not self.passes.holds(lower if self.passes.is_ceiling else upper)
+        return self.fails.holds(upper if self.fails.is_ceiling else lower)
+
     def __str__(self) -> str:
         where = "overall" if self.over == "all" else f"in every {self.over}"
         return f"{self.passes} {where}" + (f", fails {self.fails}" if self.fails else "")

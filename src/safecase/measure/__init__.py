@@ -22,21 +22,20 @@ from safecase.measure._calibration import (
     judge_error,
     load_card,
 )
+from safecase.measure._columns import Slot
 from safecase.measure._estimate import (
     EVENT_OF,
     LEVEL,
-    Judged,
     Measurement,
-    Slot,
     estimate_gates,
     estimate_rates,
     in_gate,
-    judged,
 )
 from safecase.measure._judge import JUDGE_WEIGHTS, EmbeddedJudge, Judge, RubricJudge, known_without_judging
-from safecase.measure._judged import Tally, difference_bounds, observed_rate, point_rate, rate_bounds
+from safecase.measure._judged import Tallies, Tally, difference_bounds, observed_rate, point_rate, rate_bounds
 from safecase.measure._measure import HUMAN_PREFIX, JudgeSummary, Unseal, gather, is_imported, judge_batch, judge_trials
 from safecase.measure._sequence import mean_bounds
+from safecase.measure._stop import GateStanding, Standing, Stopper
 
 __all__ = [
     "EMBEDDED_CARD",
@@ -52,15 +51,18 @@ __all__ = [
     "Bounds",
     "EmbeddedJudge",
     "Event",
+    "GateStanding",
     "Judge",
     "JudgeCard",
     "JudgeError",
     "JudgeSummary",
-    "Judged",
     "Measurement",
     "RubricJudge",
     "Slot",
+    "Standing",
+    "Stopper",
     "Stratum",
+    "Tallies",
     "Tally",
     "Unseal",
     "agreement",
@@ -77,7 +79,6 @@ __all__ = [
     "judge_batch",
     "judge_error",
     "judge_trials",
-    "judged",
     "known_without_judging",
     "load_card",
     "mean_bounds",

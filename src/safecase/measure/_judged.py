@@ -17,8 +17,9 @@ A bound that comes out below 0 or over 1 says that no rate fits both the flags a
 nothing is bounded.
 """
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,86 +58,136 @@ class Tally:
         return self.total - self.missing
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tallies:
+    """Tallies of several completed intents, in the seeded random order.
+
+    Attributes:
+        counts: shape (intents, 5), by the attributes of `Tally` in their order; each row sums to at least 1.
+    """
+
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, tallies: "Sequence[Tally] | Tallies") -> "Tallies":
+        """Single tallies as one table."""
+        if isinstance(tallies, Tallies):
+            return tallies
+        rows = [(t.known_yes, t.known_no, t.flagged, t.unflagged, t.missing) for t in tallies]
+        return cls(counts=np.array(rows, dtype=np.int64).reshape(len(rows), 5))
+
+    def __len__(self) -> int:
+        return int(self.counts.shape[0])
+
+    def __getitem__(self, which: slice | NDArray[np.int64]) -> "Tallies":
+        """Some of the intents."""
+        return Tallies(counts=self.counts[which])
+
+    @property
+    def answered(self) -> NDArray[np.int64]:
+        """Trials of each intent that answered and were judged or known, (intents,)."""
+        return np.asarray(self.counts[:, :4].sum(axis=1))
+
+    @property
+    def missing(self) -> NDArray[np.int64]:
+        """Trials of each intent without an answer or a verdict, (intents,)."""
+        return np.asarray(self.counts[:, 4])
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Ends of betting sequences that were worked out already: several groups often hold the very same intents."""
+
+    found: dict[tuple[bytes, str, float, int | None], float] = field(default_factory=dict)
+
+    def end(self, values: Floats, *, upper: bool, alpha: float, planned: int | None) -> float:
+        """The upper or lower bound of the mean of `values`, shape (intents,), each in [0, 1]."""
+        key = (hashlib.sha256(values.tobytes()).digest(), "upper" if upper else "lower", alpha, planned)
+        if key not in self.found:
+            self.found[key] = (upper_bound if upper else lower_bound)(values, alpha=alpha, planned=planned)
+        return self.found[key]
+
+
 def rate_bounds(
-    tallies: Sequence[Tally],
+    tallies: Sequence[Tally] | Tallies,
     error: JudgeError,
     *,
-    alpha_lower: float,
-    alpha_upper: float,
+    alpha_lower: float | None,
+    alpha_upper: float | None,
     planned: int | None = None,
+    ends: Ends | None = None,
 ) -> Bounds:
     """One-sided anytime-valid bounds of the true rate; each alone holds with its own alpha, the box's error aside.
 
     Args:
         tallies: one per completed intent, in the seeded random order.
         error: the judge's error; its box must hold the truth for the bounds to.
-        alpha_lower, alpha_upper: error of each bound.
+        alpha_lower, alpha_upper: error of each bound; None leaves that one vacuous.
         planned: intents planned before the first answer was seen; None without a plan.
+        ends: remembers what was worked out, for callers with many groups.
 
     Returns:
         Bounds in [0, 1]; vacuous ends (0 or 1) where the judge is no better than chance.
     """
-    high = _mean(
-        [_series(t, *_low_corner(error), missing=1.0) for t in tallies],
-        _low_corner(error),
-        planned,
-        upper_alpha=alpha_upper,
+    table, ends = Tallies.of(tallies), ends or Ends()
+    low, high = _low_corner(error), _high_corner(error)
+    return Bounds(
+        low=0.0
+        if alpha_lower is None
+        else _mean(table, high, planned, ends, upper=False, missing=0.0, alpha=alpha_lower),
+        high=1.0
+        if alpha_upper is None
+        else _mean(table, low, planned, ends, upper=True, missing=1.0, alpha=alpha_upper),
     )
-    low = _mean(
-        [_series(t, *_high_corner(error), missing=0.0) for t in tallies],
-        _high_corner(error),
-        planned,
-        lower_alpha=alpha_lower,
-    )
-    return Bounds(low=low, high=high)
 
 
 def difference_bounds(
-    before: Sequence[Tally],
-    after: Sequence[Tally],
+    before: Sequence[Tally] | Tallies,
+    after: Sequence[Tally] | Tallies,
     errors: tuple[JudgeError, JudgeError],
     *,
     alpha_lower: float,
     alpha_upper: float,
     planned: int | None = None,
+    ends: Ends | None = None,
 ) -> Bounds:
     """Bounds of (after - before), paired by intent; the judge may err differently on each arm.
 
     Args:
         before, after: tallies of the same intents in the same order.
         errors: the judge's error on (before, after).
-        planned: as for `rate_bounds`.
+        planned, ends: as for `rate_bounds`.
 
     Returns:
         Bounds in [-1, 1].
     """
-    low_before, low_after = _low_corner(errors[0]), _low_corner(errors[1])
-    high_before, high_after = _high_corner(errors[0]), _high_corner(errors[1])
-    upper = _difference(
-        before, after, high_before, low_after, planned=planned, missing=(0.0, 1.0), upper_alpha=alpha_upper
-    )
-    lower = _difference(
-        before, after, low_before, high_after, planned=planned, missing=(1.0, 0.0), lower_alpha=alpha_lower
-    )
+    if len(before) != len(after):
+        raise ValueError(f"a difference is paired by intent, got {len(before)} and {len(after)} intents")
+    pair, ends = (Tallies.of(before), Tallies.of(after)), ends or Ends()
+    low = (_low_corner(errors[0]), _low_corner(errors[1]))
+    high = (_high_corner(errors[0]), _high_corner(errors[1]))
+    upper = _difference(pair, (high[0], low[1]), planned, ends, upper=True, missing=(0.0, 1.0), alpha=alpha_upper)
+    lower = _difference(pair, (low[0], high[1]), planned, ends, upper=False, missing=(1.0, 0.0), alpha=alpha_lower)
     return Bounds(low=max(-1.0, lower), high=min(1.0, upper))
 
 
-def point_rate(tallies: Sequence[Tally], error: JudgeError) -> float | None:
+def point_rate(tallies: Sequence[Tally] | Tallies, error: JudgeError) -> float | None:
     """Corrected point estimate over intents that answered; None without any, or when the judge tells nothing apart."""
-    answered = [t for t in tallies if t.answered]
-    if not answered:
+    answered = _answers_only(tallies)
+    if not len(answered):
         return None
     se, sp = error.point or (1.0, 1.0)
     if se + sp <= 1.0:
         return None
-    means = [_series(_without_missing(t), se, 1 - sp, missing=0.0) for t in answered]
-    return min(1.0, max(0.0, float(np.mean(means))))
+    return min(1.0, max(0.0, float(np.mean(_series(answered, se, 1 - sp, missing=0.0)))))
 
 
-def observed_rate(tallies: Sequence[Tally]) -> float | None:
+def observed_rate(tallies: Sequence[Tally] | Tallies) -> float | None:
     """Mean over intents of the share the judge (or a known verdict) calls yes, uncorrected; None without answers."""
-    shares = [(t.known_yes + t.flagged) / t.answered for t in tallies if t.answered]
-    return float(np.mean(shares)) if shares else None
+    answered = _answers_only(tallies)
+    if not len(answered):
+        return None
+    return float(np.mean((answered.counts[:, 0] + answered.counts[:, 2]) / answered.answered))
 
 
 def _low_corner(error: JudgeError) -> tuple[float, float]:
@@ -152,78 +203,65 @@ def _scores(se: float, f: float) -> tuple[float, float]:
     return (1.0 - f) / (se - f), -f / (se - f)
 
 
-def _series(tally: Tally, se: float, f: float, *, missing: float) -> float:
-    """Mean corrected score of one intent."""
-    if se <= f:
-        return float("nan")
+def _series(table: Tallies, se: float, f: float, *, missing: float) -> Floats:
+    """Mean corrected score of each intent, (intents,); needs se > f."""
     yes, no = _scores(se, f)
-    total = tally.known_yes + tally.flagged * yes + tally.unflagged * no + tally.missing * missing
-    return total / tally.total
+    known_yes, _, flagged, unflagged, absent = table.counts.T
+    total = known_yes + flagged * yes + unflagged * no + absent * missing
+    return np.asarray(total / table.counts.sum(axis=1))
 
 
 def _mean(
-    values: Sequence[float],
+    table: Tallies,
     corner: tuple[float, float],
     planned: int | None,
+    ends: Ends,
     *,
-    lower_alpha: float | None = None,
-    upper_alpha: float | None = None,
+    upper: bool,
+    missing: float,
+    alpha: float,
 ) -> float:
     """One bound of the mean of corrected scores, scaled to [0, 1] for the bet and back."""
-    vacuous = 0.0 if upper_alpha is None else 1.0
-    if corner[0] <= corner[1] or not values:
+    vacuous = 1.0 if upper else 0.0
+    if corner[0] <= corner[1] or not len(table):
         return vacuous
     yes, no = _scores(*corner)
-    unit = (np.asarray(values, dtype=np.float64) - no) / (yes - no)
-    end = _unscale(unit, no, yes, planned, lower_alpha=lower_alpha, upper_alpha=upper_alpha)
-    contradicted = end < 0.0 if upper_alpha is not None else end > 1.0
+    values = _series(table, *corner, missing=missing)
+    end = _unscaled_end(values, no, yes, planned, ends, upper=upper, alpha=alpha)
+    contradicted = end < 0.0 if upper else end > 1.0
     return vacuous if contradicted else min(1.0, max(0.0, end))
 
 
 def _difference(
-    before: Sequence[Tally],
-    after: Sequence[Tally],
-    corner_before: tuple[float, float],
-    corner_after: tuple[float, float],
-    *,
+    pair: tuple[Tallies, Tallies],
+    corners: tuple[tuple[float, float], tuple[float, float]],
     planned: int | None,
+    ends: Ends,
+    *,
+    upper: bool,
     missing: tuple[float, float],
-    lower_alpha: float | None = None,
-    upper_alpha: float | None = None,
+    alpha: float,
 ) -> float:
-    vacuous = -1.0 if upper_alpha is None else 1.0
-    if corner_before[0] <= corner_before[1] or corner_after[0] <= corner_after[1] or not before:
-        return vacuous
-    yes_before, no_before = _scores(*corner_before)
-    yes_after, no_after = _scores(*corner_after)
-    values = np.array(
-        [
-            _series(b, *corner_after, missing=missing[1]) - _series(a, *corner_before, missing=missing[0])
-            for a, b in zip(before, after, strict=True)
-        ]
+    if any(se <= f for se, f in corners) or not len(pair[0]):
+        return 1.0 if upper else -1.0
+    (yes_before, no_before), (yes_after, no_after) = (_scores(*corner) for corner in corners)
+    before, after = (
+        _series(table, *corner, missing=one) for table, corner, one in zip(pair, corners, missing, strict=True)
     )
     low, high = no_after - yes_before, yes_after - no_before
-    unit = (values - low) / (high - low)
-    return _unscale(unit, low, high, planned, lower_alpha=lower_alpha, upper_alpha=upper_alpha)
+    return _unscaled_end(after - before, low, high, planned, ends, upper=upper, alpha=alpha)
 
 
-def _unscale(
-    unit: Floats,
-    low: float,
-    high: float,
-    planned: int | None,
-    *,
-    lower_alpha: float | None,
-    upper_alpha: float | None,
+def _unscaled_end(
+    values: Floats, low: float, high: float, planned: int | None, ends: Ends, *, upper: bool, alpha: float
 ) -> float:
-    clipped = np.clip(unit, 0.0, 1.0)
-    if upper_alpha is not None:
-        end = upper_bound(clipped, alpha=upper_alpha, planned=planned)
-    else:
-        assert lower_alpha is not None  # noqa: S101 - one of the two is always given
-        end = lower_bound(clipped, alpha=lower_alpha, planned=planned)
-    return float(low + end * (high - low))
+    unit = np.clip((values - low) / (high - low), 0.0, 1.0)
+    return float(low + ends.end(unit, upper=upper, alpha=alpha, planned=planned) * (high - low))
 
 
-def _without_missing(tally: Tally) -> Tally:
-    return Tally(known_yes=tally.known_yes, known_no=tally.known_no, flagged=tally.flagged, unflagged=tally.unflagged)
+def _answers_only(tallies: Sequence[Tally] | Tallies) -> Tallies:
+    """The intents that answered, their missing trials left out."""
+    table = Tallies.of(tallies)
+    counts = table.counts[table.answered > 0].copy()
+    counts[:, 4] = 0
+    return Tallies(counts=counts)

@@ -7,7 +7,7 @@ Does not own: composing, what a judge says, what the numbers mean, deciding.
 
 from safecase.run._bandit import BanditSchedule, Cell
 from safecase.run._cache import AnswerCache
-from safecase.run._engine import Extras, Judging, PlanOrder, Watch, attempt, run_trials
+from safecase.run._engine import Extras, Judging, NoWatch, PlanOrder, Watch, attempt, run_trials
 from safecase.run._episode import run_episode
 from safecase.run._errors import EndpointGone, NothingAnswered, NothingPlanned, RunError
 from safecase.run._plan import (
@@ -35,6 +35,7 @@ __all__ = [
     "EndpointGone",
     "Extras",
     "Judging",
+    "NoWatch",
     "NothingAnswered",
     "NothingPlanned",
     "Plan",

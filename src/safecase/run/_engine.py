@@ -52,7 +52,7 @@ class Watch(Protocol):
         ...
 
 
-class _Nobody:
+class NoWatch:
     """Watches nothing and never stops a run."""
 
     def saw(self, trial: Trial, judgement: Judgement | None) -> None:
@@ -122,7 +122,7 @@ class Extras:
     judging: Judging | None = None
     schedule: Callable[[Iterator[PlannedTrial]], Schedule] | None = None
     attacks: Mapping[str, Attack] = field(default_factory=known_attacks)
-    watch: Watch = field(default_factory=_Nobody)
+    watch: Watch = field(default_factory=NoWatch)
     cache: AnswerCache | None = None
     identities: Mapping[str, Identity] = field(default_factory=dict)
     attacker: Model | None = None
@@ -237,6 +237,7 @@ class _Campaign:
         self, planned: Iterable[PlannedTrial], model: Model | Mapping[str, Model], workers: int | None
     ) -> RunSummary:
         lanes = self._lanes(planned, model, workers)
+        self.tally.stopped = self.extras.watch.enough()
         try:
             async with asyncio.timeout(self.budget.seconds), asyncio.TaskGroup() as group:
                 for lane in lanes:
