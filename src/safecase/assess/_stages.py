@@ -177,7 +177,11 @@ async def run_case(
                     ),
                 )
     if summary.trials:
-        done: dict[str, object] = {"trials": summary.trials, "seconds": round(summary.seconds, 1), "tokens": summary.tokens}
+        done: dict[str, object] = {
+            "trials": summary.trials,
+            "seconds": round(summary.seconds, 1),
+            "tokens": summary.tokens,
+        }
         if summary.stopped:
             done["stopped"] = summary.stopped
         case.ledger.append("ran", actor=ACTOR, subject={"plan": plan.digest, **done}, at=now())

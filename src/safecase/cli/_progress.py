@@ -31,8 +31,7 @@ def progress_bar(what: str) -> Iterator[Callable[[Progress], None]]:
         task = bar.add_task(what, total=None)
 
         def update(progress: Progress) -> None:
-            errors = f", {progress.errors} without an answer" if progress.errors else ""
-            bar.update(task, completed=progress.done, total=progress.total, description=f"{what}{errors}")
+            bar.update(task, completed=progress.done, total=progress.total, description=what + _beside(progress))
 
         yield update
 
@@ -46,6 +45,16 @@ def _plain(what: str) -> Callable[[Progress], None]:
             return
         last = time.monotonic()
         eta = f", about {progress.eta_s:.0f} s left" if progress.eta_s is not None else ""
-        click.echo(f"{progress.done} of {progress.total} {what}{eta}", err=True)
+        click.echo(f"{progress.done} of {progress.total} {what}{_beside(progress)}{eta}", err=True)
 
     return update
+
+
+def _beside(progress: Progress) -> str:
+    """What a run is costing, beside its count."""
+    parts = [f"{progress.in_flight} in flight", f"{progress.tokens} tokens"]
+    if progress.cost_usd is not None:
+        parts.append(f"{progress.cost_usd:.2f} USD")
+    if progress.errors:
+        parts.append(f"{progress.errors} without an answer")
+    return f" ({', '.join(parts)})"

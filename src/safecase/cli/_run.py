@@ -16,6 +16,9 @@ from safecase.cli._progress import progress_bar
 @click.option("--workers", type=click.IntRange(1), help="Attempts in flight; the target's own advice by default.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after this long.")
 @click.option("--tokens", type=click.IntRange(1), help="Stop after this many tokens.")
+@click.option("--usd", type=click.FloatRange(min=0, min_open=True), help="Stop before this much is spent.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Answer identical requests from this file.")
+@click.option("--stop-when-decided", is_flag=True, help="Stop once every planned gate is decided on every arm.")
 @click.option("--dry-run", is_flag=True, help="Resolve the plan and print it; ask no scenario.")
 @json_option
 @guarded
@@ -26,6 +29,9 @@ def run_command(
     workers: int | None,
     seconds: float | None,
     tokens: int | None,
+    usd: float | None,
+    cache: Path | None,
+    stop_when_decided: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -52,10 +58,14 @@ def run_command(
         trials=limit or opened.spec.budget.trials,
         tokens=tokens or opened.spec.budget.tokens,
         seconds=seconds or opened.spec.budget.seconds,
+        cost_usd=usd or opened.spec.budget.cost_usd,
+        stop_when_decided=stop_when_decided or opened.spec.budget.stop_when_decided,
     )
     with progress_bar("trials") as on_progress:
         summary = asyncio.run(
-            run_case(opened, model_name=model, budget=budget, workers=workers, on_progress=on_progress)
+            run_case(
+                opened, model_name=model, budget=budget, workers=workers, cache=cache, on_progress=on_progress
+            )
         )
     value = {
         "trials": summary.trials,
@@ -64,12 +74,18 @@ def run_command(
         "trials_per_s": round(summary.trials_per_s, 3),
         "errors": summary.errors,
         "tokens": summary.tokens,
+        "cached": summary.cached,
+        "cost_usd": summary.cost_usd,
         "stopped": summary.stopped,
     }
     line = (
         f"{summary.trials} trials in {summary.seconds:.1f} s ({summary.trials_per_s:.1f}/s), {summary.errors} without "
         f"an answer, {summary.tokens} tokens, {summary.skipped} already there"
     )
+    if summary.cached:
+        line += f", {summary.cached} from the cache"
+    if summary.cost_usd is not None:
+        line += f", {summary.cost_usd:.4f} USD"
     emit(value, as_json=as_json, lines=[line, *([f"stopped: {summary.stopped}"] if summary.stopped else [])])
 
 
