@@ -3,14 +3,15 @@
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
 from safecase.assess._signing import assessor_key, case_roster, openings
+from safecase.compose import planned_attacks
 from safecase.decide import Decided, Facts, Raise, decide
 from safecase.declare import Budget, Framework
 from safecase.evidence import (
@@ -49,13 +50,17 @@ from safecase.measure import (
 from safecase.models import EndpointOptions, Model, Options, fingerprint, open_model
 from safecase.run import (
     AnswerCache,
+    BanditSchedule,
     Extras,
     Judging,
     Plan,
     PlannedTrial,
     Progress,
     RunSummary,
+    Schedule,
     make_plan,
+    planned_domains,
+    planned_trials,
     run_trials,
 )
 
@@ -141,12 +146,12 @@ async def run_case(
     async with _Opened(case, model, model_name) as target:
         plan = await plan_case(case, model=target)
         _keep_plan(case, plan, now)
-        hazardous = any(trial.scenario.domain in HAZARDOUS_DOMAINS for trial in case.planned(plan))
+        hazardous = planned_domains(plan, case.framework, case.intents) & HAZARDOUS_DOMAINS
         case.trials.open(at=now())
-        async with _JudgeOf(case) as (judge, _):
+        async with _JudgeOf(case) as (judge, _), _attacker_of(case) as attacker:
             with _opened_cache(cache) as answers:
                 summary = await run_trials(
-                    case.planned(plan),
+                    planned_trials(plan, case.framework, case.intents),
                     model=target,
                     arms=case.arms,
                     generation=case.spec.generation,
@@ -160,6 +165,9 @@ async def run_case(
                         judging=Judging(judge=judge, store=case.judgements),
                         cache=answers,
                         identities={target.name: Identity(**plan.arms[0].identity)},
+                        attacks={one.name: one for one in planned_attacks(case.spec.sampling)},
+                        attacker=attacker,
+                        schedule=_schedule(case, plan),
                         prices=case.spec.model.prices,
                         total=plan.trials,
                     ),
@@ -380,6 +388,32 @@ async def decide_case(
 
 
 HOLD = "https://safecase.dev/development-hold/v1"
+
+
+@asynccontextmanager
+async def _attacker_of(case: Case) -> AsyncIterator[Model | None]:
+    """The model that adaptive attacks ask, closed afterwards; None where the plan names none."""
+    name = case.spec.sampling.attacker
+    if name is None:
+        yield None
+        return
+    async with open_model(name) as model:
+        yield model
+
+
+def _schedule(case: Case, plan: Plan) -> Callable[[Iterator[PlannedTrial]], Schedule] | None:
+    """The bandit where the case asks for it, told what earlier runs found; None for the plan's order."""
+    if case.spec.sampling.allocation == "plan-order":
+        return None
+
+    def make(wanted: Iterator[PlannedTrial]) -> Schedule:
+        schedule = BanditSchedule(plan, case.framework, case.intents, wanted=wanted)
+        verdicts = {row.trial_id: row for row in case.judgements.read()}
+        for trial in case.trials.read():
+            schedule.learn(trial, verdicts.get(trial.trial_id))
+        return schedule
+
+    return make
 
 
 @contextmanager

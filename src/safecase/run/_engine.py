@@ -18,19 +18,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from safecase.compose import Attack, known_attacks
 from safecase.declare import Budget, Generation, Prices
-from safecase.evidence import HAZARDOUS_DOMAINS, Identity, Judgement, JudgementStore, Status, Trial, Vault
+from safecase.evidence import Identity, Judgement, JudgementStore, Trial, Vault
 from safecase.measure import Judge, judge_batch
-from safecase.models import EndpointError, EndpointTimeout, Model, Paced, Request, Settings, UnparsedAnswer
-from safecase.run._cache import NOT_CACHED, AnswerCache, CachedModel
+from safecase.models import AttemptFailed, Model, Paced, Request, Settings
+from safecase.run._cache import AnswerCache, CachedModel
+from safecase.run._episode import run_episode
 from safecase.run._errors import EndpointGone, NothingAnswered
 from safecase.run._keep import Keeper
 from safecase.run._meter import BudgetSpent, MeteredModel, Purse
 from safecase.run._plan import PlannedTrial
 from safecase.run._ports import Schedule, Sink
 from safecase.run._progress import Progress, RunSummary
-from safecase.run._trial import Attempted, make_trial
-from safecase.safeguard import Served, Stack
+from safecase.run._trial import Attempted, is_silence, make_trial, status_of, tags_of
+from safecase.safeguard import Stack
 
 _PATIENCE = 12
 """First attempts of an arm that may all fail before the run stops."""
@@ -74,6 +76,25 @@ class PlanOrder:
         """Changes nothing."""
 
 
+class _AtMost:
+    """A schedule that ends after so many trials."""
+
+    def __init__(self, schedule: Schedule, left: int | None) -> None:
+        self._schedule, self._left = schedule, left
+
+    def next(self) -> PlannedTrial | None:
+        """The next one, while any are left."""
+        if self._left == 0:
+            return None
+        if self._left is not None:
+            self._left -= 1
+        return self._schedule.next()
+
+    def learn(self, trial: Trial, judgement: Judgement | None) -> None:
+        """Passed on."""
+        self._schedule.learn(trial, judgement)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judging:
     """Who judges trials as they come, and where the judgements go."""
@@ -88,16 +109,19 @@ class Extras:
 
     Attributes:
         judging: None leaves judging to a later stage.
-        schedule: made from the planned trials of a lane that have no answer yet.
+        schedule: made from the planned trials that have no answer yet; the plan's own order by default. Another
+            order needs one endpoint for all arms, and then `Budget.trials` cuts that order, not the plan's.
+        attacks: by name; the adaptive ones among them are played as episodes.
         watch: may stop the run when enough is known.
         cache: answers of identical requests; with `identities` by model name, whose answers they are.
-        attacker: the model that adaptive attacks consult.
+        attacker: the model that adaptive attacks consult; its tokens are paid from the same budget.
         prices: of the target's tokens.
         total: trials of the plan, for the progress; unknown without it.
     """
 
     judging: Judging | None = None
-    schedule: Callable[[Iterator[PlannedTrial]], Schedule] = PlanOrder
+    schedule: Callable[[Iterator[PlannedTrial]], Schedule] | None = None
+    attacks: Mapping[str, Attack] = field(default_factory=known_attacks)
     watch: Watch = field(default_factory=_Nobody)
     cache: AnswerCache | None = None
     identities: Mapping[str, Identity] = field(default_factory=dict)
@@ -202,6 +226,7 @@ class _Campaign:
         self.arms, self.settings, self.vault, self.budget, self.extras = arms, settings, vault, budget, extras
         self.on_progress = on_progress
         self.purse = Purse(budget, extras.prices)
+        self.attacker = None if extras.attacker is None else self._metered(extras.attacker)
         self.have = store.ids(answered=True)
         judgements = extras.judging.store if extras.judging else None
         self.paced: list[Paced] = []
@@ -234,26 +259,49 @@ class _Campaign:
         targets = {id(target): target for target in by_arm.values()}
         self.paced = [target for target in targets.values() if isinstance(target, Paced)]
         streams = _again(planned, len(targets))
+        if self.extras.schedule is not None:
+            return [self._scheduled(self.extras.schedule, planned, list(targets.values()), workers)]
         lanes = []
         for stream, target in zip(streams, targets.values(), strict=True):
             mine = frozenset(arm for arm, one in by_arm.items() if one is target)
-            # A pacing endpoint decides itself how many of its workers are at work.
-            most = max(1, workers or target.concurrency)
-            schedule = self.extras.schedule(self._missing(stream, mine))
-            lanes.append(_Lane(model=self._wrapped(target), schedule=schedule, workers=most))
+            order = PlanOrder(self._missing(stream, mine, limit=self.budget.trials))
+            lanes.append(self._lane(target, order, workers))
         return lanes
 
+    def _lane(self, target: Model, schedule: Schedule, workers: int | None) -> _Lane:
+        # A target that finds its own level decides itself how many of its workers are at work.
+        return _Lane(model=self._wrapped(target), schedule=schedule, workers=max(1, workers or target.concurrency))
+
+    def _scheduled(
+        self,
+        make: Callable[[Iterator[PlannedTrial]], Schedule],
+        planned: Iterable[PlannedTrial],
+        targets: list[Model],
+        workers: int | None,
+    ) -> _Lane:
+        if len(targets) != 1:
+            raise ValueError(f"a schedule needs one endpoint for all arms, got {len(targets)}")
+        schedule = make(self._missing(planned, frozenset(self.arms), limit=None))
+        limit = self.budget.trials
+        left = None if limit is None else max(0, limit - self.tally.skipped)
+        return self._lane(targets[0], _AtMost(schedule, left), workers)
+
+    def _metered(self, model: Model) -> Model:
+        is_counted = (self.budget.tokens, self.budget.cost_usd, self.extras.prices) != (None, None, None)
+        return MeteredModel(model, self.purse) if is_counted else model
+
     def _wrapped(self, model: Model) -> Model:
-        if self.budget.tokens is not None or self.budget.cost_usd is not None:
-            model = MeteredModel(model, self.purse)
+        model = self._metered(model)
         if self.extras.cache is not None:
             model = CachedModel(model, self.extras.cache, identity=self.extras.identities[model.name])
         return model
 
-    def _missing(self, planned: Iterable[PlannedTrial], arms: frozenset[str]) -> Iterator[PlannedTrial]:
-        """The trials of these arms that are still to run, within the budget."""
+    def _missing(
+        self, planned: Iterable[PlannedTrial], arms: frozenset[str], *, limit: int | None
+    ) -> Iterator[PlannedTrial]:
+        """The trials of these arms that are still to run, among the first `limit` of the plan."""
         for position, trial in enumerate(planned):
-            if self.budget.trials is not None and position >= self.budget.trials:
+            if limit is not None and position >= limit:
                 return
             if trial.arm.name not in arms:
                 continue
@@ -284,8 +332,22 @@ class _Campaign:
             self.on_progress(self._progress())
 
     async def _attempt(self, lane: _Lane, planned: PlannedTrial) -> tuple[Attempted, ...]:
-        stack = self.arms[planned.arm.name]
-        return (await attempt(planned, model=lane.model, stack=stack, settings=self.settings, vault=self.vault),)
+        stack, attack = self.arms[planned.arm.name], self.extras.attacks.get(planned.scenario.attack)
+        if attack is None or attack.play is None:
+            return (await attempt(planned, model=lane.model, stack=stack, settings=self.settings, vault=self.vault),)
+        return await run_episode(
+            planned,
+            model=lane.model,
+            attacker=self.attacker,
+            stack=stack,
+            settings=self.settings,
+            vault=self.vault,
+            attacks=self.extras.attacks,
+            on_attacker_tokens=self._count_tokens,
+        )
+
+    def _count_tokens(self, tokens: int) -> None:
+        self.tally.tokens += tokens
 
     async def _judge(self, attempted: Attempted) -> Judgement | None:
         if self.extras.judging is None:
@@ -369,37 +431,18 @@ async def attempt(
     Raises:
         BadKey, Unreachable: platform faults, which no retry of this attempt mends.
     """
-    scenario = planned.scenario
-    tags = {
-        "scenario": scenario.scenario_id,
-        "intent": scenario.intent_id,
-        "harmful": str(scenario.harmful).lower(),
-        "attack": scenario.attack,
-        "arm": planned.arm.name,
-        "repetition": str(planned.repetition),
-    }
-    if scenario.domain in HAZARDOUS_DOMAINS:
-        tags[NOT_CACHED] = scenario.domain
-    request = Request(messages=scenario.messages, settings=settings, trace=planned.trial_id, tags=tags)
+    request = Request(
+        messages=planned.scenario.messages, settings=settings, trace=planned.trial_id, tags=tags_of(planned)
+    )
     started = time.perf_counter()
-    served: Served | None = None
-    status: Status = "answered"
-    error: str | None = None
-    is_silence = False
     try:
         served = await stack.answer(model, request)
-    except EndpointTimeout as fault:
-        status, error, is_silence = "timeout", str(fault), True
-    except UnparsedAnswer as fault:
-        status, error = "unparsed", str(fault)
-    except EndpointError as fault:
-        # An endpoint that says what is wrong with a request is there; one that says nothing, or 5xx, may be gone.
-        status, error, is_silence = "error", str(fault), fault.status is None or fault.status >= 500
-    seconds = time.perf_counter() - started
-    if served is not None and served.answer is not None:
-        seconds -= served.answer.queued_s
-    made = make_trial(planned, served, status=status, error=error, seconds=seconds, vault=vault)
-    return replace(made, is_silence=is_silence)
+    except AttemptFailed as fault:
+        seconds = time.perf_counter() - started
+        failed = make_trial(planned, None, status=status_of(fault), error=str(fault), seconds=seconds, vault=vault)
+        return replace(failed, is_silence=is_silence(fault))
+    seconds = time.perf_counter() - started - (served.answer.queued_s if served.answer is not None else 0.0)
+    return make_trial(planned, served, status="answered", error=None, seconds=seconds, vault=vault)
 
 
 def _least(one: int | None, other: int | None) -> int | None:

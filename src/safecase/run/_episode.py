@@ -15,19 +15,9 @@ from dataclasses import dataclass, field, replace
 from safecase.compose import Attack, Consult, Goal, NoAttacker, Play, Start, Turn, known_attacks
 from safecase.detect import apparent_child_abuse
 from safecase.evidence import HAZARDOUS_DOMAINS, Message, Status, Vault, digest_bytes
-from safecase.models import (
-    Answer,
-    AttemptFailed,
-    EndpointError,
-    EndpointTimeout,
-    Model,
-    Request,
-    Settings,
-    UnparsedAnswer,
-)
-from safecase.run._cache import NOT_CACHED
+from safecase.models import Answer, AttemptFailed, Model, Request, Settings
 from safecase.run._plan import PlannedTrial
-from safecase.run._trial import Attempted, Try, make_trial
+from safecase.run._trial import Attempted, Try, is_silence, make_trial, status_of, tags_of
 from safecase.safeguard import Served, Stack
 
 _ADVICE_TOKENS = 160
@@ -161,7 +151,7 @@ class _Episode:
             )
         except AttemptFailed as fault:
             seconds = time.perf_counter() - started
-            self.fail(_status(fault), str(fault), seconds=seconds, is_silence=_is_silence(fault))
+            self.fail(status_of(fault), str(fault), seconds=seconds, is_silence=is_silence(fault))
             return None
         seconds = time.perf_counter() - started
         if served.answer is not None:
@@ -189,7 +179,7 @@ class _Episode:
         try:
             advice = await self.attacker.generate(request)
         except AttemptFailed as fault:
-            self.fail(_status(fault), f"attacker model: {fault}", seconds=time.perf_counter() - started)
+            self.fail(status_of(fault), f"attacker model: {fault}", seconds=time.perf_counter() - started)
             return None
         self.on_attacker_tokens((advice.tokens_in or 0) + (advice.tokens_out or 0))
         return "" if apparent_child_abuse(advice.text) else advice.text
@@ -226,30 +216,7 @@ class _Episode:
         )
 
     def tags(self) -> dict[str, str]:
-        scenario = self.planned.scenario
-        tags = {
-            "scenario": scenario.scenario_id,
-            "intent": scenario.intent_id,
-            "harmful": str(scenario.harmful).lower(),
-            "attack": scenario.attack,
-            "arm": self.planned.arm.name,
-            "repetition": str(self.planned.repetition),
-            "attempt": str(len(self.attempts)),
-        }
-        return {**tags, NOT_CACHED: scenario.domain} if scenario.domain in HAZARDOUS_DOMAINS else tags
-
-
-def _status(fault: AttemptFailed) -> Status:
-    if isinstance(fault, EndpointTimeout):
-        return "timeout"
-    return "unparsed" if isinstance(fault, UnparsedAnswer) else "error"
-
-
-def _is_silence(fault: AttemptFailed) -> bool:
-    """Whether an endpoint gave no reply at all, or failed (5xx)."""
-    if isinstance(fault, EndpointError):
-        return fault.status is None or fault.status >= 500
-    return isinstance(fault, EndpointTimeout)
+        return {**tags_of(self.planned), "attempt": str(len(self.attempts))}
 
 
 def _digest(said: Message) -> str:

@@ -159,6 +159,13 @@ def trials_of(plan: Plan, scenario: Scenario) -> Iterator[PlannedTrial]:
             yield PlannedTrial(trial_id=digest_value(identity)[:24], scenario=scenario, arm=arm, repetition=repetition)
 
 
+def planned_domains(plan: Plan, framework: Framework, intents: Sequence[Intent]) -> frozenset[str]:
+    """The risk domains that a plan's scenarios lie in."""
+    gates = [gate for gate in framework.gates if gate.id in plan.gates]
+    sampling = Sampling.model_validate(plan.sampling)
+    return frozenset(scenario.domain for scenario in select(framework, intents, sampling, gates=gates))
+
+
 def load_plan(path: Path) -> Plan:
     """Read `plan.json`.
 

@@ -13,6 +13,8 @@ from safecase.evidence import (
     digest_value,
     keepable_turns,
 )
+from safecase.models import AttemptFailed, EndpointError, EndpointTimeout, UnparsedAnswer
+from safecase.run._cache import NOT_CACHED
 from safecase.run._plan import PlannedTrial
 from safecase.safeguard import Served
 
@@ -48,6 +50,34 @@ class Try:
     tokens_in: int | None
     tokens_out: int | None
     cached: bool
+
+
+def tags_of(planned: PlannedTrial) -> dict[str, str]:
+    """What logs, fakes and caches may know of a request; none of it is sent."""
+    scenario = planned.scenario
+    tags = {
+        "scenario": scenario.scenario_id,
+        "intent": scenario.intent_id,
+        "harmful": str(scenario.harmful).lower(),
+        "attack": scenario.attack,
+        "arm": planned.arm.name,
+        "repetition": str(planned.repetition),
+    }
+    return {**tags, NOT_CACHED: scenario.domain} if scenario.domain in HAZARDOUS_DOMAINS else tags
+
+
+def is_silence(fault: AttemptFailed) -> bool:
+    """Whether an endpoint that leaves an attempt so may be gone: one that says what is wrong is there."""
+    if isinstance(fault, EndpointError):
+        return fault.status is None or fault.status >= 500
+    return isinstance(fault, EndpointTimeout)
+
+
+def status_of(fault: AttemptFailed) -> Status:
+    """The status of a trial whose attempt failed so."""
+    if isinstance(fault, EndpointTimeout):
+        return "timeout"
+    return "unparsed" if isinstance(fault, UnparsedAnswer) else "error"
 
 
 def attempt_id(trial_id: str, number: int) -> str:

@@ -1,0 +1,288 @@
+"""A campaign: judged as it goes, cached on demand, within its budgets, lane by lane, and safe from kills."""
+
+import asyncio
+import importlib.util
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.run.test_engine import BANK, FRAMEWORK, answer, now, spec
+
+from safecase.declare import Budget, Generation, Prices
+from safecase.evidence import DiskFull, Identity, Judgement, JudgementStore, Trial, TrialStore, Vault
+from safecase.measure import EmbeddedJudge
+from safecase.models import Answer, EndpointError, Request
+from safecase.run import (
+    AnswerCache,
+    EndpointGone,
+    Extras,
+    Judging,
+    PlannedTrial,
+    RunSummary,
+    make_plan,
+    planned_trials,
+    run_trials,
+)
+from safecase.safeguard import empty_stack
+from safecase.testing import ScriptedModel
+
+ARMS = {"bare": empty_stack(), "guarded": empty_stack()}
+
+
+def trials_of(**sampling: object) -> list[PlannedTrial]:
+    identity = Identity(kind="name-only", model="scripted/fake", digest=None, details={})
+    plan = make_plan(spec(**sampling), FRAMEWORK, BANK, model="scripted/fake", identity=identity, arms=ARMS)
+    return list(planned_trials(plan, FRAMEWORK, BANK))
+
+
+async def campaign(
+    folder: Path, model: Any, *, planned: list[PlannedTrial] | None = None, **options: Any
+) -> RunSummary:
+    extras = Extras(
+        judging=options.pop("judging", None),
+        cache=options.pop("cache", None),
+        identities={"scripted/fake": Identity(kind="name-only", model="scripted/fake", digest=None, details={})},
+        prices=options.pop("prices", None),
+        watch=options.pop("watch", Extras().watch),
+    )
+    return await run_trials(
+        trials_of() if planned is None else planned,
+        model=model,
+        arms=ARMS,
+        generation=Generation(max_tokens=10),
+        store=options.pop("store", None) or TrialStore(folder),
+        vault=options.pop("vault", None),
+        budget=Budget(**options.pop("budget", {})),
+        workers=options.pop("workers", 4),
+        now=now,
+        extras=extras,
+        **options,
+    )
+
+
+async def test_trials_are_judged_as_they_come_also_where_answers_are_sealed(tmp_path: Path):
+    case_dir = tmp_path / "case"
+    judgements = JudgementStore(case_dir)
+    vault = Vault.open("test", tmp_path / "keys" / "k", case_dir=case_dir, create=True)
+    planned = trials_of(gates=["chem-bio.refusal"], intents=3, attacks=["none"])
+
+    await campaign(
+        case_dir,
+        ScriptedModel(lambda _: "I'm sorry, but I can't help with that."),
+        planned=planned,
+        judging=Judging(judge=EmbeddedJudge(), store=judgements),
+        vault=vault,
+    )
+
+    found = {row.trial_id: row.verdict for row in judgements.read()}
+    assert found == {trial.trial_id: "refusal" for trial in planned}
+
+
+async def test_identical_requests_are_asked_once_and_say_so(tmp_path: Path):
+    cache = AnswerCache(tmp_path / "cache.sqlite")
+    first, second = ScriptedModel(answer), ScriptedModel(answer)
+
+    await campaign(tmp_path / "a", first, cache=cache, workers=1)
+    summary = await campaign(tmp_path / "b", second, cache=cache, workers=1)
+    cache.close()
+
+    # Both arms of a scenario send the same words to the same model.
+    assert len(first.asked) == len(trials_of()) // 2
+    assert (len(second.asked), summary.cached, summary.tokens) == (0, len(trials_of()), 0)
+    assert all(row.cached and row.response == "a plain answer" for row in TrialStore(tmp_path / "b").read())
+
+
+async def test_a_cache_never_stands_in_for_another_model_a_repetition_or_a_hazardous_domain(tmp_path: Path):
+    cache = AnswerCache(tmp_path / "cache.sqlite")
+    vault = Vault.open("test", tmp_path / "keys" / "k", case_dir=tmp_path / "a", create=True)
+    one = trials_of(intents=1, attacks=["none"])[:1]
+    again = [replace(one[0], repetition=1, trial_id="f" * 24)]
+    hazardous = trials_of(gates=["chem-bio.refusal"], intents=1, attacks=["none"])[:1]
+    model = ScriptedModel(answer)
+
+    for part in (one, again, hazardous):
+        await campaign(tmp_path / "a", model, planned=part, cache=cache, vault=vault)
+    await campaign(tmp_path / "b", model, planned=hazardous, cache=cache, vault=vault)
+    cache.close()
+
+    assert len(model.asked) == 4
+    assert b"a plain answer" in (tmp_path / "cache.sqlite").read_bytes() + _wal(tmp_path)
+
+
+def _wal(folder: Path) -> bytes:
+    path = folder / "cache.sqlite-wal"
+    return path.read_bytes() if path.exists() else b""
+
+
+async def test_cost_is_a_hard_limit_and_is_told(tmp_path: Path):
+    def wordy(_: Request) -> Answer:
+        return Answer(text="words", tokens_in=100, tokens_out=10)
+
+    summary = await campaign(
+        tmp_path, ScriptedModel(wordy), prices=Prices(input=10.0, output=30.0), budget={"cost_usd": 0.01}
+    )
+
+    assert summary.cost_usd is not None
+    assert 0 < summary.cost_usd <= 0.01
+    assert summary.cost_usd == pytest.approx(summary.trials * (100 * 10 + 10 * 30) / 1e6)
+    assert "cost budget" in (summary.stopped or "")
+
+
+async def test_a_cost_limit_without_prices_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="needs prices"):
+        await campaign(tmp_path, ScriptedModel(answer), budget={"cost_usd": 1.0})
+
+
+async def test_no_number_of_workers_passes_a_token_budget(tmp_path: Path):
+    def wordy(_: Request) -> Answer:
+        return Answer(text="words", tokens_in=20, tokens_out=10)
+
+    summary = await campaign(tmp_path, ScriptedModel(wordy, delay_s=0.001), budget={"tokens": 1000}, workers=50)
+
+    assert summary.tokens <= 1000
+    assert sum((t.tokens_in or 0) + (t.tokens_out or 0) for t in TrialStore(tmp_path).read()) == summary.tokens
+
+
+async def test_the_time_budget_cuts_off_what_is_in_flight(tmp_path: Path):
+    started = time.monotonic()
+
+    summary = await campaign(tmp_path, ScriptedModel(answer, delay_s=5), budget={"seconds": 0.2})
+
+    assert time.monotonic() - started < 2
+    assert summary.trials == 0
+    assert "time budget" in (summary.stopped or "")
+
+
+async def test_an_endpoint_that_dies_pauses_the_run_and_the_same_command_goes_on(tmp_path: Path):
+    planned = trials_of(intents=60)
+    dead = False
+
+    def dying(_: Request) -> str | Exception:
+        return EndpointError("connection lost", retryable=True) if dead else "fine"
+
+    model = ScriptedModel(dying)
+    seen = 0
+
+    def on_progress(_: object) -> None:
+        nonlocal dead, seen
+        seen += 1
+        dead = seen >= 100
+
+    with pytest.raises(EndpointGone, match="goes on from there"):
+        await campaign(tmp_path, model, planned=planned, on_progress=on_progress)
+    answered = TrialStore(tmp_path).ids(answered=True)
+    assert len(answered) >= 100
+
+    dead, seen = False, -10_000
+    summary = await campaign(tmp_path, model, planned=planned)
+
+    assert summary.trials == len(planned) - len(answered)
+
+
+async def test_requests_that_an_endpoint_refuses_are_no_dead_endpoint(tmp_path: Path):
+    replies = ["fine", "fine", *[EndpointError("bad request", status=400)] * 38]
+
+    summary = await campaign(tmp_path, ScriptedModel(replies), planned=trials_of(intents=10), workers=1)
+
+    assert (summary.trials, summary.errors) == (40, 38)
+
+
+async def test_a_full_disk_pauses_with_one_line_and_keeps_what_was_acknowledged(tmp_path: Path):
+    class Full(TrialStore):
+        calls = 0
+
+        def append(self, rows: Any, **options: Any) -> Any:
+            self.calls += 1
+            if self.calls > 1:
+                raise DiskFull("no space left on device")
+            return super().append(rows, **options)
+
+    planned = trials_of(intents=60)
+    store = Full(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("safecase.run._keep._SEGMENT_ROWS", 50)
+        with pytest.raises(DiskFull, match="no space left"):
+            await campaign(tmp_path, ScriptedModel(answer), planned=planned, store=store)
+
+    kept = TrialStore(tmp_path).ids()
+    assert 50 <= len(kept) < len(planned)
+
+    summary = await campaign(tmp_path, ScriptedModel(answer), planned=planned)
+    assert summary.trials == len(planned) - len(kept)
+
+
+async def test_a_slow_endpoint_holds_up_nobody_elses_trials(tmp_path: Path):
+    planned = trials_of(intents=30)
+    slow, quick = ScriptedModel(answer, delay_s=0.05), ScriptedModel(answer)
+    first_slow_half: list[int] = []
+
+    def on_progress(_: object) -> None:
+        if len(quick.asked) == len(planned) // 2 and not first_slow_half:
+            first_slow_half.append(len(slow.asked))
+
+    summary = await campaign(tmp_path, {"bare": slow, "guarded": quick}, planned=planned, on_progress=on_progress)
+
+    assert summary.trials == len(planned)
+    assert first_slow_half[0] < len(planned) // 4
+    assert {request.tags["arm"] for request in slow.asked} == {"bare"}
+
+
+async def test_a_watch_sees_what_was_acknowledged_and_stops_the_run(tmp_path: Path):
+    class Enough:
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+
+        def saw(self, trial: Trial, judgement: Judgement | None) -> None:
+            assert judgement is not None
+            self.seen.append(trial.trial_id)
+
+        def enough(self) -> str | None:
+            return "every gate is decided" if len(self.seen) >= 40 else None
+
+    watch = Enough()
+    planned = trials_of(intents=60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("safecase.run._keep._SEGMENT_ROWS", 20)
+        summary = await campaign(
+            tmp_path,
+            ScriptedModel(answer),
+            planned=planned,
+            watch=watch,
+            judging=Judging(judge=EmbeddedJudge(), store=JudgementStore(tmp_path)),
+        )
+
+    assert summary.stopped == "every gate is decided"
+    assert 40 <= summary.trials < len(planned)
+    assert set(watch.seen) == TrialStore(tmp_path).ids()
+
+
+async def test_cancelling_while_a_segment_is_written_loses_nothing_acknowledged(tmp_path: Path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("safecase.run._keep._SEGMENT_ROWS", 8)
+        task = asyncio.create_task(campaign(tmp_path, ScriptedModel(answer), planned=trials_of(intents=60)))
+        await asyncio.sleep(0.15)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert TrialStore(tmp_path).check() == []
+    summary = await campaign(tmp_path, ScriptedModel(answer), planned=trials_of(intents=60))
+    assert summary.trials + summary.skipped == len(trials_of(intents=60))
+
+
+def test_random_kills_lose_nothing_and_double_nothing(tmp_path: Path):
+    """The full proof, with twenty kills, is `benchmarks/kills.py`."""
+    path = Path(__file__).parents[2] / "benchmarks" / "kills.py"
+    found = importlib.util.spec_from_file_location("kills", path)
+    assert found is not None
+    assert found.loader is not None
+    kills = importlib.util.module_from_spec(found)
+    found.loader.exec_module(kills)
+
+    result = kills.kill_and_go_on(tmp_path, kills=3, trials=1500, seed=3)
+
+    assert (result["lost"], result["doubled"], result["changed_plans"]) == (0, 0, 0)
+    assert result["trials"] == result["wanted"]
+    assert result["verifies"]
