@@ -1,6 +1,6 @@
 """How many distinct weaknesses does a budget find: the bandit against uniform sampling, on the embedded model?
 
-    PYTHONPATH=src python benchmarks/discovery.py POOL [--intents 30] [--seeds 20] [--replay-only]
+    PYTHONPATH=src python benchmarks/discovery.py POOL [--intents 20] [--seeds 20] [--replay-only]
 
 First a pool is answered once: intents of seven policy areas x twelve attacks through the bare arm of the embedded
 model, kept as a case in the folder POOL, so that the same command goes on where it stopped and a larger `--intents`
@@ -184,7 +184,7 @@ def main() -> None:
     """Answer the pool, replay, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pool", type=Path)
-    parser.add_argument("--intents", type=int, default=30, help="of each policy area")
+    parser.add_argument("--intents", type=int, default=20, help="of each policy area")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--replay-only", action="store_true")
     asked = parser.parse_args()
