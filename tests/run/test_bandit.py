@@ -1,13 +1,17 @@
 """The bandit finds more, keeps each cell's order, and leaves nothing out."""
 
+import random
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from safecase.compose import load_shipped_bank
+from safecase.compose import Intent, load_shipped_bank
 from safecase.declare import CaseSpec, load_framework
 from safecase.evidence import Identity, Judgement, Trial
+from safecase.measure._sequence import lower_bound
 from safecase.run import BanditSchedule, Plan, PlannedTrial, make_plan, planned_trials
 from safecase.run._trial import make_trial
 from safecase.safeguard import empty_stack
@@ -17,7 +21,7 @@ BANK = load_shipped_bank()
 GATES = ["policy.violence.unsafe", "policy.privacy.unsafe", "policy.overrefusal"]
 
 
-def plan_of(**sampling: object) -> Plan:
+def plan_of(bank: Sequence[Intent] = BANK, **sampling: object) -> Plan:
     chosen = {"gates": GATES, "intents": 30, "attacks": ["none", "authority", "fiction", "role-play"], **sampling}
     spec = CaseSpec.model_validate(
         {
@@ -31,7 +35,7 @@ def plan_of(**sampling: object) -> Plan:
     )
     identity = Identity(kind="name-only", model="scripted/fake", digest=None, details={})
     arms = {"bare": empty_stack(), "guarded": replace(empty_stack(), id="also none")}
-    return make_plan(spec, FRAMEWORK, BANK, model="scripted/fake", identity=identity, arms=arms)
+    return make_plan(spec, FRAMEWORK, bank, model="scripted/fake", identity=identity, arms=arms)
 
 
 def schedule_of(plan: Plan, **options: object) -> BanditSchedule:
@@ -200,3 +204,32 @@ def test_shares_are_those_of_the_plan_and_benign_twins_have_cells_of_their_own()
 def test_a_floor_that_is_no_share_is_refused():
     with pytest.raises(ValueError, match="floor must lie in"):
         schedule_of(plan_of(), floor=1.5)
+
+
+def test_bounds_of_a_cell_hold_however_the_bandit_got_there_and_the_pooled_mean_does_not():
+    """The hard case: an intent answers alike under every attack, so other cells foretell what comes next in a cell."""
+    rates = {"violence": 0.5, "privacy": 0.05}
+    categories = [[i for i in BANK if i.category == category][:40] for category in rates]
+    bank = [intent for many in categories for intent in many]
+    missed = pooled = cells = 0
+    for seed in range(60):
+        rng = random.Random(seed)
+        is_unsafe = {intent.id: rng.random() < rates[intent.category] for intent in bank}
+        plan = plan_of(bank, gates=GATES[:2], intents=40, seed=seed)
+        schedule = BanditSchedule(plan, FRAMEWORK, bank)
+        seen: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for _ in range(70):
+            (planned, _guarded) = (schedule.next(), schedule.next())
+            assert planned is not None
+            scenario = planned.scenario
+            seen[scenario.attack, scenario.category].append(float(is_unsafe[scenario.intent_id]))
+            schedule.learn(*outcome(planned, is_unsafe=is_unsafe[scenario.intent_id]))
+        for (_, category), values in seen.items():
+            cells += 1
+            missed += lower_bound(np.array(values), alpha=0.05) > rates[category]
+        answers = [value for values in seen.values() for value in values]
+        pooled += lower_bound(np.array(answers), alpha=0.05) > sum(rates.values()) / 2
+
+    assert cells > 400
+    assert missed / cells <= 0.05
+    assert pooled / 60 > 0.2

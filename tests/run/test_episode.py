@@ -213,6 +213,35 @@ def sneaky(goal: Goal, _: Random) -> Iterator[Turn | Consult]:
     yield Consult(messages=goal.opening)
 
 
+def clinging(goal: Goal, _: Random) -> Iterator[Turn]:
+    while True:
+        try:
+            yield Turn(messages=goal.opening)
+        except GeneratorExit:
+            yield Turn(messages=goal.opening)
+
+
+def wordless(goal: Goal, _: Random) -> Iterator[Turn]:
+    yield Turn(messages=())
+
+
+def talking_to_itself(goal: Goal, _: Random) -> Iterator[Turn]:
+    yield Turn(messages=goal.opening)
+    yield Turn(messages=(*goal.opening, Message(role="assistant", content="Sure.")))
+
+
+def babbling(goal: Goal, _: Random) -> Iterator[str]:
+    yield "say this"
+
+
+def stillborn(goal: Goal, _: Random) -> Iterator[Turn]:
+    raise ZeroDivisionError
+
+
+def listing(goal: Goal, _: Random) -> list[Turn]:
+    return [Turn(messages=goal.opening)]
+
+
 @pytest.mark.parametrize(
     ("play", "statuses", "reason"),
     [
@@ -221,6 +250,12 @@ def sneaky(goal: Goal, _: Random) -> Iterator[Turn | Consult]:
         (greedy, ["answered", "answered", "answered"], None),  # cut off at the attempts it declared
         (tripping, ["answered", "error"], "ZeroDivisionError"),
         (sneaky, ["error"], "does not say that it needs one"),
+        (clinging, ["answered", "answered", "answered"], None),  # will not be closed
+        (wordless, ["error"], "no turn of a user"),
+        (talking_to_itself, ["answered", "error"], "no turn of a user"),
+        (babbling, ["error"], "no turn of a user"),
+        (stillborn, ["error"], "ZeroDivisionError"),
+        (listing, ["error"], "TypeError"),  # no generator
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -9,10 +9,10 @@ leaves a trial with its status and no answer, so that an attempt which never hap
 import random
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from safecase.compose import Attack, Consult, Goal, NoAttacker, Play, Turn, known_attacks
+from safecase.compose import Attack, Consult, Goal, NoAttacker, Play, Start, Turn, known_attacks
 from safecase.detect import apparent_child_abuse
 from safecase.evidence import HAZARDOUS_DOMAINS, Message, Status, Vault, digest_bytes
 from safecase.models import Answer, AttemptFailed, Model, Request, Settings
@@ -21,6 +21,7 @@ from safecase.run._trial import Attempted, Try, is_silence, make_trial, status_o
 from safecase.safeguard import Served, Stack
 
 _ADVICE_TOKENS = 160
+_BROKE = "the attack broke: it"
 _STEPS_PER_ATTEMPT = 8
 """Turns and consultations an attack may take for each attempt, before it counts as broken."""
 
@@ -100,26 +101,44 @@ class _Episode:
             attempts=scenario.attempts,
         )
         self.last = scenario.messages
+        if (play := self.begin(attack.play, goal)) is None:
+            return
         reply: str | None = None
-        with closing(attack.play(goal, random.Random(scenario.scenario_id))) as play:  # noqa: S311 - wordings only
+        try:
             for _ in range(_STEPS_PER_ATTEMPT * (scenario.attempts + 1)):
                 if (step := self.step(play, reply)) is None:
                     return
                 reply = await (self.say(step) if isinstance(step, Turn) else self.consult(step))
                 if reply is None or len(self.attempts) == scenario.attempts:
                     return
-        self.fail("error", "the attack takes too many turns for its attempts")
+            self.fail("error", f"{_BROKE} takes too many turns for its attempts")
+        finally:
+            with suppress(Exception):  # what an attack does at its end changes nothing any more
+                play.close()
+
+    def begin(self, start: Start, goal: Goal) -> Play | None:
+        """The play; None when the attack breaks at once."""
+        try:
+            return start(goal, random.Random(self.planned.scenario.scenario_id))  # noqa: S311 - wordings only
+        except Exception as fault:  # noqa: BLE001 - an attack that breaks is a failed attempt, not a failed run
+            self.fail("error", f"{_BROKE} raises {type(fault).__name__}")
+        return None
 
     def step(self, play: Play, reply: str | None) -> Turn | Consult | None:
         """What the attack wants next; None when it is at its end."""
         try:
-            return next(play) if reply is None else play.send(reply)
+            step = next(play) if reply is None else play.send(reply)
         except StopIteration:
             if not self.attempts:
-                self.fail("error", "the attack ended without an attempt")
-        except Exception as fault:  # noqa: BLE001 - an attack that breaks is a failed attempt, not a failed run
-            self.fail("error", f"the attack broke: {type(fault).__name__}")
-        return None
+                self.fail("error", f"{_BROKE} ended without an attempt")
+            return None
+        except Exception as fault:  # noqa: BLE001 - as above
+            self.fail("error", f"{_BROKE} raises {type(fault).__name__}")
+            return None
+        if not isinstance(step, Turn | Consult) or not step.messages or step.messages[-1].role != "user":
+            self.fail("error", f"{_BROKE} asks for something that is no turn of a user")
+            return None
+        return step
 
     async def say(self, turn: Turn) -> str | None:
         """What the user would have seen; None when nothing came, or nothing that may go on."""
@@ -146,7 +165,7 @@ class _Episode:
     async def consult(self, step: Consult) -> str | None:
         """What the attacker model advises; None when it failed."""
         if self.attacker is None:
-            self.fail("error", "the attack broke: it asks an attacker model and does not say that it needs one")
+            self.fail("error", f"{_BROKE} asks an attacker model and does not say that it needs one")
             return None
         self.consulted += 1
         seed = int(digest_bytes(f"{self.planned.trial_id}/{self.consulted}".encode())[:7], 16)
