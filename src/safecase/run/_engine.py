@@ -323,10 +323,13 @@ class _Campaign:
                 return
             finally:
                 self.tally.in_flight -= 1
-            for one in attempted:
-                judgement = await self._judge(one)
+            # An episode is kept whole, so nothing may be written between its rows: no await in the second loop.
+            judgements = [await self._judge(one) for one in attempted]
+            for one, judgement in zip(attempted, judgements, strict=True):
                 lane.schedule.learn(one.trial, judgement)
-                self._account(lane, one, judgement)
+                self.keeper.add(one.trial, judgement)
+            for one in attempted:
+                self._account(lane, one)
             if self.keeper.is_due:
                 await self.keeper.flush()
                 self.tally.stopped = self.tally.stopped or self.extras.watch.enough()
@@ -358,12 +361,11 @@ class _Campaign:
         rows = await judge_batch([trial], self.extras.judging.judge, lambda _: plain)
         return rows[0] if rows else None
 
-    def _account(self, lane: _Lane, attempted: Attempted, judgement: Judgement | None) -> None:
+    def _account(self, lane: _Lane, attempted: Attempted) -> None:
         tally, row = self.tally, attempted.trial
         tally.done += 1
         tally.cached += row.cached
         tally.tokens += 0 if row.cached else (row.tokens_in or 0) + (row.tokens_out or 0)
-        self.keeper.add(row, judgement)
         if row.status in {"answered", "not-stored"}:
             tally.answered.add(row.arm)
             lane.has_answered, lane.silence = True, 0

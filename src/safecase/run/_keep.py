@@ -75,11 +75,17 @@ class Keeper:
             self._on_kept(trial, judgement)
 
     def _write(self, rows: list[tuple[Trial, Judgement | None]]) -> None:
-        # Sealed answers get segments of their own, so that a case can be handed on without them.
-        for sealed in (False, True):
-            part = [trial for trial, _ in rows if (trial.sealed is not None) == sealed]
+        # Sealed answers get segments of their own, so that a case can be handed on without them; an episode with one
+        # goes there whole.
+        sealed = {_episode(trial) for trial, _ in rows if trial.sealed is not None}
+        for is_sealed in (False, True):
+            part = [trial for trial, _ in rows if (_episode(trial) in sealed) == is_sealed]
             if part:
                 self._store.append(part, at=self._now())
         verdicts = [judgement for _, judgement in rows if judgement is not None]
         if verdicts and self._judgements is not None:
             self._judgements.append(verdicts, at=self._now())
+
+
+def _episode(trial: Trial) -> tuple[str, str, str, int]:
+    return trial.scenario_id, trial.arm, trial.model, trial.repetition
