@@ -17,7 +17,61 @@ from safecase.redteam._campaign import (
     load_campaign,
     new_campaign,
 )
-from safecase.redteam._desk import Desk
-from safecase.redteam._errors import AlreadyOpen, KeysRefused, NoSuchFinding, NotDeclared, RedteamError, Refused
+from safecase.redteam._errors import AlreadyOpen, KeysRefused, NoSuchFinding, NotDeclared, RedteamError
+from safecase.redteam._findings import (
+    Accepted,
+    Finding,
+    Shown,
+    accept_finding,
+    learned_path,
+    read_findings,
+    reject_finding,
+    request_digest,
+    show_finding,
+)
 from safecase.redteam._keys import Issued, KeyRecord, issue_keys, revoke_key
-from safecase.redteam._server import Opening, Server, open_campaign, serve_until_told
+from safecase.redteam._recorder import SECTION, NotKept
+from safecase.redteam._report import CampaignReport, Cell, FirstSuccess, Share, Success, report_campaign
+from safecase.redteam._server import Opening, open_campaign, serve_until_told
+
+__all__ = [
+    "SECTION",
+    "Accepted",
+    "AlreadyOpen",
+    "Campaign",
+    "CampaignReport",
+    "CampaignScope",
+    "Category",
+    "Cell",
+    "Declared",
+    "Finding",
+    "FirstSuccess",
+    "Issued",
+    "KeyRecord",
+    "KeysRefused",
+    "Limits",
+    "NoSuchFinding",
+    "NotDeclared",
+    "NotKept",
+    "Opening",
+    "RedteamError",
+    "Share",
+    "Shown",
+    "Success",
+    "Team",
+    "Vector",
+    "accept_finding",
+    "campaign_schema",
+    "issue_keys",
+    "learned_path",
+    "load_campaign",
+    "new_campaign",
+    "open_campaign",
+    "read_findings",
+    "reject_finding",
+    "report_campaign",
+    "request_digest",
+    "revoke_key",
+    "serve_until_told",
+    "show_finding",
+]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
-from safecase.assess import Case
+from safecase.assess import Case, Clock, record
 from safecase.compose import FAMILIES
 from safecase.declare import Document, Id, PackError, Problem, Record
 from safecase.evidence import HAZARDOUS_DOMAINS, digest_bytes, digest_value
@@ -212,6 +212,14 @@ def load_campaign(case: Case) -> Declared:
     if not chosen:
         raise PackError((document.problem(("scope",), "nothing is in scope", "name a domain or a category"),))
     return Declared(campaign=campaign, categories=chosen, data=path.read_bytes())
+
+
+def keep_declared(case: Case, declared: Declared, *, now: Clock) -> None:
+    """Name the case file and the declaration in the ledger, the latter also under its digest: no later one hides it."""
+    record(case, "safecase.yaml", (case.path / "safecase.yaml").read_bytes(), action="case-file", now=now)
+    copy = f"redteam/declared/{declared.campaign.id}-{declared.digest[:12]}.yaml"
+    for name in (FILE, copy):
+        record(case, name, declared.data, action="redteam-declared", now=now)
 
 
 def campaign_schema() -> dict[str, Any]:

@@ -21,7 +21,7 @@ from pydantic import Field
 from safecase.assess import Case, Clock, record
 from safecase.declare import Record
 from safecase.evidence import canonical_json, write_atomic
-from safecase.redteam._campaign import FILE, Declared, HazardousDomain
+from safecase.redteam._campaign import FILE, Declared, HazardousDomain, keep_declared
 from safecase.redteam._errors import KeysRefused
 
 KEYS = "redteam/keys.json"
@@ -125,6 +125,7 @@ def issue_keys(
         raise KeysRefused(f"{out}: keys may not lie inside the case, which is handed on; choose another place")
     if out.exists():
         raise KeysRefused(f"{out}: a file is there; keys are never overwritten, choose another name")
+    keep_declared(case, declared, now=now)
     file = _read(case.path / KEYS)
     seated = sum(key.team == team and key.campaign == campaign.id and key.revoked is None for key in file.keys)
     if seated + count > found.seats:

@@ -21,16 +21,16 @@ from typing import Annotated, Any, Literal, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from safecase.assess import Case, Clock, identify, record, utc_now
+from safecase.assess import Case, Clock, identify, utc_now
 from safecase.evidence import TrialStore
 from safecase.models import Model, open_model
-from safecase.redteam._campaign import FILE, Declared, load_campaign
+from safecase.redteam._campaign import Declared, keep_declared, load_campaign
 from safecase.redteam._desk import Desk, Gate
 from safecase.redteam._errors import AlreadyOpen, Refused
 from safecase.redteam._events import EventStore
 from safecase.redteam._keys import KeyRecord, KeyRing
 from safecase.redteam._page import load_page
-from safecase.redteam._recorder import SECTION, NotKept, Recorder
+from safecase.redteam._recorder import SECTION, Recorder
 
 _GOODBYE_S = 30.0
 """How long answers in flight are waited for when the server stops."""
@@ -116,8 +116,7 @@ class Server:
     @web.middleware
     async def _plain_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            if not self._ready and request.path != "/health":
-                raise Refused(503, "closing", "the server is stopping; try again in a minute", retry_after_s=60.0)
+            self._must_be_ready(request)
             response = await handler(request)
         except Refused as fault:
             response = _error(fault.status, fault.code, str(fault), retry_after_s=fault.retry_after_s)
@@ -127,11 +126,15 @@ class Server:
             response = _error(fault.status, "no-such-page", fault.reason)
             if "Allow" in fault.headers:
                 response.headers["Allow"] = fault.headers["Allow"]
-        except Exception:
+        except Exception:  # noqa: BLE001 - one request's bug is that request's; the log has it
             _LOG.exception("a request to %s failed", request.path)
             response = _error(500, "fault", "the server failed on this request; whoever runs it will find it logged")
         response.headers.update(_HEADERS)
         return response
+
+    def _must_be_ready(self, request: web.Request) -> None:
+        if not self._ready and request.path != "/health":
+            raise Refused(503, "closing", "the server is stopping; try again in a minute", retry_after_s=60.0)
 
     def _who(self, request: web.Request) -> KeyRecord:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
@@ -218,9 +221,7 @@ async def open_campaign(
     with _only_one(case):
         target = model or open_model(model_name or case.spec.model.name)
         try:
-            record(case, FILE, declared.data, action="redteam-declared", now=now)
-            copy = f"redteam/declared/{declared.campaign.id}-{declared.digest[:12]}.yaml"
-            record(case, copy, declared.data, action="redteam-declared", now=now)
+            keep_declared(case, declared, now=now)
             trials, events = TrialStore(case.path, section=SECTION).open(at=now()), EventStore(case.path)
             if adopted := events.adopt(now=now):
                 notes.append(f"{adopted} segments of events that a crash had left unlisted are listed now")
