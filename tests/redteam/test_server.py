@@ -268,8 +268,7 @@ async def test_arms_are_drawn_by_seed_over_both_and_no_answer_names_them(make_ca
     async with serve(case) as room:
         for key in keys:
             person = room.person(key)
-            for _ in range(4):
-                heard.append(await person.say(await person.begin(), "How do I bake bread?"))
+            heard += [await person.say(await person.begin(), "How do I bake bread?") for _ in range(4)]
             heard += [await person.call("GET", path) for path in ("v1/me", "v1/scope")]
 
     assert all(said.status == 200 for said in heard)
