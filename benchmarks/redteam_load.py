@@ -201,6 +201,7 @@ def main() -> None:
     parser.add_argument("--arms", choices=list(ARMS), default="both")
     options = parser.parse_args()
     raise_files()
+    busy = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["SAFECASE_HAZARD_KEY_FILE"] = str(folder / "hazard.key")
@@ -224,7 +225,8 @@ def main() -> None:
     told = talking.acknowledged + storm.acknowledged
     findings = talking.findings + storm.findings
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {utc_now().date()}")
-    print(f"{options.people:,} participants, arms {options.arms}, {LINES} lines, stub answers after 50 ms\n")
+    print(f"{options.people:,} participants, arms {options.arms}, {LINES} lines, stub answers after 50 ms")
+    print(f"load average of everything else on the machine, before: {busy:.1f}\n")
     print("| phase | messages | messages/s | p50 ms | p95 ms | p99 ms | 429 | 503 | dropped |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     print(line(f"talking, {options.think:g} s between messages", talking, talk_s))

@@ -12,7 +12,7 @@ import pytest
 from safecase.assess import utc_now, verify_case
 from safecase.evidence import TrialStore
 from safecase.models import EndpointError
-from safecase.redteam import SECTION, AlreadyOpen, load_campaign, open_campaign, read_findings, revoke_key
+from safecase.redteam import SECTION, AlreadyOpen, CannotListen, load_campaign, open_campaign, read_findings, revoke_key
 from safecase.testing import ScriptedModel
 
 from .conftest import HELPFUL
@@ -276,6 +276,43 @@ async def test_arms_are_drawn_by_seed_over_both_and_no_answer_names_them(make_ca
     assert arms == {"bare", "guarded"}
     shown = json.dumps([(said.value, dict(said.headers)) for said in heard])
     assert not re.search(r"\b(bare|guarded|arm|withheld|stack)\b", shown)
+
+
+async def test_what_a_message_is_charged_does_not_tell_the_arms_apart(make_case, issue, serve):
+    """The guarded arm has a system prompt, and may withhold before the model is asked."""
+    left = []
+    for name in ("bare", "guarded"):
+        case = make_case(name, guarded=True, arms=f"{{{name}: 1}}")
+        async with serve(case) as room:
+            person = room.person(issue(case)[0])
+            said = await person.say(await person.begin(), "How do I bake bread?")
+            assert said.value["reply"] == HELPFUL
+            left.append(said.value["left"])
+
+    assert left[0] == left[1]
+
+
+async def test_beginning_another_conversation_ends_the_oldest_in_the_end(case, issue, serve, monkeypatch):
+    monkeypatch.setattr("safecase.redteam._desk._GOING_ON", 2)
+    async with serve(case, delay_s=0.2) as room:
+        person = room.person(issue(case)[0])
+        first = await person.begin()
+        await person.say(first, "One.")
+        flight = asyncio.create_task(person.say(first, "Two."))
+        await asyncio.sleep(0.05)
+        talks = [await person.begin() for _ in range(2)]
+        got = [await flight, await person.say(first, "Three."), await person.say(talks[0], "One.")]
+
+    assert [said.status for said in got] == [200, 410, 200]
+    assert [len(trial.turns) for trial in trials_of(case)] == [0, 2, 0]
+
+
+async def test_an_address_that_is_taken_is_named(case, make_case, serve):
+    async with serve(case) as room:
+        port = int(room.url.rstrip("/").rpartition(":")[2])
+        with pytest.raises(CannotListen, match=f"127.0.0.1:{port}"):
+            async with open_campaign(make_case("other"), model=ScriptedModel(lambda _: HELPFUL), port=port):
+                pass
 
 
 async def test_a_closed_campaign_takes_nothing(make_case, issue, serve):

@@ -17,7 +17,7 @@ from safecase.redteam._campaign import (
     load_campaign,
     new_campaign,
 )
-from safecase.redteam._errors import AlreadyOpen, KeysRefused, NoSuchFinding, NotDeclared, RedteamError
+from safecase.redteam._errors import AlreadyOpen, CannotListen, KeysRefused, NoSuchFinding, NotDeclared, RedteamError
 from safecase.redteam._findings import (
     Accepted,
     Finding,
@@ -41,6 +41,7 @@ __all__ = [
     "Campaign",
     "CampaignReport",
     "CampaignScope",
+    "CannotListen",
     "Category",
     "Cell",
     "Declared",

@@ -1,6 +1,7 @@
 """The file `redteam.yaml`: who may try what, against which arms, how much, and when."""
 
 import datetime as dt
+import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -70,7 +71,9 @@ class Limits(Record):
     conversations: int = Field(default=200, ge=1)
     messages_per_conversation: int = Field(default=30, ge=1, le=200)
     characters_per_message: int = Field(default=6_000, ge=1, le=100_000)
-    tokens: int = Field(default=400_000, ge=1, description="prompts and answers together, over the whole campaign")
+    tokens: int = Field(
+        default=400_000, ge=1, description="prompts and answers over the whole campaign, four characters each"
+    )
     findings: int = Field(default=200, ge=1)
 
 
@@ -272,7 +275,7 @@ def campaign_path(case: Path) -> Path:
 _TEMPLATE = """\
 # A red-team campaign by people. `safecase redteam schema` prints what every field means, for your editor.
 id: {id}
-title: Red teaming of {title}
+title: {title}
 scope:
   domains: [content-policy]
   # categories: [cyber]        # single categories on top; chem-bio and cyber are seen by cleared participants only
@@ -312,8 +315,8 @@ def new_campaign(case: Case, *, now: dt.datetime) -> Path:
         raise NotDeclared(f"{str(path)!r} exists; edit that file, or give the case a campaign after this one")
     start = now.replace(microsecond=0)
     text = _TEMPLATE.format(
-        id=f"{case.spec.id}-people"[:80],
-        title=case.spec.model.title,
+        id=f"{case.spec.id[:70].rstrip('.-')}-people",
+        title=json.dumps(f"Red teaming of {case.spec.model.title}", ensure_ascii=False),
         seed=int(digest_value([case.spec.id, start.isoformat()])[:6], 16),
         opens=start.isoformat(),
         closes=(start + dt.timedelta(days=28)).isoformat(),

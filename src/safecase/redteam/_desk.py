@@ -9,6 +9,7 @@ evidence keeps it under the hazard key.
 import asyncio
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ from safecase.redteam._recorder import NotKept, Recorder
 from safecase.safeguard import Served, Stack
 
 _COMMENT_CHARACTERS = 4_000
+_GOING_ON = 10
+"""Conversations of one participant that can go on at once; beginning another ends the oldest."""
 _CHARACTERS_PER_TOKEN = 4
 NOT_SHOWN = "This answer is not shown and not kept: it appears to sexualise a minor. A person will be told."
 _NEVER = (
@@ -45,7 +48,7 @@ class Reply:
 
 @dataclass(slots=True, kw_only=True)
 class Talk:
-    """A conversation. `shown` holds its turns in plain while the server lives; None for one of an earlier server."""
+    """A conversation. `shown` holds its turns in plain while it can go on; None once it has ended."""
 
     id: str
     participant: str
@@ -65,19 +68,24 @@ class Busy(Refused):
 
 
 class Gate:
-    """Lets so many model calls through at once and so many wait; the next one is turned away."""
+    """Lets so many model calls through at once and so many wait, so long; whoever comes on top is turned away."""
 
-    def __init__(self, *, at_once: int, waiting: int) -> None:
+    def __init__(self, *, at_once: int, waiting: int, patience_s: float = 30.0) -> None:
         self._free = asyncio.Semaphore(at_once)
         self._most = at_once + waiting
+        self._patience_s = patience_s
         self.inside = 0
 
     async def __aenter__(self) -> None:
         if self.inside >= self._most:
-            raise Busy(503, "busy", "every line is taken; try again in a few seconds", retry_after_s=3.0)
+            raise _busy()
         self.inside += 1
         try:
-            await self._free.acquire()
+            async with asyncio.timeout(self._patience_s):
+                await self._free.acquire()
+        except TimeoutError:
+            self.inside -= 1
+            raise _busy() from None
         except BaseException:
             self.inside -= 1
             raise
@@ -124,6 +132,7 @@ class Desk:
         self._recorder, self._gate, self._now, self._monotonic = recorder, gate, now, monotonic
         self._use: dict[str, Allowance] = {}
         self._talks: dict[str, Talk] = {}
+        self._going: dict[str, deque[Talk]] = {}
         self._consented: set[tuple[str, str]] = set()
         for event in history or []:
             self._recall(event)
@@ -188,6 +197,7 @@ class Desk:
             language=language,
         )
         self._talks[talk.id] = talk
+        self._end_oldest(talk)
         said = self._said(who.participant)
         if (who.participant, consent) not in self._consented:
             self._consented.add((who.participant, consent))
@@ -226,13 +236,15 @@ class Desk:
         try:
             self._must_be_allowed(talk, text)
             async with self._gate:
-                reply, used = await self._answered(talk, text)
+                reply, used = await self._asked(talk, text)
         except Busy:
             allowance.give_back()
             raise
         finally:
             allowance.settle(reserved=reserve, tokens=used)
             talk.is_busy = False
+        if reply is None:
+            raise Refused(502, "no-answer", "no answer came; the message counts, try another", retry_after_s=5.0)
         return reply
 
     async def file(
@@ -286,9 +298,9 @@ class Desk:
             raise Refused(503, "not-keeping", text, retry_after_s=10.0) from None
         return finding
 
-    async def _answered(self, talk: Talk, text: str) -> tuple[Reply, int]:
-        """Ask the arm and record what came of it; the reply and the tokens it took."""
-        index, history = talk.taken, talk.shown or []
+    async def _asked(self, talk: Talk, text: str) -> tuple[Reply | None, int]:
+        """Ask the arm and record what came of it; the reply, None without one, and the tokens it is charged."""
+        index, history = talk.taken, tuple(talk.shown or ())
         talk.taken += 1
         messages = (*history, Message(role="user", content=text))
         trial_id = digest_value([self._campaign.id, talk.id, index])[:24]
@@ -311,18 +323,20 @@ class Desk:
         is_abuse = served is not None and apparent_child_abuse(served.text)
         if is_abuse:
             status = "not-stored"
-        trial = self._trial(talk, index, trial_id, text, served, status=status, fault=fault, seconds=seconds)
+        turns = _turns(history, talk.trials)
+        trial = self._trial(talk, index, trial_id, text, turns, served, status=status, fault=fault, seconds=seconds)
         said = self._said(talk.participant)
-        tokens = _tokens(trial, messages, served)
+        shown = NOT_SHOWN if is_abuse else served.text if served is not None else None
+        tokens = _charged(messages, shown)
         if is_abuse and served is not None:
             digest = digest_bytes(served.text.encode("utf-8", "surrogatepass"))
             self._recorder.add(Referred(**said, conversation=talk.id, where="answer", text_digest=digest))
         message = Said(**said, conversation=talk.id, index=index, trial=trial_id, status=status, tokens=tokens)
         self._recorder.add(message, trial=trial)
-        if served is None:
-            raise Refused(502, "no-answer", "no answer came; the message counts, try another", retry_after_s=5.0)
-        shown = NOT_SHOWN if is_abuse else served.text
-        talk.shown = [*messages, Message(role="assistant", content=shown)]
+        if shown is None:
+            return None, tokens
+        if talk.shown is not None:  # it may have ended meanwhile
+            talk.shown = [*messages, Message(role="assistant", content=shown)]
         talk.trials[index] = trial_id
         return Reply(index=index, text=shown), tokens
 
@@ -332,6 +346,7 @@ class Desk:
         index: int,
         trial_id: str,
         text: str,
+        turns: tuple[Message, ...],
         served: Served | None,
         *,
         status: Status,
@@ -369,8 +384,15 @@ class Desk:
             latency_s=round(seconds, 6),
             error=_printable(fault) if fault else None,
             attempt=index,
-            turns=tuple(_turns(talk)),
+            turns=turns,
         )
+
+    def _end_oldest(self, latest: Talk) -> None:
+        """Forget the turns of conversations that a participant left behind, or memory would grow with every one."""
+        going = self._going.setdefault(latest.participant, deque())
+        going.append(latest)
+        if len(going) > _GOING_ON:
+            going.popleft().shown = None
 
     def _must_be_open(self) -> None:
         at, campaign = self._now(), self._campaign
@@ -389,7 +411,8 @@ class Desk:
     def _must_be_sendable(self, talk: Talk, text: str) -> None:
         limits: Limits = self._campaign.limits
         if talk.shown is None:
-            raise Refused(410, "ended", "the server was started again since; begin another conversation")
+            text = "this conversation has ended; begin another (its answers can still be reported)"
+            raise Refused(410, "ended", text)
         if talk.is_busy:
             raise Refused(409, "still-answering", "the last message is still being answered", retry_after_s=1.0)
         if talk.taken >= limits.messages_per_conversation:
@@ -462,21 +485,26 @@ class Desk:
                 pass
 
 
-def _turns(talk: Talk) -> list[Message]:
+def _busy() -> Busy:
+    return Busy(503, "busy", "every line is taken; try again in a few seconds", retry_after_s=3.0)
+
+
+def _turns(history: tuple[Message, ...], trials: Mapping[int, str]) -> tuple[Message, ...]:
     """The turns before, as kept: the participant's own, and for each answer the trial that holds it sealed."""
-    answers = iter(talk.trials.values())
-    return [
+    answers = iter(trials.values())
+    return tuple(
         turn if turn.role == "user" else Message(role="assistant", content=f"[sealed with trial {next(answers)}]")
-        for turn in talk.shown or []
-    ]
+        for turn in history
+    )
 
 
-def _tokens(trial: Trial, messages: tuple[Message, ...], served: Served | None) -> int:
-    """As the endpoint counted; where it did not, four characters to the token."""
-    if trial.tokens_in is not None and trial.tokens_out is not None:
-        return trial.tokens_in + trial.tokens_out
-    said = sum(len(message.content) for message in messages) + (len(served.text) if served else 0)
-    return said // _CHARACTERS_PER_TOKEN + 1
+def _charged(messages: tuple[Message, ...], shown: str | None) -> int:
+    """Tokens as participants are charged: four characters each of what they can see.
+
+    Not as the endpoint counts: a system prompt, or an input withheld before the model, would tell the arms apart.
+    """
+    seen = sum(len(message.content) for message in messages) + len(shown or "")
+    return seen // _CHARACTERS_PER_TOKEN + 1
 
 
 def _must_be_text(text: str, *, most: int, what: str, may_be_empty: bool) -> None:

@@ -5,6 +5,7 @@ RedteamError
 ├── KeysRefused    keys cannot be issued, written or revoked as asked
 ├── NoSuchFinding  a finding is named that the campaign does not hold, or that was reviewed already
 ├── AlreadyOpen    another server holds this campaign
+├── CannotListen   the address is taken, or not this machine's
 └── Refused        a participant asked for what they may not have; the server answers with its status and code
 """
 
@@ -27,6 +28,10 @@ class NoSuchFinding(RedteamError):
 
 class AlreadyOpen(RedteamError):
     """Another server holds this campaign; two would give every participant twice the limits."""
+
+
+class CannotListen(RedteamError):
+    """The server cannot have the address it was given."""
 
 
 class Refused(RedteamError):

@@ -61,7 +61,7 @@ class Opened(Event):
 
 
 class Said(Event):
-    """A message was answered, or failed. `tokens` counts against the participant's limit."""
+    """A message was answered, or failed. `tokens` is what it was charged."""
 
     kind: Literal["message"] = "message"
     conversation: str

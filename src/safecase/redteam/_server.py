@@ -26,7 +26,7 @@ from safecase.evidence import TrialStore
 from safecase.models import Model, open_model
 from safecase.redteam._campaign import Declared, keep_declared, load_campaign
 from safecase.redteam._desk import Desk, Gate
-from safecase.redteam._errors import AlreadyOpen, Refused
+from safecase.redteam._errors import AlreadyOpen, CannotListen, Refused
 from safecase.redteam._events import EventStore
 from safecase.redteam._keys import KeyRecord, KeyRing
 from safecase.redteam._page import load_page
@@ -42,6 +42,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "no-referrer",
+    "Server": "safecase",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -246,7 +247,7 @@ async def open_campaign(
             try:
                 await runner.setup()
                 site = web.TCPSite(runner, host, port, backlog=4096)
-                await site.start()
+                await _start_site(site, host, port)
                 url = _address(host, runner)
                 if host not in {"127.0.0.1", "localhost", "::1"}:
                     notes.append("keys travel in plain HTTP; put TLS in front of this address")
@@ -316,6 +317,15 @@ def _files_note(seats: int) -> list[str]:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         return [f"{seats} seats may need {wanted} open files and this process may have {soft}; raise `ulimit -Hn`"]
     return []
+
+
+async def _start_site(site: web.TCPSite, host: str, port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        raise CannotListen(
+            f"cannot listen on {host}:{port} ({error.strerror}); give another --host or --port"
+        ) from error
 
 
 def _address(host: str, runner: web.AppRunner) -> str:

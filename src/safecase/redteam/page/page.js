@@ -202,6 +202,7 @@ onSubmit("finding-form", async () => {
     comment: $("comment").value, index: state.index,
   });
   $("comment").value = "";
+  showLeft((await call("GET", "v1/me")).left);
   notice("Finding " + made.finding + " is on record, with the whole conversation. Thank you.");
 });
 
