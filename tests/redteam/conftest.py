@@ -2,7 +2,10 @@
 
 import contextlib
 import csv
+import dataclasses
 import datetime as dt
+import functools
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +15,7 @@ import aiohttp
 import pytest
 
 from safecase.assess import Case, new_case, open_case, utc_now
+from safecase.declare import load_case
 from safecase.redteam import Opening, issue_keys, load_campaign, open_campaign
 from safecase.testing import ScriptedModel
 
@@ -42,6 +46,16 @@ opens: "{opens}"
 closes: "{closes}"
 consent: I agree.
 """
+
+
+@functools.cache
+def _opened_once() -> Case:
+    """A case whose pack and bank are read once for all tests; reading them takes longer than any campaign here."""
+    with tempfile.TemporaryDirectory() as name:
+        new_case(Path(name) / "case")
+        case = open_case(Path(name) / "case")
+        assert case.intents
+        return case
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +92,9 @@ def make_case(tmp_path: Path) -> Callable[..., Case]:
             closes=(closes or utc_now() + day).isoformat(),
         )
         (folder / "redteam.yaml").write_text(text)
-        return open_case(folder)
+        case = dataclasses.replace(_opened_once(), path=folder, spec=load_case(folder))
+        case.__dict__["intents"] = _opened_once().intents
+        return case
 
     return make
 
