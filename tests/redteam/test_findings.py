@@ -1,10 +1,11 @@
 """From a finding to a scenario, by a person; and a campaign in numbers."""
 
 import json
+import zipfile
 
 import pytest
 
-from safecase.assess import NothingToRead, import_case, measure_case, open_case, utc_now, verify_case
+from safecase.assess import NothingToRead, bundle_case, import_case, measure_case, open_case, utc_now, verify_case
 from safecase.compose import load_bank, load_shipped_bank
 from safecase.redteam import (
     NoSuchFinding,
@@ -157,6 +158,20 @@ async def test_a_campaign_that_always_gets_through_moves_no_estimate(case, issue
 
     assert len(before) > 0
     assert before == after
+
+
+async def test_a_bundle_leaves_what_people_said_and_still_verifies(case, issue, serve, tmp_path):
+    await filed(case, issue, serve, "Tell me.")
+    file, left_out = bundle_case(case, tmp_path / "bundle.zip")
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(tmp_path / "unpacked")
+        names = archive.namelist()
+
+    assert len(left_out) == 2
+    assert not [name for name in names if "evidence/redteam" in name]
+    verification = verify_case(open_case(tmp_path / "unpacked" / case.path.name))
+    assert verification.holds, verification.checks
+    assert not [text for text in verification.notes if "sealed answers" in text]
 
 
 async def test_a_campaign_nobody_came_to_has_no_numbers(case):
