@@ -7,13 +7,13 @@ Does not own: any stage's own work; it calls the rooms in order and keeps the ca
 
 from safecase.assess._assess import DEMO_GATES, Outcome, assess, changes, demo, redecide, verify_path
 from safecase.assess._bundle import bundle_case
-from safecase.assess._case import Case, NothingToRead, home, open_case
+from safecase.assess._case import Case, Clock, NothingToRead, home, open_case, utc_now
 from safecase.assess._labels import LabelError, draw_for_labels, read_labels, write_labels
 from safecase.assess._new import CaseExists, new_case
 from safecase.assess._report import report_case
 from safecase.assess._roster import write_roster
 from safecase.assess._signing import NotSupported, due_reasons, sign_decision, write_exception, write_permit
-from safecase.assess._stages import decide_case, import_case, measure_case, plan_case, run_case
+from safecase.assess._stages import decide_case, identify, import_case, measure_case, plan_case, record, run_case
 from safecase.assess._verify import Check, Verification, verify_case
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Case",
     "CaseExists",
     "Check",
+    "Clock",
     "LabelError",
     "NotSupported",
     "NothingToRead",
@@ -34,16 +35,19 @@ __all__ = [
     "draw_for_labels",
     "due_reasons",
     "home",
+    "identify",
     "import_case",
     "measure_case",
     "new_case",
     "open_case",
     "plan_case",
     "read_labels",
+    "record",
     "redecide",
     "report_case",
     "run_case",
     "sign_decision",
+    "utc_now",
     "verify_case",
     "verify_path",
     "write_exception",

@@ -8,11 +8,13 @@ from safecase.assess._case import Case
 from safecase.evidence import canonical_json
 
 MANIFEST = "bundle.json"
+PEOPLES = "evidence/redteam/"
+"""Transcripts of people's red teaming. They stay with the case, and no number of an assessment is made from them."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def bundle_case(case: Case, out: Path) -> tuple[Path, tuple[str, ...]]:
-    """Write a zip of the case, leaving out every trial segment that holds a sealed answer.
+    """Write a zip of the case, leaving out every trial segment that holds a sealed answer, and people's transcripts.
 
     The engine writes sealed answers into segments of their own, so a case without chemical, biological or cyber trials
     is packed whole. The same case gives the same bytes.
@@ -29,16 +31,17 @@ def bundle_case(case: Case, out: Path) -> tuple[Path, tuple[str, ...]]:
         for path in case.path.rglob("*")
         if path.is_file() and not path.name.startswith(".")
     )
-    left_out = tuple(name for name in files if name in sealed)
+    left_out = tuple(name for name in files if name in sealed or name.startswith(PEOPLES))
+    stays = frozenset(left_out)
     manifest = canonical_json(
         {
             "left_out": left_out,
-            "reason": "answers to chemical, biological and cyber requests stay where they are sealed",
+            "reason": "answers to chemical, biological and cyber requests, and what people said, stay where they are",
         }
     )
     with zipfile.ZipFile(out, "x", zipfile.ZIP_DEFLATED) as archive:
         for name in files:
-            if name not in sealed:
+            if name not in stays:
                 archive.writestr(zipfile.ZipInfo(f"{case.path.name}/{name}", _EPOCH), (case.path / name).read_bytes())
         archive.writestr(zipfile.ZipInfo(f"{case.path.name}/{MANIFEST}", _EPOCH), manifest + b"\n")
     return out, left_out

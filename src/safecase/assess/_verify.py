@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safecase.assess._bundle import MANIFEST, left_out_of
+from safecase.assess._bundle import MANIFEST, PEOPLES, left_out_of
 from safecase.assess._case import Case
 from safecase.assess._report import load_editions, report_numbers
 from safecase.assess._signing import case_roster, sign_off_files, signatures
@@ -101,9 +101,9 @@ def verify_case(case: Case, *, trust: Path | None = None, head: str | None = Non
     notes: list[str] = []
     if not ledger:
         checks.append(_files(case, left_out))
-    if left_out:
+    if sealed := [name for name in left_out if not name.startswith(PEOPLES)]:
         notes.append(
-            f"this is a bundle without {len(left_out)} segments of sealed answers, so its numbers were not made again"
+            f"this is a bundle without {len(sealed)} segments of sealed answers, so its numbers were not made again"
         )
     elif not any(check.problems for check in checks):
         checks += _content(case, notes)

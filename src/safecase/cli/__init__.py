@@ -23,6 +23,7 @@ _COMMANDS = {
     "measure": ("safecase.cli._measure", "Judgements and estimates; label answers."),
     "decide": ("safecase.cli._decide", "Findings, tiers and a proposal; sign, permit."),
     "report": ("safecase.cli._report", "Write an edition of the report."),
+    "redteam": ("safecase.cli._redteam", "A campaign of people against both arms."),
 }
 
 

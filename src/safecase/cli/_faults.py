@@ -7,6 +7,7 @@ from safecase.declare import DeclareError
 from safecase.evidence import DiskFull, EvidenceError, KeyTrouble, RosterBroken
 from safecase.exchange import TranscriptError
 from safecase.models import ModelError, UnknownModel
+from safecase.redteam import NotKept, RedteamError
 from safecase.report import ReportError
 from safecase.run import NothingPlanned, RunError
 from safecase.safeguard import SafeguardError
@@ -19,12 +20,13 @@ _INPUT = (
     LabelError,
     NothingPlanned,
     NothingToRead,
+    RedteamError,
     RosterBroken,
     SafeguardError,
     TranscriptError,
     UnknownModel,
 )
-_PLATFORM = (DiskFull, EvidenceError, ModelError, ReportError, RunError)
+_PLATFORM = (DiskFull, EvidenceError, ModelError, NotKept, ReportError, RunError)
 
 
 def classify(fault: Exception) -> int | None:

@@ -59,12 +59,13 @@ class Segments(Generic[Row]):
     Args:
         case_dir: the case.
         kind: names the folder under `evidence/` and the action in the ledger.
+        section: a folder between the two, for rows that are kept apart from those of the case's plan.
     """
 
-    def __init__(self, case_dir: Path, kind: Kind) -> None:
+    def __init__(self, case_dir: Path, kind: Kind, section: str = "") -> None:
         self.case_dir = case_dir
         self.kind = kind
-        self.folder = case_dir / "evidence" / kind
+        self.folder = case_dir / "evidence" / section / kind
         self.ledger = Ledger(case_dir / LEDGER_NAME)
         self._listed: list[Segment] = []
         self._offset = 0
@@ -211,13 +212,13 @@ class Segments(Generic[Row]):
         return (
             entry.action in {f"{self.kind}-written", "adopted"}
             and isinstance(path, str)
-            and path.startswith(f"evidence/{self.kind}/")
+            and path.startswith(f"{self.relative(self.folder)}/")
         )
 
     def _segment(self, entry: Entry) -> Segment:
         subject = entry.subject
         path = str(subject["path"])
-        name = _NAME.fullmatch(path.removeprefix(f"evidence/{self.kind}/"))
+        name = _NAME.fullmatch(path.removeprefix(f"{self.relative(self.folder)}/"))
         sha256, rows = subject.get("sha256"), subject.get("rows")
         if name is None or not isinstance(sha256, str) or not isinstance(rows, int):
             what = f"ledger entry {entry.seq} lists it, and it is no segment's name, digest and count of rows"

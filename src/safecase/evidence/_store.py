@@ -26,10 +26,11 @@ class TrialStore:
 
     Args:
         case_dir: the case; its ledger is `case_dir/ledger.jsonl`.
+        section: keep them in `evidence/<section>/trials/` instead, apart from the trials that gates are held against.
     """
 
-    def __init__(self, case_dir: Path) -> None:
-        self._segments: Segments[Trial] = Segments(case_dir, "trials")
+    def __init__(self, case_dir: Path, *, section: str = "") -> None:
+        self._segments: Segments[Trial] = Segments(case_dir, "trials", section)
         self._answered: set[str] = set()
         self._scanned = 0
 
@@ -155,10 +156,11 @@ class JudgementStore:
 
     Args:
         case_dir: the case; its ledger is `case_dir/ledger.jsonl`.
+        section: as in `TrialStore`.
     """
 
-    def __init__(self, case_dir: Path) -> None:
-        self._segments: Segments[Judgement] = Segments(case_dir, "judgements")
+    def __init__(self, case_dir: Path, *, section: str = "") -> None:
+        self._segments: Segments[Judgement] = Segments(case_dir, "judgements", section)
 
     def open(self, *, at: datetime | None = None, actor: str = "safecase") -> "JudgementStore":
         """Make ready for writing, as `TrialStore.open`."""
