@@ -8,12 +8,14 @@ Does not own: any stage's own work; it calls the rooms in order and keeps the ca
 from safecase.assess._assess import DEMO_GATES, Outcome, assess, changes, demo, redecide, verify_path
 from safecase.assess._bundle import bundle_case
 from safecase.assess._case import Case, NothingToRead, home, open_case
+from safecase.assess._export import Exported, export_inspect, export_tables, tables_of
+from safecase.assess._import import Imported, import_case, import_file
 from safecase.assess._labels import LabelError, draw_for_labels, read_labels, write_labels
 from safecase.assess._new import CaseExists, new_case
 from safecase.assess._report import report_case
 from safecase.assess._roster import write_roster
 from safecase.assess._signing import NotSupported, due_reasons, sign_decision, write_exception, write_permit
-from safecase.assess._stages import decide_case, import_case, measure_case, plan_case, run_case
+from safecase.assess._stages import decide_case, measure_case, plan_case, run_case
 from safecase.assess._verify import Check, Verification, verify_case
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "Case",
     "CaseExists",
     "Check",
+    "Exported",
+    "Imported",
     "LabelError",
     "NotSupported",
     "NothingToRead",
@@ -33,8 +37,11 @@ __all__ = [
     "demo",
     "draw_for_labels",
     "due_reasons",
+    "export_inspect",
+    "export_tables",
     "home",
     "import_case",
+    "import_file",
     "measure_case",
     "new_case",
     "open_case",
@@ -44,6 +51,7 @@ __all__ = [
     "report_case",
     "run_case",
     "sign_decision",
+    "tables_of",
     "verify_case",
     "verify_path",
     "write_exception",

@@ -5,7 +5,7 @@ from safecase.cli._common import BAD_INPUT, FAILED, NOT_SUPPORTED
 from safecase.compose import ComposeError
 from safecase.declare import DeclareError
 from safecase.evidence import DiskFull, EvidenceError, KeyTrouble, RosterBroken
-from safecase.exchange import TranscriptError
+from safecase.exchange import ExchangeError
 from safecase.models import ModelError, UnknownModel
 from safecase.report import ReportError
 from safecase.run import NothingPlanned, RunError
@@ -15,13 +15,13 @@ _INPUT = (
     CaseExists,
     ComposeError,
     DeclareError,
+    ExchangeError,
     KeyTrouble,
     LabelError,
     NothingPlanned,
     NothingToRead,
     RosterBroken,
     SafeguardError,
-    TranscriptError,
     UnknownModel,
 )
 _PLATFORM = (DiskFull, EvidenceError, ModelError, ReportError, RunError)
