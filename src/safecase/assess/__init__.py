@@ -3,7 +3,15 @@
 Takes:  a case directory, a target.
 Gives:  plan, evidence, estimates, signed findings, determination and decision, permits, report; a `Verification`.
 Does not own: any stage's own work; it calls the rooms in order and keeps the case's files.
+
+The package is also a function: `safecase.assess("openai/...")` is the one call of a notebook (`assess_now` documents it).
+Python binds a subpackage as an attribute of its parent whenever anything imports it, so a function of that name in
+`safecase` would be one thing before that and another after. Instead the module itself can be called, and
+`safecase.assess` means the same at any time.
 """
+
+import sys
+from types import ModuleType
 
 from safecase.assess._assess import DEMO_GATES, Outcome, assess, changes, demo, redecide, verify_path
 from safecase.assess._bundle import bundle_case
@@ -12,6 +20,7 @@ from safecase.assess._export import Exported, export_inspect, export_tables, tab
 from safecase.assess._import import Imported, import_case, import_file
 from safecase.assess._labels import LabelError, draw_for_labels, read_labels, write_labels
 from safecase.assess._new import CaseExists, new_case
+from safecase.assess._notebook import Assessment, assess_async, assess_now
 from safecase.assess._report import report_case
 from safecase.assess._roster import write_roster
 from safecase.assess._signing import NotSupported, due_reasons, sign_decision, write_exception, write_permit
@@ -20,6 +29,7 @@ from safecase.assess._verify import Check, Verification, verify_case
 
 __all__ = [
     "DEMO_GATES",
+    "Assessment",
     "Case",
     "CaseExists",
     "Check",
@@ -31,6 +41,8 @@ __all__ = [
     "Outcome",
     "Verification",
     "assess",
+    "assess_async",
+    "assess_now",
     "bundle_case",
     "changes",
     "decide_case",
@@ -59,3 +71,12 @@ __all__ = [
     "write_permit",
     "write_roster",
 ]
+
+
+class _Room(ModuleType):
+    """This package, callable."""
+
+    __call__ = staticmethod(assess_now)
+
+
+sys.modules[__name__].__class__ = _Room

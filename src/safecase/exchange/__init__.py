@@ -20,7 +20,7 @@ from safecase.exchange._import import (
 )
 from safecase.exchange._inspect_out import InspectLog, LogAbout, write_inspect
 from safecase.exchange._mapping import FIELDS, FieldMap, parse_field_map
-from safecase.exchange._tables import COLUMNS, TABLES, Column, Table, html_table, judgement_row, trial_row
+from safecase.exchange._tables import COLUMNS, TABLES, Column, Row, Table, html_table, judgement_row, trial_row
 from safecase.exchange._write import FileFormat, Written, whole_file, write_table
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "LogAbout",
     "LogError",
     "MissingExtra",
+    "Row",
     "Source",
     "Survey",
     "Table",
