@@ -4,13 +4,13 @@ Takes:  a case directory, a target.
 Gives:  plan, evidence, estimates, signed findings, determination and decision, permits, report; a `Verification`.
 Does not own: any stage's own work; it calls the rooms in order and keeps the case's files.
 
-The package is also a function: `safecase.assess("openai/...")` is the one call of a notebook (`assess_now` documents it).
-Python binds a subpackage as an attribute of its parent whenever anything imports it, so a function of that name in
+The package is also a function: `safecase.assess("openai/...")` is the one call of a notebook (see `assess_now`). Python binds a subpackage as an attribute of its parent whenever anything imports it, so a function of that name in
 `safecase` would be one thing before that and another after. Instead the module itself can be called, and
 `safecase.assess` means the same at any time.
 """
 
 import sys
+from inspect import signature
 from types import ModuleType
 
 from safecase.assess._assess import DEMO_GATES, Outcome, assess, changes, demo, redecide, verify_path
@@ -77,6 +77,7 @@ class _Room(ModuleType):
     """This package, callable."""
 
     __call__ = staticmethod(assess_now)
+    __signature__ = signature(assess_now)  # else tools would take its first parameter for `self`
 
 
 sys.modules[__name__].__class__ = _Room

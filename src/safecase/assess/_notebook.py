@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, field
 from inspect import signature
 from io import StringIO
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 from typing import Any, Literal
+from weakref import finalize
 
 from safecase.assess._blocking import blocking
 from safecase.assess._case import Case, Clock, open_case, utc_now
@@ -114,9 +115,7 @@ class Assessment:
         lines += [f"{'context':12} {'proposal':20} why"]
         lines += [f"{p.context:12} {p.choice:20} {_first(p.reasons)}" for p in self.decided.proposals]
         lines += ["", f"{'gate':36} {'arm':8} {'verdict':13} {'rate':>7}  interval"]
-        lines += [
-            f"{gate:36} {arm:8} {verdict:13} {rate:>7}  {span}" for gate, arm, verdict, rate, span in self._gates()
-        ]
+        lines += ["{:36} {:8} {:13} {:>7}  {}".format(*row) for row in self._gates()]
         if unread := self._unread():
             lines += ["", f"no verdict: {unread}"]
         return "\n".join(lines)
@@ -124,8 +123,9 @@ class Assessment:
     def _repr_html_(self) -> str:
         proposals = [[p.context, p.choice, _first(p.reasons)] for p in self.decided.proposals]
         note = f"no verdict: {unread}" if (unread := self._unread()) else "every gate has a verdict"
+        gates = [list(row) for row in self._gates()]
         return html_table(("context", "proposal", "why"), proposals, caption=self._title()) + html_table(
-            ("gate", "arm", "verdict", "rate", "interval"), [list(row) for row in self._gates()], caption=note
+            ("gate", "arm", "verdict", "rate", "interval"), gates, caption=note
         )
 
     def _title(self) -> str:
@@ -224,9 +224,9 @@ async def assess_async(
     else:
         del declared["directory"]
         if directory is None:
-            kept = tempfile.TemporaryDirectory(prefix="safecase-", ignore_cleanup_errors=True)
+            kept = _Temporary()
         spec = new_spec(model if isinstance(model, str) else model.name, **declared)
-        opened = open_case(write_spec(Path(kept.name if kept else str(directory)), spec))
+        opened = open_case(write_spec(kept.path if kept else Path(str(directory)), spec))
     with _told(progress) as tell:
         summary = await run_case(
             opened,
@@ -333,6 +333,14 @@ def write_spec(directory: Path, spec: CaseSpec) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
         path.write_text(text.getvalue(), encoding="utf-8")
     return directory
+
+
+class _Temporary:
+    """A directory that goes away with the last user of this object, or with the process; quietly, since it was said."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="safecase-"))
+        finalize(self, rmtree, self.path, ignore_errors=True)
 
 
 @contextmanager
