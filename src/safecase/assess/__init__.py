@@ -4,7 +4,8 @@ Takes:  a case directory, a target.
 Gives:  plan, evidence, estimates, signed findings, determination and decision, permits, report; a `Verification`.
 Does not own: any stage's own work; it calls the rooms in order and keeps the case's files.
 
-The package is also a function: `safecase.assess("openai/...")` is the one call of a notebook (see `assess_now`). Python binds a subpackage as an attribute of its parent whenever anything imports it, so a function of that name in
+The package is also a function: `safecase.assess("openai/...")` is the one call of a notebook (see `assess_now`).
+Python binds a subpackage as an attribute of its parent whenever anything imports it, so a function of that name in
 `safecase` would be one thing before that and another after. Instead the module itself can be called, and
 `safecase.assess` means the same at any time.
 """

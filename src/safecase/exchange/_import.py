@@ -112,9 +112,9 @@ def survey(source: Source, *, sha256: Mapping[Path, str] | None = None) -> Surve
     reading, counts = Reading(tool=source.format), _Counts()
     for path in source.files:
         for sample in _READERS[source.format](path, reading):
-            if source.model in (None, sample.model):
-                counts.add(sample, source, path=path, sha256=digests[path])
             counts.models.add(sample.model or "not stated")
+            if source.model == sample.model or (source.model is None and len(counts.models) == 1):
+                counts.add(sample, source, path=path, sha256=digests[path])
     counts.must_be_one_model(source)
     return counts.survey(source, reading, digests)
 

@@ -9,7 +9,18 @@ from safecase.exchange._errors import LogError
 from safecase.exchange._eval_zip import EvalZip
 from safecase.exchange._json import JsonStream
 from safecase.exchange._mapping import FIELDS
-from safecase.exchange._sample import Reading, Sample, Score, count, numbers, outcome, seconds, short
+from safecase.exchange._sample import (
+    NOT_STORED,
+    SEALED,
+    Reading,
+    Sample,
+    Score,
+    count,
+    numbers,
+    outcome,
+    seconds,
+    short,
+)
 
 _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 """How Inspect itself turns its letters into numbers: correct, incorrect, partial, no answer."""
@@ -82,6 +93,9 @@ def _sample(row: Mapping[str, Any], about: Mapping[str, Any], *, where: str, rea
     response, finish = _answered(output, texts)
     limit = _mapping(row.get("limit")).get("type")
     status, error = outcome(response, _error(row, output))
+    if response in {SEALED, NOT_STORED} and error is None:
+        reading.notes["answers that safecase left out when it exported this log; they count as missing"] += 1
+        status, error = "error", "left out when safecase exported the log"
     if error is None and limit:
         finish = f"limit:{limit}"
         if status == "unparsed":

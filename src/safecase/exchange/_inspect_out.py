@@ -11,10 +11,8 @@ from typing import IO, Any
 
 from safecase.evidence import Judgement, Trial, digest_value
 from safecase.exchange._errors import ExportError
+from safecase.exchange._sample import NOT_STORED, SEALED
 from safecase.exchange._write import whole_file
-
-SEALED = "[sealed: answers in this domain are kept encrypted in the case and are not exported]"
-NOT_STORED = "[not stored: apparent child-abuse material; only its digest is kept]"
 
 _VERSION = 2
 _STOP = {"stop": "stop", "length": "max_tokens", "max_tokens": "max_tokens", "content_filter": "content_filter"}

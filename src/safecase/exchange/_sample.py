@@ -8,6 +8,10 @@ from typing import Any
 
 from safecase.evidence import Message, Status
 
+SEALED = "[sealed: answers in this domain are kept encrypted in the case and are not exported]"
+NOT_STORED = "[not stored: apparent child-abuse material; only its digest is kept]"
+"""What stands in a log of ours in place of an answer, and is no answer when such a log is read."""
+
 _ERROR_CHARS = 300
 
 

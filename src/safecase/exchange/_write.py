@@ -4,7 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -62,7 +62,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise ExportError(f"{path}: cannot be written ({error.strerror}); give another place") from error
     finally:
-        tmp.unlink(missing_ok=True)
+        with suppress(OSError):
+            tmp.unlink()
 
 
 def safe_cell(text: str) -> str:
