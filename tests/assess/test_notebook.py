@@ -24,9 +24,15 @@ def small(model: object = None, **options: object) -> Assessment:
     return safecase.assess(model or ScriptedModel(safe_target), **given)  # type: ignore[arg-type]  # any option
 
 
-def test_one_call_gives_tables_proposals_and_a_picture():
-    found = small()
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory):
+    """One assessment for the tests that only look."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAFECASE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield small()
 
+
+def test_one_call_gives_tables_proposals_and_a_picture(found: Assessment):
     assert found.run.trials == len(found.trials) == 12
     assert [row["context"] for row in found.proposals] == ["closed"]
     assert "policy.violence.unsafe" in repr(found)
@@ -44,7 +50,7 @@ def test_a_temporary_case_goes_with_its_last_user_and_save_keeps_it(tmp_path: Pa
     assert "temporary" in repr(found)
     del found
     assert not path.exists()
-    assert safecase.assess(case=kept, model=ScriptedModel(safe_target)).run.trials == 0
+    assert (kept / "decision.json").exists()
 
 
 def test_a_directory_is_gone_on_with_and_another_case_there_is_not_overwritten(tmp_path: Path):
@@ -65,7 +71,7 @@ async def test_it_waits_inside_a_running_loop_too_and_can_be_awaited():
         ScriptedModel(safe_target), gates=GATES, intents=3, attacks=["none"], contexts=["closed"]
     )
 
-    assert waited.run.trials == awaited.run.trials == 12
+    assert (waited.run.trials, awaited.run.skipped) == (12, 12)
     assert [dict(row) for row in waited.proposals] == [dict(row) for row in awaited.proposals]
 
 
@@ -102,8 +108,7 @@ def test_the_package_is_a_function_at_any_time():
         _ = safecase.nothing  # type: ignore[attr-defined]
 
 
-def test_a_data_frame_without_its_package_says_which_to_install(monkeypatch: pytest.MonkeyPatch):
-    found = small()
+def test_a_data_frame_without_its_package_says_which_to_install(found: Assessment, monkeypatch: pytest.MonkeyPatch):
     for package in ("pandas", "polars"):
         monkeypatch.setitem(sys.modules, package, None)
 
@@ -115,10 +120,9 @@ def test_a_data_frame_without_its_package_says_which_to_install(monkeypatch: pyt
 
 @pytest.mark.notebook
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # theirs, as they load
-def test_every_table_is_a_data_frame():
+def test_every_table_is_a_data_frame(found: Assessment):
     pytest.importorskip("pandas", reason="pandas (extra `notebook`) is not installed")
     pytest.importorskip("polars", reason="polars (extra `notebook`) is not installed")
-    found = small()
 
     for name in ("trials", "judgements", "estimates", "findings", "proposals"):
         table = getattr(found, name)

@@ -164,7 +164,7 @@ def digests_of(source: Source) -> dict[Path, str]:
 
 @dataclass(slots=True)
 class _Counts:
-    ids: dict[str, str] = field(default_factory=dict)
+    ids: set[bytes] = field(default_factory=set)
     models: set[str] = field(default_factory=set)
     statuses: Counter[str] = field(default_factory=Counter)
     categories: Counter[str] = field(default_factory=Counter)
@@ -178,8 +178,10 @@ class _Counts:
             self.scores[score.judge] += 1
         if sample.is_more:
             return
-        if (before := self.ids.setdefault(trial.trial_id, sample.where)) is not sample.where:
-            raise _twice(sample, before)
+        name = bytes.fromhex(trial.trial_id)  # half the memory of its text, and there may be many
+        if name in self.ids:
+            raise _twice(sample)
+        self.ids.add(name)
         self.statuses[trial.status] += 1
         self.categories[trial.category] += 1
         self.counted += trial.model.startswith(COUNTED)
@@ -239,12 +241,10 @@ def _trial(sample: Sample, source: Source, *, path: Path, sha256: str, vault: Va
     return as_trial(sample, arm=source.arm, origin=origin, mapping=source.mapping, vault=vault)
 
 
-def _twice(sample: Sample, before: str) -> ExchangeError:
+def _twice(sample: Sample) -> ExchangeError:
     kind = TranscriptError if sample.task == "transcripts" else LogError
-    return kind(
-        f"{sample.where}: scenario {sample.item!r} comes twice with the same attempt (before at {before}); number "
-        "`attempt`, or remove one"
-    )
+    what = f"scenario {sample.item!r} comes twice with the same attempt"
+    return kind(f"{sample.where}: {what}; number `attempt`, or remove one")
 
 
 def _told(path: Path) -> Format:
