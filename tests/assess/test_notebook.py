@@ -67,9 +67,7 @@ def test_a_directory_is_gone_on_with_and_another_case_there_is_not_overwritten(t
 async def test_it_waits_inside_a_running_loop_too_and_can_be_awaited():
     """A notebook's cell runs inside a loop."""
     waited = small()
-    awaited = await assess_async(
-        ScriptedModel(safe_target), gates=GATES, intents=3, attacks=["none"], contexts=["closed"]
-    )
+    awaited = await assess_async(case=waited.path, model=ScriptedModel(safe_target))
 
     assert (waited.run.trials, awaited.run.skipped) == (12, 12)
     assert [dict(row) for row in waited.proposals] == [dict(row) for row in awaited.proposals]

@@ -341,16 +341,48 @@ def test_a_json_value_larger_than_a_chunk_is_read_whole(tmp_path: Path):
 @pytest.mark.parametrize("form", ["eval", "json"])
 def test_memory_does_not_grow_with_the_samples(tmp_path: Path, form: str):
     """Beside the zip's own directory and an id a trial, one sample is held at a time."""
-    big = "x" * 20_000
-    samples = [logs.inspect_sample(i, answer=big) for i in range(120)]
     write = logs.write_eval if form == "eval" else logs.write_json_log
-    source = open_source(write(tmp_path / f"log.{form}", *samples), arm="bare")
-    survey(source)
-    del samples
 
-    tracemalloc.start()
-    survey(source)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    def peak(count: int) -> int:
+        samples = [logs.inspect_sample(i, answer="x" * 20_000) for i in range(count)]
+        source = open_source(write(tmp_path / f"{count}.{form}", *samples), arm="bare")
+        del samples
+        tracemalloc.start()
+        survey(source)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
 
-    assert peak < 1_500_000 < 120 * len(big)
+    survey(open_source(write(tmp_path / f"warm.{form}", logs.inspect_sample(1)), arm="bare"))  # loads what is lazy
+
+    assert peak(80) < peak(20) + 10 * 20_000
+
+
+def test_half_a_character_is_marked_and_stops_no_import(tmp_path: Path):
+    """Some models answer it, and no store keeps it: found late, half a file would be kept."""
+    path = tmp_path / "l.json"
+    logs.write_json_log(path, logs.inspect_sample(1, answer="half \ud83d of it"))
+
+    seen, (trial,), _ = take(path)
+
+    assert trial.response == "half \N{REPLACEMENT CHARACTER} of it"
+    assert any("half a character" in note for note in seen.notes)
+
+
+def test_metadata_that_means_otherwise_is_left_aside(tmp_path: Path):
+    """A tool's `severity: high` is no reason to refuse its log, and `domain: biology` is one to seal."""
+    metadata = {"category": ["a"], "severity": "high", "harmful": "perhaps", "domain": "biology"}
+
+    path = logs.write_eval(tmp_path / "l.eval", logs.inspect_sample(1, metadata=metadata))
+
+    seen = survey(open_source(path, arm="bare"))
+
+    assert (seen.counted, seen.kept_only, seen.sealed) == (0, 1, 1)
+    assert sum("that is none of ours" in note for note in seen.notes) == 4
+
+
+def test_a_hit_log_alone_is_no_evidence(tmp_path: Path):
+    row = {"goal": "g", "prompt": "p", "output": "o", "score": 1.0, "attempt_id": "u", "probe": "dan", "detector": "d"}
+
+    with pytest.raises(LogError, match=r"give its report\.jsonl"):
+        take(logs.write_lines(tmp_path / "r.hitlog.jsonl", row))

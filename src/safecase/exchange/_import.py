@@ -11,10 +11,10 @@ from safecase.exchange._errors import ExchangeError, LogError, TranscriptError
 from safecase.exchange._garak import read_garak
 from safecase.exchange._inspect_in import read_inspect
 from safecase.exchange._json import first_keys
-from safecase.exchange._lm_eval import lm_eval_files, read_lm_eval
+from safecase.exchange._lm_eval import is_results_file, lm_eval_files, read_lm_eval
 from safecase.exchange._mapping import FieldMap
 from safecase.exchange._promptfoo import read_promptfoo
-from safecase.exchange._sample import Reading, Sample
+from safecase.exchange._sample import Reading, Sample, storable
 from safecase.exchange._transcripts import iter_transcripts
 from safecase.exchange._trial import COUNTED, as_judgements, as_trial
 
@@ -111,8 +111,10 @@ def survey(source: Source, *, sha256: Mapping[Path, str] | None = None) -> Surve
     digests = sha256 or digests_of(source)
     reading, counts = Reading(tool=source.format), _Counts()
     for path in source.files:
-        for sample in _READERS[source.format](path, reading):
+        for sample in _samples(source, path, reading):
             counts.models.add(sample.model or "not stated")
+            for name in source.mapping.unfit(sample):
+                reading.notes[f"the record has a {name!r} that is none of ours; left aside"] += 1
             if source.model == sample.model or (source.model is None and len(counts.models) == 1):
                 counts.add(sample, source, path=path, sha256=digests[path])
     counts.must_be_one_model(source)
@@ -134,7 +136,7 @@ def read_source(
     digests = sha256 or digests_of(source)
     reading = Reading(tool=source.format)
     for path in source.files:
-        for sample in _READERS[source.format](path, reading):
+        for sample in _samples(source, path, reading):
             if source.model in (None, sample.model):
                 trial = _trial(sample, source, path=path, sha256=digests[path], vault=vault)
                 yield trial, as_judgements(sample, trial, version=version)
@@ -160,6 +162,14 @@ def read_transcripts(path: Path, *, arm: str, vault: Vault | None) -> tuple[Tria
 def digests_of(source: Source) -> dict[Path, str]:
     """SHA-256 of every file of a source."""
     return {path: digest_file(path) for path in source.files}
+
+
+def _samples(source: Source, path: Path, reading: Reading) -> Iterator[Sample]:
+    """Samples of one file, in text that can be kept."""
+    for sample in _READERS[source.format](path, reading):
+        if (kept := storable(sample)) is not sample:
+            reading.notes["samples with half a character (a lone surrogate); a mark stands for it"] += 1
+        yield kept
 
 
 @dataclass(slots=True)
@@ -254,6 +264,12 @@ def _told(path: Path) -> Format:
     if head.startswith(b"PK"):
         return "inspect"
     keys = set(first_keys(head.decode("utf-8", "replace")))
+    if {"attempt_id", "probe", "detector"} <= keys and "entry_type" not in keys:
+        raise LogError(
+            f"{path.name}: garak's hit log holds hits alone, of which no rate follows; give its report.jsonl"
+        )
+    if is_results_file(path) and "evalId" not in keys:
+        return "lm-eval"
     marks: Sequence[tuple[Format, set[str]]] = (
         ("garak", {"entry_type"}),
         ("lm-eval", {"doc_id", "resps"}),

@@ -85,7 +85,7 @@ def _about(header: Mapping[str, Any], path: Path, reading: Reading) -> Mapping[s
 def _sample(row: Mapping[str, Any], about: Mapping[str, Any], *, where: str, reading: Reading) -> Sample:
     if "id" not in row or "epoch" not in row:
         raise LogError(f"{where}: a sample lacks its id or epoch; this is no Inspect log, or a damaged one")
-    if not isinstance(row["epoch"], int) or row["epoch"] < 1:
+    if not isinstance(row["epoch"], int) or not 1 <= row["epoch"] < 2**31:
         raise LogError(f"{where}: epoch is {row['epoch']!r}; Inspect counts from 1")
     texts = _Texts(_mapping(row.get("attachments")), reading)
     turns, prompt = _asked(row, texts)

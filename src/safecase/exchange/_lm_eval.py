@@ -23,6 +23,11 @@ _KNOWN = frozenset(
 _MOST_RESULTS_BYTES = 1 << 28
 
 
+def is_results_file(path: Path) -> bool:
+    """Whether a file is named as the harness names its results."""
+    return _RESULTS.fullmatch(path.name) is not None
+
+
 def lm_eval_files(path: Path) -> tuple[Path, ...]:
     """The samples files that a file stands for: itself, or those of the same run beside a results file.
 

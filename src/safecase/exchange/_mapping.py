@@ -68,9 +68,14 @@ class FieldMap:
         found = self.values.get(name)
         if found is None and name in self.paths:
             found = _reach(sample.record, self.paths[name])
-        if found is None:
-            found = sample.fields.get(name)
-        return None if found is None else _typed(name, found, sample)
+        if found is not None:
+            return _typed(name, found, sample)
+        own = sample.fields.get(name)
+        return None if own is None or name in self.unfit(sample) else _typed(name, own, sample)
+
+    def unfit(self, sample: Sample) -> tuple[str, ...]:
+        """Fields that the record has under our names and means otherwise, such as a severity of `high`. Left aside."""
+        return tuple(name for name, value in sample.fields.items() if name in FIELDS and not _fits(name, value, sample))
 
 
 def parse_field_map(paths: Iterable[str], values: Iterable[str]) -> FieldMap:
@@ -95,7 +100,8 @@ def domain_of(sample: Sample, mapping: FieldMap, category: str | None) -> str | 
         return str(stated)
     if category in DOMAINS:
         return category
-    names = f"{sample.task} {category or ''} {mapping.find(sample, 'subcategory') or ''}".lower()
+    said = (sample.task, category, mapping.find(sample, "subcategory"), sample.fields.get("domain"))
+    names = " ".join(str(name) for name in said if name is not None).lower()
     return next((domain for domain, pattern in _HAZARDS if pattern.search(names)), None)
 
 
@@ -136,6 +142,13 @@ def _typed(name: str, value: Any, sample: Sample) -> Any:
     if name == "domain" and text not in DOMAINS:
         raise _no(sample, name, value, f"one of {', '.join(sorted(DOMAINS))}")
     return text or None
+
+
+def _fits(name: str, value: Any, sample: Sample) -> bool:
+    try:
+        return _typed(name, value, sample) is not None
+    except ExchangeError:
+        return False
 
 
 def _no(sample: Sample, name: str, value: Any, wanted: str) -> ExchangeError:

@@ -1,8 +1,9 @@
 """What every reader gives: one attempt as another tool tells of it, before it is a trial of ours."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
 
@@ -13,6 +14,7 @@ NOT_STORED = "[not stored: apparent child-abuse material; only its digest is kep
 """What stands in a log of ours in place of an answer, and is no answer when such a log is read."""
 
 _ERROR_CHARS = 300
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,47 @@ class Reading:
     tool: str
     version: str | None = None
     notes: Counter[str] = field(default_factory=Counter)
+
+
+def storable(sample: Sample) -> Sample:
+    """The sample with a mark for every half of a surrogate pair, which some models answer and no store can keep."""
+    texts = [
+        sample.prompt,
+        sample.response or "",
+        sample.item,
+        sample.task,
+        sample.error or "",
+        sample.finish_reason or "",
+    ]
+    texts += [turn.content for turn in sample.turns]
+    texts += [value for value in sample.fields.values() if isinstance(value, str)]
+    texts += [word for score in sample.scores for word in (score.judge, score.note or "", *score.values)]
+    if not any(_HALF.search(text) for text in texts):
+        return sample
+    return replace(
+        sample,
+        prompt=_whole(sample.prompt),
+        response=None if sample.response is None else _whole(sample.response),
+        item=_whole(sample.item),
+        task=_whole(sample.task),
+        error=None if sample.error is None else _whole(sample.error),
+        finish_reason=None if sample.finish_reason is None else _whole(sample.finish_reason),
+        turns=tuple(replace(turn, content=_whole(turn.content)) for turn in sample.turns),
+        fields={name: _whole(value) if isinstance(value, str) else value for name, value in sample.fields.items()},
+        scores=tuple(
+            replace(
+                score,
+                judge=_whole(score.judge),
+                note=None if score.note is None else _whole(score.note),
+                values={_whole(name): value for name, value in score.values.items()},
+            )
+            for score in sample.scores
+        ),
+    )
+
+
+def _whole(text: str) -> str:
+    return _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def numbers(values: Mapping[str, Any]) -> dict[str, float]:

@@ -63,7 +63,7 @@ def as_trial(sample: Sample, *, arm: str, origin: str, mapping: FieldMap, vault:
         turns=sample.turns,
         status=sample.status,
         response=sample.response,
-        response_digest=digest_bytes(sample.response.encode("utf-8", "replace")) if sample.response else None,
+        response_digest=digest_bytes(sample.response.encode()) if sample.response else None,
         finish_reason=sample.finish_reason,
         tokens_in=sample.tokens_in,
         tokens_out=sample.tokens_out,
