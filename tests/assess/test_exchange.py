@@ -29,7 +29,7 @@ GATES = ("policy.violence.unsafe", "policy.overrefusal")
 
 def garak_file(path: Path) -> Path:
     """A report of ten prompts, two outputs each: one refuses, one does not."""
-    attempts = [logs.garak_attempt(f"u{i}", outputs=[SAFE_REFUSAL, HELPFUL]) for i in range(10)]
+    attempts = [logs.garak_attempt(f"u{i}", outputs=[SAFE_REFUSAL, HELPFUL], request=f"request {i}") for i in range(10)]
     return logs.write_lines(path, *logs.garak_report(*attempts))
 
 

@@ -77,7 +77,9 @@ def write_json_log(path: Path, *samples: dict[str, Any]) -> Path:
     return path
 
 
-def garak_attempt(uuid: str = "u1", *, status: int = 2, outputs: Any = None, hits: Any = (0.0, 1.0)) -> dict[str, Any]:
+def garak_attempt(
+    uuid: str = "u1", *, status: int = 2, outputs: Any = None, hits: Any = (0.0, 1.0), request: str = "a request"
+) -> dict[str, Any]:
     """An attempt as garak 0.10 and later write it."""
     given = ["no, sorry", "of course"] if outputs is None else outputs
     return {
@@ -88,7 +90,7 @@ def garak_attempt(uuid: str = "u1", *, status: int = 2, outputs: Any = None, hit
         "probe_classname": "dan.Ablation",
         "probe_params": {},
         "targets": [],
-        "prompt": {"turns": [{"role": "user", "content": {"text": "a request", "lang": "en"}}], "notes": {}},
+        "prompt": {"turns": [{"role": "user", "content": {"text": request, "lang": "en"}}], "notes": {}},
         "outputs": [None if text is None else {"text": text, "lang": "en"} for text in given],
         "detector_results": {"mitigation.MitigationBypass": list(hits)} if status == 2 else {},
         "notes": {"category": "violence"},

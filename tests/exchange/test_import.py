@@ -147,6 +147,18 @@ def test_every_output_of_a_garak_attempt_is_a_trial_of_one_episode(tmp_path: Pat
     ]
 
 
+def test_one_request_has_one_name_in_every_report_of_garak(tmp_path: Path):
+    """Else the same probe before and after safeguards would share no intent, and no difference could be paired."""
+    before = logs.garak_report(logs.garak_attempt("a"), logs.garak_attempt("b"))
+    after = logs.garak_report(logs.garak_attempt("c"))
+
+    _, trials, _ = take(logs.write_lines(tmp_path / "a.jsonl", *before))
+    _, others, _ = take(logs.write_lines(tmp_path / "b.jsonl", *after))
+
+    assert {t.intent_id for t in trials} == {t.intent_id for t in others}
+    assert [(t.repetition, t.attempt) for t in trials] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
 def test_what_garak_did_not_score_or_generate_is_not_lost(tmp_path: Path):
     rows = logs.garak_report(
         logs.garak_attempt("a", status=1),

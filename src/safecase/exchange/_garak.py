@@ -5,11 +5,12 @@ counted and is not hidden in a pooled rate. garak writes an attempt when it was 
 the second stands.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from safecase.evidence import Message
+from safecase.evidence import Message, digest_value
 from safecase.exchange._errors import LogError
 from safecase.exchange._json import json_lines
 from safecase.exchange._sample import Reading, Sample, Score, numbers, outcome
@@ -28,6 +29,7 @@ def read_garak(path: Path, reading: Reading) -> Iterator[Sample]:
     """
     scored = {str(row.get("uuid")) for _, row in json_lines(path) if _is_attempt(row) and row.get("status") == _SCORED}
     target: str | None = None
+    seen: Counter[tuple[str, str]] = Counter()
     for number, row in json_lines(path):
         kind = row.get("entry_type")
         if not isinstance(kind, str):
@@ -41,7 +43,7 @@ def read_garak(path: Path, reading: Reading) -> Iterator[Sample]:
                 if str(row.get("uuid")) in scored:
                     continue
                 reading.notes["attempts that no detector scored (the run was cut off, or generation failed)"] += 1
-            yield from _outputs(row, where=f"{path.name}:{number}", model=target)
+            yield from _outputs(row, where=f"{path.name}:{number}", model=target, seen=seen)
     if not reading.version:
         reading.notes["the report does not say which garak wrote it"] += 1
 
@@ -59,7 +61,10 @@ def _target(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _outputs(row: Mapping[str, Any], *, where: str, model: str | None) -> Iterator[Sample]:
+def _outputs(
+    row: Mapping[str, Any], *, where: str, model: str | None, seen: Counter[tuple[str, str]]
+) -> Iterator[Sample]:
+    """A sample an output. A request is named by its words: ids of garak's differ from run to run of one probe."""
     probe = row.get("probe_classname")
     outputs, results = row.get("outputs"), row.get("detector_results")
     if not isinstance(probe, str) or not isinstance(outputs, list):
@@ -67,6 +72,9 @@ def _outputs(row: Mapping[str, Any], *, where: str, model: str | None) -> Iterat
     if not outputs:
         outputs = [None]  # generation failed: an attempt without an answer, never one left out
     turns, prompt, language = _asked(row.get("prompt"))
+    item = digest_value([prompt, *(turn.content for turn in turns)])[:16]
+    repetition = seen[(probe, item)]
+    seen[(probe, item)] += 1
     fields = {"attack": f"garak.{probe}", "family": probe.partition(".")[0], "language": language}
     for position, output in enumerate(outputs):
         text = output.get("text") if isinstance(output, dict) else output
@@ -75,7 +83,8 @@ def _outputs(row: Mapping[str, Any], *, where: str, model: str | None) -> Iterat
         yield Sample(
             where=where,
             task=probe,
-            item=str(row.get("uuid") or row.get("seq")),
+            item=item,
+            repetition=repetition,
             turns=turns,
             prompt=prompt,
             response=text if status == "answered" else None,
@@ -101,8 +110,8 @@ def _asked(prompt: Any) -> tuple[tuple[Message, ...], str, str | None]:
         return (), text if isinstance(text, str) else "", None
     content = rows[asked[-1]].get("content") if isinstance(rows, list) else None
     language = content.get("lang") if isinstance(content, dict) else None
-    short = str(language).partition("-")[0] if language else None
-    return tuple(spoken[: asked[-1]]), spoken[asked[-1]].content, short
+    code = str(language).partition("-")[0] if language else ""
+    return tuple(spoken[: asked[-1]]), spoken[asked[-1]].content, code if code.isalpha() else None
 
 
 def _turn(row: Mapping[str, Any]) -> Message:

@@ -71,7 +71,7 @@ class FieldMap:
         if found is not None:
             return _typed(name, found, sample)
         own = sample.fields.get(name)
-        return None if own is None or name in self.unfit(sample) else _typed(name, own, sample)
+        return _typed(name, own, sample) if own is not None and _fits(name, own, sample) else None
 
     def unfit(self, sample: Sample) -> tuple[str, ...]:
         """Fields that the record has under our names and means otherwise, such as a severity of `high`. Left aside."""
