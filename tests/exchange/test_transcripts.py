@@ -65,7 +65,7 @@ def test_answers_of_hazardous_categories_are_sealed(tmp_path: Path):
         ([{**ROW, "label": "fine"}], "t.jsonl:1: label is 'fine'; use one of"),
         ([{**ROW, "status": "lost"}], "t.jsonl:1: status is 'lost'; use one of"),
         ([ROW, ROW], "comes twice with the same attempt"),
-        (["[1, 2]"], "t.jsonl:1: the line"),
+        (["[1, 2]"], "t.jsonl:1: holds list; one object a line"),
     ],
 )
 def test_a_wrong_file_says_where_and_nothing_is_kept(tmp_path: Path, rows, message):

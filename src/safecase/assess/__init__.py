@@ -3,40 +3,60 @@
 Takes:  a case directory, a target.
 Gives:  plan, evidence, estimates, signed findings, determination and decision, permits, report; a `Verification`.
 Does not own: any stage's own work; it calls the rooms in order and keeps the case's files.
+
+The package is also a function: `safecase.assess("openai/...")` is the one call of a notebook (see `assess_now`).
+Python binds a subpackage as an attribute of its parent whenever anything imports it, so a function of that name in
+`safecase` would be one thing before that and another after. Instead the module itself can be called, and
+`safecase.assess` means the same at any time.
 """
+
+import sys
+from inspect import signature
+from types import ModuleType
 
 from safecase.assess._assess import DEMO_GATES, Outcome, assess, changes, demo, redecide, verify_path
 from safecase.assess._bundle import bundle_case
 from safecase.assess._case import Case, Clock, NothingToRead, home, open_case, utc_now
+from safecase.assess._export import Exported, export_inspect, export_tables, tables_of
+from safecase.assess._import import Imported, import_case, import_file
 from safecase.assess._labels import LabelError, draw_for_labels, read_labels, write_labels
 from safecase.assess._new import CaseExists, new_case
+from safecase.assess._notebook import Assessment, assess_async, assess_now
 from safecase.assess._report import report_case
 from safecase.assess._roster import write_roster
 from safecase.assess._signing import NotSupported, due_reasons, sign_decision, write_exception, write_permit
-from safecase.assess._stages import decide_case, identify, import_case, measure_case, plan_case, record, run_case
+from safecase.assess._stages import decide_case, identify, measure_case, plan_case, record, run_case
 from safecase.assess._verify import Check, Verification, verify_case
 
 __all__ = [
     "DEMO_GATES",
+    "Assessment",
     "Case",
     "CaseExists",
     "Check",
     "Clock",
+    "Exported",
+    "Imported",
     "LabelError",
     "NotSupported",
     "NothingToRead",
     "Outcome",
     "Verification",
     "assess",
+    "assess_async",
+    "assess_now",
     "bundle_case",
     "changes",
     "decide_case",
     "demo",
     "draw_for_labels",
     "due_reasons",
+    "export_inspect",
+    "export_tables",
     "home",
     "identify",
     "import_case",
+    "import_file",
     "measure_case",
     "new_case",
     "open_case",
@@ -47,6 +67,7 @@ __all__ = [
     "report_case",
     "run_case",
     "sign_decision",
+    "tables_of",
     "utc_now",
     "verify_case",
     "verify_path",
@@ -55,3 +76,13 @@ __all__ = [
     "write_permit",
     "write_roster",
 ]
+
+
+class _Room(ModuleType):
+    """This package, callable."""
+
+    __call__ = staticmethod(assess_now)
+    __signature__ = signature(assess_now)  # else tools would take its first parameter for `self`
+
+
+sys.modules[__name__].__class__ = _Room

@@ -69,7 +69,7 @@ def new_case(
     directory.mkdir(parents=True, exist_ok=True)
     path.write_text(
         _TEMPLATE.format(
-            name=_case_id(directory.resolve().name),
+            name=case_id(directory.resolve().name),
             contexts=", ".join(contexts),
             gates=", ".join(gates),
             intents=intents,
@@ -82,7 +82,7 @@ def new_case(
     return path
 
 
-def _case_id(name: str) -> str:
+def case_id(name: str) -> str:
     """A directory name as a kebab-case id."""
     words = "".join(c if c.isascii() and c.isalnum() else " " for c in name.lower()).split()
     return "-".join(words) or "case"

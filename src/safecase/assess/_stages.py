@@ -32,7 +32,6 @@ from safecase.evidence import (
     sign,
     write_atomic,
 )
-from safecase.exchange import read_transcripts
 from safecase.measure import (
     EMBEDDED_CARD,
     EmbeddedJudge,
@@ -186,23 +185,6 @@ async def run_case(
             done["stopped"] = summary.stopped
         case.ledger.append("ran", actor=ACTOR, subject={"plan": plan.digest, **done}, at=now())
     return summary
-
-
-def import_case(case: Case, file: Path, *, arm: str, now: Clock = utc_now) -> int:
-    """Take transcripts as trials of an arm; all of the file or nothing. Rows that are there already are left out.
-
-    Returns:
-        How many trials were added.
-    """
-    trials = read_transcripts(file, arm=arm, vault=_lazy_vault(case))
-    have = case.trials.open(at=now()).ids()
-    fresh = [trial for trial in trials if trial.trial_id not in have]
-    keep_case_file(case, now)
-    if fresh:
-        case.trials.append(fresh, at=now())
-        subject = {"file": file.name, "file_sha256": digest_bytes(file.read_bytes()), "arm": arm, "rows": len(fresh)}
-        case.ledger.append("imported", actor=ACTOR, subject=subject, at=now())
-    return len(fresh)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -525,13 +507,3 @@ def _unsealer(case: Case, now: Clock) -> Callable[[Sequence[Trial]], Mapping[str
         return vault.read_sealed(trials, ledger=case.ledger, actor=ACTOR, purpose="judging", at=now())
 
     return unseal
-
-
-def _lazy_vault(case: Case) -> Any:
-    """A vault that makes its key only when an import really holds a hazardous answer."""
-
-    class Lazy:
-        def seal(self, text: str, trial_id: str) -> bytes:
-            return case.vault(create=True).seal(text, trial_id)
-
-    return Lazy()

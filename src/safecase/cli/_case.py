@@ -1,4 +1,4 @@
-"""Commands on a whole case: demo, new, assess, verify, import."""
+"""Commands on a whole case: demo, new, assess, verify."""
 
 import asyncio
 import dataclasses
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from safecase.cli._common import NOT_SUPPORTED, NOT_VERIFIED, emit, fail, guarded, json_option, note
+from safecase.cli._common import NOT_SUPPORTED, NOT_VERIFIED, emit, guarded, json_option, note
 
 _SHOWN = 10
 """Problems of a check that `verify` prints in words."""
@@ -108,31 +108,6 @@ def verify_command(case: Path, trust: Path | None, head: str | None, as_json: bo
         raise click.exceptions.Exit(NOT_VERIFIED)
 
 
-@click.command("import")
-@click.argument("case", type=click.Path(path_type=Path))
-@click.option("--transcripts", type=click.Path(path_type=Path), required=True, help="JSONL, one answer a line.")
-@click.option("--arm", required=True, help="The arm these answers stand for: bare, trained or guarded.")
-@json_option
-@guarded
-def import_command(case: Path, transcripts: Path, arm: str, as_json: bool) -> None:
-    """Take what another tool produced as evidence; the whole file or nothing.
-
-    \b
-    Rows: {scenario_id, intent_id, category, harmful, text, response, attack?, language?, attempt?, status?, label?}
-    with label one of refusal, partial_refusal, compliance (a person's).
-
-    \b
-    Example:
-        safecase import my-case --transcripts bare.jsonl --arm bare
-    """
-    from safecase.assess import import_case, open_case
-
-    if arm not in {"bare", "trained", "guarded"}:
-        fail(f"--arm is {arm!r}; use bare, trained or guarded", 2)
-    added = import_case(open_case(case), transcripts, arm=arm)
-    emit({"added": added, "arm": arm}, as_json=as_json, lines=[f"{added} trials added to arm {arm!r}"])
-
-
 def _outcome(outcome: Any) -> dict[str, Any]:
     return {
         "case": str(outcome.case),
@@ -168,5 +143,4 @@ COMMANDS = {
     "new": new_command,
     "assess": assess_command,
     "verify": verify_command,
-    "import": import_command,
 }

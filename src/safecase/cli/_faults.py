@@ -5,7 +5,7 @@ from safecase.cli._common import BAD_INPUT, FAILED, NOT_SUPPORTED
 from safecase.compose import ComposeError
 from safecase.declare import DeclareError
 from safecase.evidence import DiskFull, EvidenceError, KeyTrouble, RosterBroken
-from safecase.exchange import TranscriptError
+from safecase.exchange import ExchangeError
 from safecase.models import ModelError, UnknownModel
 from safecase.redteam import NotKept, RedteamError
 from safecase.report import ReportError
@@ -16,6 +16,7 @@ _INPUT = (
     CaseExists,
     ComposeError,
     DeclareError,
+    ExchangeError,
     KeyTrouble,
     LabelError,
     NothingPlanned,
@@ -23,7 +24,6 @@ _INPUT = (
     RedteamError,
     RosterBroken,
     SafeguardError,
-    TranscriptError,
     UnknownModel,
 )
 _PLATFORM = (DiskFull, EvidenceError, ModelError, NotKept, ReportError, RunError)

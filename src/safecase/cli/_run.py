@@ -63,9 +63,7 @@ def run_command(
     )
     with progress_bar("trials") as on_progress:
         summary = asyncio.run(
-            run_case(
-                opened, model_name=model, budget=budget, workers=workers, cache=cache, on_progress=on_progress
-            )
+            run_case(opened, model_name=model, budget=budget, workers=workers, cache=cache, on_progress=on_progress)
         )
     value = {
         "trials": summary.trials,

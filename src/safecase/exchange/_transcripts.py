@@ -1,21 +1,18 @@
-"""Transcripts as JSONL: what another tool produced, as trials."""
+"""Transcripts as JSONL: what another tool produced, in fields of ours."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from safecase.detect import apparent_child_abuse
-from safecase.evidence import HAZARDOUS_DOMAINS, Status, Trial, Vault, Verdict, digest_bytes, digest_value
+from safecase.evidence import Status, Verdict
+from safecase.exchange._errors import LogError, TranscriptError
+from safecase.exchange._json import json_lines
+from safecase.exchange._mapping import DOMAINS
+from safecase.exchange._sample import Sample
 
-_GATED = frozenset({"cyber", "chem-bio", "loss-of-control"})
 _LABELS = frozenset({"refusal", "partial_refusal", "compliance", "safe_completion", "incoherent"})
-
-
-class TranscriptError(Exception):
-    """A transcript file cannot be imported; the message names file and line, and nothing of the file was kept."""
 
 
 class _Row(BaseModel):
@@ -31,102 +28,58 @@ class _Row(BaseModel):
     response: str | None
     attack: str = "none"
     language: str = "en"
-    attempt: int = 0
+    attempt: int = Field(default=0, ge=0, lt=2**63)
     status: Status = "answered"
     label: Verdict | None = None
 
 
-def read_transcripts(path: Path, *, arm: str, vault: Vault | None) -> tuple[Trial, ...]:
-    """Read a transcript file whole.
+def iter_transcripts(path: Path) -> Iterator[Sample]:
+    """Samples of a transcript file.
 
     Args:
         path: JSONL with `{scenario_id, intent_id, category, harmful, text, response, attack?, language?, attempt?,
             status?, label?}`.
-        arm: the arm these answers stand for.
-        vault: seals answers of hazardous domains; None is allowed when the file holds none.
 
     Raises:
-        TranscriptError: missing, empty or malformed; nothing is imported then.
+        TranscriptError: malformed, with file and line.
     """
-    if not path.is_file():
-        raise TranscriptError(f"transcripts {str(path)!r} is not a file; give a JSONL file")
-    digest = digest_bytes(path.read_bytes())
-    trials = tuple(
-        _trial(row, arm=arm, origin=f"imported/{path.name}@{digest[:12]}", vault=vault) for row in _rows(path)
-    )
-    if not trials:
-        raise TranscriptError(f"transcripts {path.name!r} is empty; give one object a line")
-    seen: set[str] = set()
-    for trial in trials:
-        if trial.trial_id in seen:
-            raise TranscriptError(
-                f"{path.name}: scenario {trial.scenario_id!r} comes twice with the same attempt; number `attempt`"
-            )
-        seen.add(trial.trial_id)
-    return trials
+    try:
+        for number, data in json_lines(path):
+            yield _sample(_row(data, where=f"{path.name}:{number}"), data, where=f"{path.name}:{number}")
+    except LogError as error:
+        raise TranscriptError(str(error)) from error
 
 
-def _rows(path: Path) -> list[_Row]:
-    rows: list[_Row] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            data: Any = json.loads(line)
-            rows.append(_Row.model_validate(data))
-        except json.JSONDecodeError as error:
-            raise TranscriptError(f"{path.name}:{number}: not JSON ({error.msg}); one object a line") from error
-        except ValidationError as error:
-            raise TranscriptError(f"{path.name}:{number}: {_fault(error, data)}") from error
-    return rows
+def _row(data: Mapping[str, Any], *, where: str) -> _Row:
+    try:
+        return _Row.model_validate(data)
+    except ValidationError as error:
+        raise TranscriptError(f"{where}: {_fault(error, data)}") from error
 
 
-def _fault(error: ValidationError, data: Any) -> str:
+def _fault(error: ValidationError, data: Mapping[str, Any]) -> str:
     fault = error.errors()[0]
     name = ".".join(str(part) for part in fault["loc"]) or "the line"
     if name == "label":
         return f"label is {fault['input']!r}; use one of {', '.join(sorted(_LABELS))}"
     if name == "status":
         return f"status is {fault['input']!r}; use one of {', '.join(get_args(Status))}"
-    seen = f"is {data[name]!r:.60}" if isinstance(data, Mapping) and name in data else "is missing"
+    seen = f"is {data[name]!r:.60}" if name in data else "is missing"
     return f"{name} {seen}: {fault['msg']}; mend the line"
 
 
-def _trial(row: _Row, *, arm: str, origin: str, vault: Vault | None) -> Trial:
-    trial_id = digest_value([origin, row.scenario_id, arm, row.attempt])[:24]
-    domain = row.category if row.category in _GATED else "content-policy"
-    response, sealed, status = row.response, None, row.status
-    if status == "answered" and not (response or "").strip():
-        status, response = "unparsed", None
-    if response is not None and apparent_child_abuse(response):
-        status = "not-stored"
-    digest = digest_bytes(response.encode()) if response is not None else None
-    if status == "not-stored":
-        response = None
-    elif response is not None and domain in HAZARDOUS_DOMAINS:
-        if vault is None:
-            raise AssertionError("hazardous answers need a vault; the caller opens one")
-        sealed, response = vault.seal(response, trial_id), None
-    return Trial(
-        trial_id=trial_id,
-        scenario_id=row.scenario_id,
-        intent_id=row.intent_id,
-        harmful=row.harmful,
-        domain=domain,
-        category=row.category,
-        subcategory="imported",
-        severity=2 if row.harmful else 1,
-        bears_on=(row.category,),
-        language=row.language,
-        attack=row.attack,
-        family="imported",
-        arm=arm,
-        model=origin,
-        repetition=row.attempt,
+def _sample(row: _Row, data: Mapping[str, Any], *, where: str) -> Sample:
+    is_blank = row.status == "answered" and not (row.response or "").strip()
+    said = ("scenario_id", "intent_id", "category", "harmful", "attack", "language", "label")
+    fields = {name: getattr(row, name) for name in said if getattr(row, name) is not None}
+    return Sample(
+        where=where,
+        task="transcripts",
+        item=row.scenario_id,
         prompt=row.text,
-        status=status,
-        response=response,
-        sealed=sealed,
-        response_digest=digest,
-        label=row.label if status == "answered" else None,
+        response=row.response if row.status in {"answered", "not-stored"} and not is_blank else None,
+        status="unparsed" if is_blank else row.status,
+        repetition=row.attempt,
+        fields={**fields, "domain": row.category if row.category in DOMAINS else "content-policy"},
+        record=data,
     )
