@@ -31,6 +31,7 @@ from safecase.measure._estimate import (
     estimate_rates,
     in_gate,
 )
+from safecase.measure._index import VerdictIndex
 from safecase.measure._judge import JUDGE_WEIGHTS, EmbeddedJudge, Judge, RubricJudge, known_without_judging
 from safecase.measure._judged import Tallies, Tally, difference_bounds, observed_rate, point_rate, rate_bounds
 from safecase.measure._measure import HUMAN_PREFIX, JudgeSummary, Unseal, gather, is_imported, judge_batch, judge_trials
@@ -65,6 +66,7 @@ __all__ = [
     "Tallies",
     "Tally",
     "Unseal",
+    "VerdictIndex",
     "agreement",
     "clopper_pearson",
     "difference_bounds",
