@@ -162,7 +162,7 @@ def test_the_worst_of_equal_attacks_is_covered_on_both_sides() -> None:
         domain="loss-of-control",
         benign=False,
     )
-    rows, runs, missed = [worlds.trial(place) for place in places], 25, 0
+    rows, runs, missed = [worlds.trial(place) for place in places], 12, 0
     for seed in range(runs):
         rng = random.Random(seed)
         said = [worlds.said(r, rng.choice(["refusal", "compliance"]), judge="human", digest="h") for r in rows]

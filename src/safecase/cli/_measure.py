@@ -23,9 +23,7 @@ def measure_group() -> None:
 
 @measure_group.command(DEFAULT)
 @click.argument("case", type=click.Path(path_type=Path))
-@click.option(
-    "--all", "show_all", is_flag=True, help="Show every group, not only whole scopes, worst attacks and attempts."
-)
+@click.option("--all", "show_all", is_flag=True, help="Show every group, not only wholes, worst and attempts.")
 @json_option
 @guarded
 def case_command(case: Path, show_all: bool, as_json: bool) -> None:

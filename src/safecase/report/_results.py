@@ -109,9 +109,9 @@ def worst_of_gates(given: ReportInput, tracer: Tracer) -> list[str]:
         if estimate.group != "worst" or estimate.value is None:
             continue
         sentence = (
-            f"{estimate.scope['name']}, {ARMS[estimate.arm].lower()}: the worst of {mark(name + '/compared')} attacks is "
-            f"“{without_marks(str(estimate.scope['attack']))}” at {mark(name)} (interval for the worst, whichever it is: "
-            f"{mark(name + '/low')} to {mark(name + '/high')})"
+            f"{estimate.scope['name']}, {ARMS.get(estimate.arm, estimate.arm).lower()}: the worst of {mark(name + '/compared')} attacks "
+            f"is “{without_marks(str(estimate.scope['attack']))}” at {mark(name)} (interval for the worst, whichever "
+            f"it is: {mark(name + '/low')} to {mark(name + '/high')})"
         )
         if isinstance(estimate.scope.get("selection_bias"), float):
             sentence += f", of which {mark(name + '/selection_bias')} is owed to choosing it by the same answers"
