@@ -108,10 +108,10 @@ def worst_of_gates(given: ReportInput, tracer: Tracer) -> list[str]:
         name, mark = estimate.estimate_id, tracer.mark
         if estimate.group != "worst" or estimate.value is None:
             continue
+        arm, attack = ARMS.get(estimate.arm, estimate.arm).lower(), without_marks(str(estimate.scope["attack"]))
         sentence = (
-            f"{estimate.scope['name']}, {ARMS.get(estimate.arm, estimate.arm).lower()}: the worst of {mark(name + '/compared')} attacks "
-            f"is “{without_marks(str(estimate.scope['attack']))}” at {mark(name)} (interval for the worst, whichever "
-            f"it is: {mark(name + '/low')} to {mark(name + '/high')})"
+            f"{estimate.scope['name']}, {arm}: the worst of {mark(name + '/compared')} attacks is “{attack}” at "
+            f"{mark(name)} (interval for the worst, whichever it is: {mark(name + '/low')} to {mark(name + '/high')})"
         )
         if isinstance(estimate.scope.get("selection_bias"), float):
             sentence += f", of which {mark(name + '/selection_bias')} is owed to choosing it by the same answers"
