@@ -49,10 +49,10 @@ def imports(count: int):
     ("seed", "intents", "imported", "dropped"),
     [
         (1, 12, 0, 0),  # a small complete run
-        (2, 40, 0, 0),
+        (2, 18, 0, 0),
         (3, 12, 20, 0),  # with imported trials behind the plan's
         (4, 0, 30, 0),  # nothing but an import
-        (5, 30, 5, 40),  # a run cut short
+        (5, 14, 5, 20),  # a run cut short
     ],
 )
 def test_columns_give_the_estimates_of_the_plain_way(seed: int, intents: int, imported: int, dropped: int) -> None:
