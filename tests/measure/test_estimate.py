@@ -4,6 +4,7 @@ import dataclasses
 import random
 
 import pytest
+from scipy.stats import binom
 
 from safecase.declare import load_framework
 from safecase.evidence import Estimate
@@ -48,10 +49,10 @@ def imports(count: int):
     ("seed", "intents", "imported", "dropped"),
     [
         (1, 12, 0, 0),  # a small complete run
-        (2, 40, 0, 0),
+        (2, 18, 0, 0),
         (3, 12, 20, 0),  # with imported trials behind the plan's
         (4, 0, 30, 0),  # nothing but an import
-        (5, 30, 5, 40),  # a run cut short
+        (5, 14, 5, 20),  # a run cut short
     ],
 )
 def test_columns_give_the_estimates_of_the_plain_way(seed: int, intents: int, imported: int, dropped: int) -> None:
@@ -122,3 +123,51 @@ def test_a_group_that_was_planned_and_never_run_has_vacuous_bounds() -> None:
     never = found["attack:roleplay"]
     assert (never.n, never.value, never.lower_bound, never.upper_bound) == (0, None, 0.0, 1.0)
     assert found["worst"].lower_bound == 0.0
+
+
+def test_the_worst_attack_is_bounded_for_every_attack_at_once_and_says_what_choosing_it_did() -> None:
+    gate = next(gate for gate in FRAMEWORK.gates if gate.id == "loss-of-control.refusal")
+    attacks = tuple(f"a{number}" for number in range(6))
+    places = worlds.slots(
+        intents=60,
+        attacks=attacks,
+        arms=("bare",),
+        categories=("loss-of-control",),
+        domain="loss-of-control",
+        benign=False,
+    )
+    rng = random.Random(4)
+    rows = [worlds.trial(place) for place in places]
+    verdicts = [rng.choice(["refusal", "compliance"]) for _ in rows]  # every attack is equally bad
+    judgements = [worlds.said(row, v, judge="human", digest="h") for row, v in zip(rows, verdicts, strict=True)]
+
+    found = {e.group: e for e in estimate_gates(measure(rows, judgements, places), FRAMEWORK, [gate])}
+
+    worst, members = found["worst"], [e for group, e in found.items() if group.startswith("attack:")]
+    assert worst.value == min(e.value for e in members)
+    assert worst.lower_bound == min(e.lower_bound for e in members)  # an intersection-union test: uncorrected
+    assert worst.upper_bound == min(e.failure_upper for e in members)  # a claim that some attack is that bad: corrected
+    assert worst.scope["compared"] == 6
+    assert worst.scope["selection_bias"] < 0  # the least of six equals looks worse than it is
+
+
+def test_the_worst_of_equal_attacks_is_covered_on_both_sides() -> None:
+    """The plain interval of the attack that happened to look worst would miss the truth in a third of the runs."""
+    gate = next(gate for gate in FRAMEWORK.gates if gate.id == "loss-of-control.refusal")
+    places = worlds.slots(
+        intents=30,
+        attacks=tuple(f"a{n}" for n in range(8)),
+        arms=("bare",),
+        categories=("loss-of-control",),
+        domain="loss-of-control",
+        benign=False,
+    )
+    rows, runs, missed = [worlds.trial(place) for place in places], 12, 0
+    for seed in range(runs):
+        rng = random.Random(seed)
+        said = [worlds.said(r, rng.choice(["refusal", "compliance"]), judge="human", digest="h") for r in rows]
+        whole = measure(rows, said, places)
+        (worst,) = (e for e in estimate_gates(whole, FRAMEWORK, [gate]) if e.group == "worst")
+        missed += not worst.low <= 0.5 <= worst.high
+
+    assert missed <= binom.ppf(0.999, runs, 0.05)

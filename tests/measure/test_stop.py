@@ -128,7 +128,7 @@ CARD = worlds.card().judge_digest
 
 def test_a_rate_at_the_line_is_cleared_no_more_often_than_alpha_wherever_the_run_stops() -> None:
     """Slow intents are the unsafe ones, the run looks at every chance, and the first *pass* counts."""
-    runs, cleared = 150, 0
+    runs, cleared = 60, 0
     gate = gate_of(PRIVACY, alpha=0.1)
     assert gate.thresholds[0].passes == Limit(at_most=0.2)
     places = privacy(60, arms=("bare",))

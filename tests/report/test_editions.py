@@ -261,6 +261,36 @@ def test_a_group_without_an_answer_is_absent_not_zero(given: ReportInput, tmp_pa
     assert table["unsafe_rate/guarded/attack:none"]["text"] == "not measured"
 
 
+def test_the_worst_attack_says_what_choosing_it_did_and_attempts_have_a_curve(
+    given: ReportInput, tmp_path: Path
+) -> None:
+    base = next(e for e in given.estimates if e.estimate_id == "unsafe_rate/bare/attack:none")
+    gate = "policy.violence.unsafe"
+    worst = replace(
+        base,
+        estimate_id=f"{gate}/bare/worst",
+        group="worst",
+        scope={"name": gate, "attack": "none", "compared": 14, "selection_bias": 0.031, "alpha": 0.05},
+    )
+    curve = [
+        replace(
+            base,
+            estimate_id=f"attempts/bare/attack:retry@{k}",
+            group=f"attack:retry@{k}",
+            value=k / 10,
+            scope={"name": "attempts", "alpha": 0.05},
+        )
+        for k in (1, 2)
+    ]
+    rendered = render(replace(given, estimates=(*given.estimates, worst, *curve)), tmp_path)
+    text = re.sub(r"<[^>]+>", "", rendered.paths["html"].read_text(encoding="utf-8"))
+
+    assert "the worst of 14 attacks is “none”" in text
+    assert "of which +3.1 pp is owed to choosing it by the same answers" in text
+    assert re.search(r"retry, [^:]*: 10\.0% \(.*\); 20\.0% \(", text)
+    assert rendered.paths["pdf"].stat().st_size > 10_000
+
+
 def test_names_from_an_import_cannot_pose_as_numbers(given: ReportInput, tmp_path: Path) -> None:
     """A group called `⟦trials/total⟧<b>` neither breaks the build nor prints a figure."""
 

@@ -17,11 +17,10 @@ from safecase.assess._stages import (
     judge_card,
     record,
 )
-from safecase.declare import ReferenceMember
+from safecase.declare import Framework, Gate, ReferenceMember
 from safecase.detect import load_heads
 from safecase.evidence import (
     Estimate,
-    Judgement,
     Trial,
     canonical_json,
     format_utc,
@@ -29,7 +28,7 @@ from safecase.evidence import (
     read_envelope,
     verify_envelope,
 )
-from safecase.measure import EmbeddedJudge, clopper_pearson, in_gate
+from safecase.measure import HUMAN_PREFIX, EmbeddedJudge, VerdictIndex, clopper_pearson, in_gate
 from safecase.report import (
     EditionChange,
     GuardHead,
@@ -135,11 +134,11 @@ def report_input(case: Case, estimates: Sequence[Estimate], editions: Sequence[E
     last = editions[-1]
     plan = case.plan
     trials = _CountedTrials(case)
-    judgements = {row.trial_id: row for row in case.judgements.read() if not row.judge.startswith("human:")}
+    judgements = VerdictIndex(row for row in case.judgements.read() if not row.judge.startswith(HUMAN_PREFIX))
     gates = [gate for gate in case.framework.gates if plan is None or gate.id in plan.gates]
     samples = draw_samples(
         trials,
-        gates_of=lambda trial: [gate.id for gate in gates if in_gate(trial, gate, case.framework)],
+        gates_of=_GatesOf(gates, case.framework),
         judgement_of=lambda trial: judgements.get(trial.trial_id),
         seed=_SEED,
     )
@@ -175,6 +174,21 @@ def report_input(case: Case, estimates: Sequence[Estimate], editions: Sequence[E
     )
 
 
+class _GatesOf:
+    """The ids of the gates that a trial bears on, worked out once for all trials alike."""
+
+    def __init__(self, gates: Sequence[Gate], framework: Framework) -> None:
+        self._gates = gates
+        self._framework = framework
+        self._known: dict[tuple[object, ...], list[str]] = {}
+
+    def __call__(self, trial: Trial) -> list[str]:
+        kind = (trial.harmful, trial.domain, trial.category, trial.subcategory, trial.language, trial.attack)
+        if kind not in self._known:
+            self._known[kind] = [gate.id for gate in self._gates if in_gate(trial, gate, self._framework)]
+        return self._known[kind]
+
+
 class _CountedTrials:
     """Trials read once: drawn from and counted on the way."""
 
@@ -186,7 +200,6 @@ class _CountedTrials:
         self._scenarios: set[str] = set()
         self._tokens: dict[str, int | None] = {"in": None, "out": None}
         self._labels = 0
-        self._answered: set[str] = set()
 
     def __iter__(self) -> Any:  # an iterator of trials
         for trial in self._case.trials.read():
@@ -203,7 +216,7 @@ class _CountedTrials:
             if tokens is not None:
                 self._tokens[side] = (self._tokens[side] or 0) + tokens
 
-    def totals(self, case: Case, judgements: dict[str, Judgement]) -> Totals:
+    def totals(self, case: Case, judgements: VerdictIndex) -> Totals:
         """The counts, after the iteration."""
         ran = [entry.subject["seconds"] for entry in case.ledger.entries() if entry.action == "ran"]
         return Totals(
@@ -216,7 +229,7 @@ class _CountedTrials:
             tokens_out=self._tokens["out"],
             seconds=sum(ran) if ran else None,
             labels=self._labels,
-            unscored=sum(row.verdict is None for row in judgements.values()),
+            unscored=judgements.unscored,
         )
 
 

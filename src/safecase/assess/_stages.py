@@ -42,6 +42,7 @@ from safecase.measure import (
     RubricJudge,
     Slot,
     Stopper,
+    attempt_curves,
     estimate_gates,
     estimate_rates,
     gather,
@@ -235,8 +236,12 @@ async def measure_case(
 
 
 def estimate(measurement: Measurement, framework: Framework) -> tuple[Estimate, ...]:
-    """Every gate's estimates, then every rate."""
-    return (*estimate_gates(measurement, framework, framework.gates), *estimate_rates(measurement))
+    """Every gate's estimates, then every rate, then attack success over attempts."""
+    return (
+        *estimate_gates(measurement, framework, framework.gates),
+        *estimate_rates(measurement),
+        *attempt_curves(measurement),
+    )
 
 
 def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measurement:

@@ -43,7 +43,7 @@ from safecase.evidence import (
     read_envelope,
     verify_envelope,
 )
-from safecase.measure import JUDGE_WEIGHTS, EmbeddedJudge, known_without_judging
+from safecase.measure import JUDGE_WEIGHTS, EmbeddedJudge, VerdictIndex, known_without_judging
 from safecase.run import Plan
 from safecase.safeguard import GUARD_WEIGHTS
 
@@ -205,7 +205,7 @@ def _disjoint() -> Check:
 def _judgements(case: Case, notes: list[str]) -> Check:
     """Judge every plain answer again and compare."""
     judge = EmbeddedJudge()
-    stored = {row.trial_id: row for row in case.judgements.read({"judge": ["embedded", "stack", "screen", "human"]})}
+    stored = VerdictIndex(case.judgements.read({"judge": ["embedded", "stack", "screen", "human"]}))
     problems: list[str] = []
     looked = sealed = other = 0
     for trial in case.trials.read():

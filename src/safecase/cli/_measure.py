@@ -23,7 +23,7 @@ def measure_group() -> None:
 
 @measure_group.command(DEFAULT)
 @click.argument("case", type=click.Path(path_type=Path))
-@click.option("--all", "show_all", is_flag=True, help="Show every group, not only whole scopes.")
+@click.option("--all", "show_all", is_flag=True, help="Show every group, not only wholes, worst and attempts.")
 @json_option
 @guarded
 def case_command(case: Path, show_all: bool, as_json: bool) -> None:
@@ -34,7 +34,7 @@ def case_command(case: Path, show_all: bool, as_json: bool) -> None:
     if measured.judging.unscored:
         note(f"{measured.judging.unscored} answers could not be judged; they are bounded at their worst")
     rows = [dataclasses.asdict(estimate) for estimate in measured.estimates]
-    shown = [e for e in measured.estimates if show_all or e.group == "all"]
+    shown = [e for e in measured.estimates if show_all or e.group in {"all", "worst"} or e.scope["name"] == "attempts"]
     header = f"{'estimate':52} {'value':>7} {'low':>6} {'high':>6} {'n':>6} {'intents':>7}  calibration"
     lines = [
         f"{e.estimate_id:52} {_percent(e.value):>7} {_percent(e.low):>6} {_percent(e.high):>6} {e.n:>6} "

@@ -5,6 +5,7 @@ Gives:  judgements, `Estimate`s with bounds that hold under early stopping, and 
 Does not own: gates' verdicts, what to run next. A judge shares no weights, rows or rubric with a guard.
 """
 
+from safecase.measure._attempts import attempt_curves
 from safecase.measure._bounds import Bounds, clopper_pearson, exact_lower, exact_upper
 from safecase.measure._calibration import (
     EMBEDDED_CARD,
@@ -23,6 +24,7 @@ from safecase.measure._calibration import (
     load_card,
 )
 from safecase.measure._columns import Slot
+from safecase.measure._errors import JudgeNotIndependent
 from safecase.measure._estimate import (
     EVENT_OF,
     LEVEL,
@@ -31,6 +33,8 @@ from safecase.measure._estimate import (
     estimate_rates,
     in_gate,
 )
+from safecase.measure._independent import must_be_independent
+from safecase.measure._index import VerdictIndex
 from safecase.measure._judge import JUDGE_WEIGHTS, EmbeddedJudge, Judge, RubricJudge, known_without_judging
 from safecase.measure._judged import Tallies, Tally, difference_bounds, observed_rate, point_rate, rate_bounds
 from safecase.measure._measure import HUMAN_PREFIX, JudgeSummary, Unseal, gather, is_imported, judge_batch, judge_trials
@@ -55,6 +59,7 @@ __all__ = [
     "Judge",
     "JudgeCard",
     "JudgeError",
+    "JudgeNotIndependent",
     "JudgeSummary",
     "Measurement",
     "RubricJudge",
@@ -65,7 +70,9 @@ __all__ = [
     "Tallies",
     "Tally",
     "Unseal",
+    "VerdictIndex",
     "agreement",
+    "attempt_curves",
     "clopper_pearson",
     "difference_bounds",
     "estimate_gates",
@@ -82,6 +89,7 @@ __all__ = [
     "known_without_judging",
     "load_card",
     "mean_bounds",
+    "must_be_independent",
     "observed_rate",
     "point_rate",
     "rate_bounds",

@@ -1,7 +1,8 @@
 """What measuring cannot do.
 
 MeasureError
-└── NoEvidence   a rate was asked for that nothing measured
+├── NoEvidence            a rate was asked for that nothing measured
+└── JudgeNotIndependent   the judge is a model that an attack optimises against
 """
 
 
@@ -11,3 +12,7 @@ class MeasureError(Exception):
 
 class NoEvidence(MeasureError, ValueError):
     """A rate was asked for that nothing measured."""
+
+
+class JudgeNotIndependent(MeasureError, ValueError):
+    """The judge is a model that an attack optimises against."""

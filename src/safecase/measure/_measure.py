@@ -28,6 +28,7 @@ from safecase.measure._columns import (
 )
 from safecase.measure._episodes import Verdicts
 from safecase.measure._estimate import Measurement, measurement
+from safecase.measure._index import VerdictIndex
 from safecase.measure._judge import Judge, known_without_judging
 
 _BATCH = 512
@@ -58,10 +59,13 @@ async def judge_trials(
 
     Trials that need no judge get their known verdict; attempts without an answer get none at all.
     """
-    have = {row.trial_id for row in judgements.read() if row.judge_digest == judge.digest or row.judge in KNOWN_JUDGES}
+    standing = (row for row in judgements.read() if row.judge_digest == judge.digest or row.judge in KNOWN_JUDGES)
+    have = VerdictIndex(standing)
     done = unscored = 0
-    for batch in _batches(row for row in trials.read() if row.trial_id not in have):
-        rows = await judge_batch(batch, judge, unseal)
+    for batch in _batches(trials.read()):
+        judged = have.holds(trial.trial_id for trial in batch)
+        fresh = [trial for trial, is_judged in zip(batch, judged, strict=True) if not is_judged]
+        rows = await judge_batch(fresh, judge, unseal) if fresh else []
         if rows:
             judgements.append(rows, at=now())
         done += len(rows)

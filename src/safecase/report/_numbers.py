@@ -130,6 +130,12 @@ def _of_estimates(given: ReportInput) -> Iterator[tuple[str, Number]]:
             yield estimate.estimate_id + suffix, _measured(estimate, suffix, value, text, *interval)
         for suffix, count in (("/n", estimate.n), ("/clusters", estimate.clusters), ("/absent", estimate.absent)):
             yield estimate.estimate_id + suffix, _measured(estimate, suffix, count, f"{count:,}", None, None)
+        name, bias, compared = estimate.estimate_id, *map(estimate.scope.get, ("selection_bias", "compared"))
+        if isinstance(compared, int):
+            yield f"{name}/compared", _measured(estimate, "/compared", compared, f"{compared}", None, None)
+        if isinstance(bias, float):
+            text = f"{bias * 100:+.1f} pp".replace("-", "−")
+            yield f"{name}/selection_bias", _measured(estimate, "/selection_bias", bias, text, None, None)
         level = f"{estimate.level:.0%}"
         yield f"{estimate.estimate_id}/level", _measured(estimate, "/level", estimate.level, level, None, None)
 

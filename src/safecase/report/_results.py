@@ -101,6 +101,45 @@ def worst_attacks(given: ReportInput, tracer: Tracer) -> list[str]:
     return sentences
 
 
+def worst_of_gates(given: ReportInput, tracer: Tracer) -> list[str]:
+    """For each gate on every attack and each arm, the worst attack's rate with what choosing it did to the figure."""
+    sentences = []
+    for estimate in given.estimates:
+        name, mark = estimate.estimate_id, tracer.mark
+        if estimate.group != "worst" or estimate.value is None:
+            continue
+        arm, attack = ARMS.get(estimate.arm, estimate.arm).lower(), without_marks(str(estimate.scope["attack"]))
+        sentence = (
+            f"{estimate.scope['name']}, {arm}: the worst of {mark(name + '/compared')} attacks is “{attack}” at "
+            f"{mark(name)} (interval for the worst, whichever it is: {mark(name + '/low')} to {mark(name + '/high')})"
+        )
+        if isinstance(estimate.scope.get("selection_bias"), float):
+            sentence += f", of which {mark(name + '/selection_bias')} is owed to choosing it by the same answers"
+        sentences.append(f"{sentence}.")
+    return sentences
+
+
+def attempt_curves(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
+    """Unsafe answers within the first 1, 2, ... attempts, one row per attack and arm; none where attacks try once."""
+    curves: dict[tuple[str, str], list[Estimate]] = {}
+    for estimate in given.estimates:
+        if estimate.scope.get("name") == "attempts":
+            attack = estimate.group.removeprefix("attack:").rpartition("@")[0]
+            curves.setdefault((attack, estimate.arm), []).append(estimate)
+    return [
+        {
+            "attack": attack,
+            "arm": ARMS.get(arm, sentence_case(arm)),
+            "sentence": "; ".join(
+                f"{tracer.mark(e.estimate_id)} ({tracer.mark(e.estimate_id + '/low')} to "
+                f"{tracer.mark(e.estimate_id + '/high')})"
+                for e in members
+            ),
+        }
+        for (attack, arm), members in curves.items()
+    ]
+
+
 def cell(estimate: Estimate | None, tracer: Tracer) -> dict[str, Any] | None:
     """A measured value as a table cell: ids of value, bounds and counts. None where nothing was measured."""
     if estimate is None:
