@@ -5,13 +5,16 @@ Gives:  judgements, `Estimate`s with bounds that hold under early stopping, and 
 Does not own: gates' verdicts, what to run next. A judge shares no weights, rows or rubric with a guard.
 """
 
+from safecase.measure._agreement import Coefficient, cohen_kappa, krippendorff_alpha
 from safecase.measure._bounds import Bounds, clopper_pearson, exact_lower, exact_upper
 from safecase.measure._calibration import (
+    BOX_ALPHA,
     EMBEDDED_CARD,
     LEAST_OWN_LABELS,
     NO_LABELS,
     PERFECT,
     UNKNOWN,
+    WIDE,
     Agreement,
     Event,
     JudgeCard,
@@ -20,6 +23,7 @@ from safecase.measure._calibration import (
     agreement,
     happened,
     judge_error,
+    labels_needed,
     load_card,
 )
 from safecase.measure._estimate import (
@@ -35,10 +39,25 @@ from safecase.measure._estimate import (
 )
 from safecase.measure._judge import JUDGE_WEIGHTS, EmbeddedJudge, Judge, RubricJudge, known_without_judging
 from safecase.measure._judged import Tally, difference_bounds, observed_rate, point_rate, rate_bounds
+from safecase.measure._labels import (
+    By,
+    ByVerdict,
+    Candidate,
+    Drawn,
+    Panel,
+    Settled,
+    Side,
+    by_verdict,
+    draw_panel,
+    one_per_unit,
+    settle,
+    weighted_points,
+)
 from safecase.measure._measure import HUMAN_PREFIX, JudgeSummary, Unseal, gather, is_imported, judge_trials
 from safecase.measure._sequence import mean_bounds
 
 __all__ = [
+    "BOX_ALPHA",
     "EMBEDDED_CARD",
     "EVENT_OF",
     "HUMAN_PREFIX",
@@ -48,8 +67,14 @@ __all__ = [
     "NO_LABELS",
     "PERFECT",
     "UNKNOWN",
+    "WIDE",
     "Agreement",
     "Bounds",
+    "By",
+    "ByVerdict",
+    "Candidate",
+    "Coefficient",
+    "Drawn",
     "EmbeddedJudge",
     "Event",
     "Judge",
@@ -58,14 +83,20 @@ __all__ = [
     "JudgeSummary",
     "Judged",
     "Measurement",
+    "Panel",
     "RubricJudge",
+    "Settled",
+    "Side",
     "Slot",
     "Stratum",
     "Tally",
     "Unseal",
     "agreement",
+    "by_verdict",
     "clopper_pearson",
+    "cohen_kappa",
     "difference_bounds",
+    "draw_panel",
     "estimate_gates",
     "estimate_rates",
     "exact_lower",
@@ -78,9 +109,14 @@ __all__ = [
     "judge_trials",
     "judged",
     "known_without_judging",
+    "krippendorff_alpha",
+    "labels_needed",
     "load_card",
     "mean_bounds",
     "observed_rate",
+    "one_per_unit",
     "point_rate",
     "rate_bounds",
+    "settle",
+    "weighted_points",
 ]
