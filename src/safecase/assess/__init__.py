@@ -8,7 +8,28 @@ Does not own: any stage's own work; it calls the rooms in order and keeps the ca
 from safecase.assess._assess import DEMO_GATES, Outcome, assess, changes, demo, redecide, verify_path
 from safecase.assess._bundle import bundle_case
 from safecase.assess._case import Case, NothingToRead, home, open_case
-from safecase.assess._labels import LabelError, draw_for_labels, read_labels, write_labels
+from safecase.assess._labels import (
+    Scope,
+    Wanted,
+    draw_for_labels,
+    draw_sheets,
+    open_disputes,
+    read_labels,
+    take_final,
+    take_sheets,
+    write_disputes,
+    write_labels,
+)
+from safecase.assess._labels_kept import Draw, Labels, load_draws, load_labels
+from safecase.assess._labels_report import (
+    Agreed,
+    CalibrationReport,
+    Caution,
+    DrawState,
+    Known,
+    calibration_report,
+)
+from safecase.assess._labels_sheet import LabelError
 from safecase.assess._new import CaseExists, new_case
 from safecase.assess._report import report_case
 from safecase.assess._roster import write_roster
@@ -18,34 +39,51 @@ from safecase.assess._verify import Check, Verification, verify_case
 
 __all__ = [
     "DEMO_GATES",
+    "Agreed",
+    "CalibrationReport",
     "Case",
     "CaseExists",
+    "Caution",
     "Check",
+    "Draw",
+    "DrawState",
+    "Known",
     "LabelError",
+    "Labels",
     "NotSupported",
     "NothingToRead",
     "Outcome",
+    "Scope",
     "Verification",
+    "Wanted",
     "assess",
     "bundle_case",
+    "calibration_report",
     "changes",
     "decide_case",
     "demo",
     "draw_for_labels",
+    "draw_sheets",
     "due_reasons",
     "home",
     "import_case",
+    "load_draws",
+    "load_labels",
     "measure_case",
     "new_case",
     "open_case",
+    "open_disputes",
     "plan_case",
     "read_labels",
     "redecide",
     "report_case",
     "run_case",
     "sign_decision",
+    "take_final",
+    "take_sheets",
     "verify_case",
     "verify_path",
+    "write_disputes",
     "write_exception",
     "write_labels",
     "write_permit",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
+from safecase.assess._labels_kept import with_settled_labels
 from safecase.assess._signing import assessor_key, case_roster, openings
 from safecase.decide import Decided, Facts, Raise, decide
 from safecase.declare import Budget, Framework
@@ -223,7 +224,7 @@ def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measu
     planned = case.planned(plan) if plan else []
     return gather(
         case.trials.read(),
-        case.judgements.read(),
+        with_settled_labels(case, case.judgements.read()),
         judge_digest=judge_digest,
         planned={t.trial_id: _slot(t) for t in planned},
         order=list(dict.fromkeys(t.scenario.intent_id for t in planned)),
