@@ -399,11 +399,11 @@ def _error(
     measurement: Measurement, rows: Sequence[Judged], event: Event, *, arm: str, alpha: float, arms: int = 1
 ) -> tuple[JudgeError, float]:
     """The judge's error box over these rows, and the alpha that is left for the rate."""
-    strata = sorted({(row.domain, row.language) for row in rows if row.verdict is not None and not row.known})
+    strata = sorted({(row.harmful, row.domain, row.language) for row in rows if row.verdict and not row.known})
     if not strata:
         return PERFECT, alpha
     share = alpha * _BOX_SHARE / 2 / len(strata) / arms
-    errors = [_stratum_error(measurement, event, arm, domain, language, alpha=share) for domain, language in strata]
+    errors = [_stratum_error(measurement, event, arm, *stratum, alpha=share) for stratum in strata]
     if any(error.level == "none" for error in errors):
         return UNKNOWN, alpha
     points = [error.point for error in errors if error.point is not None]
@@ -417,12 +417,13 @@ def _error(
 
 
 def _stratum_error(
-    measurement: Measurement, event: Event, arm: str, domain: str, language: str, *, alpha: float
+    measurement: Measurement, event: Event, arm: str, harmful: bool, domain: str, language: str, *, alpha: float
 ) -> JudgeError:
+    """On one side: compliance that helps with a harmless request is plain to see, and would flatter the judge."""
     pairs = [
         (row.label, row.verdict)
         for row in measurement.rows
-        if (row.arm, row.domain, row.language) == (arm, domain, language)
+        if (row.arm, row.harmful, row.domain, row.language) == (arm, harmful, domain, language)
         and row.label is not None
         and row.verdict is not None
         and not row.known
