@@ -49,7 +49,7 @@ def row(i: int, t: int, **more: object) -> dict[str, object]:
         "category": ("violence", "privacy")[i % 4 // 2],
         "harmful": i % 2 == 0,
         "text": f"request number {i}.{t}",
-        "response": f"{HELPFUL if helps else SAFE_REFUSAL} ({i}.{t})",
+        "response": f"{HELPFUL if helps else SAFE_REFUSAL} ({i}.{t}, é; so)",
         **more,
     }
 
@@ -422,13 +422,10 @@ EXCEL = [
 
 
 @pytest.mark.parametrize(("encoding", "delimiter", "newline"), EXCEL)
-async def test_what_spreadsheets_make_of_a_sheet_is_read(make_case, tmp_path, clock, encoding, delimiter, newline):
-    case = make_case()
-    rows = [row(i, 0, response=f'=HYPERLINK("x", "é; {i}")\n{SAFE_REFUSAL}, {i}') for i in range(12)]
-    await add(case, tmp_path, clock, rows=rows)
+async def test_what_spreadsheets_make_of_a_sheet_is_read(case, tmp_path, clock, encoding, delimiter, newline):
     _, (sheet, _) = draw(case, tmp_path, clock)
-    given = list(csv.DictReader(io.StringIO(sheet.with_suffix(".csv").read_bytes().decode("utf-8-sig"), newline="")))
-    assert all(one["answer"].startswith("'=") for one in given)
+    given = table(sheet)
+    assert all("é; so" in one["answer"] for one in given)
     back = io.StringIO(newline="")
     writer = csv.DictWriter(back, fieldnames=list(given[0]), delimiter=delimiter, lineterminator=newline)
     writer.writeheader()
@@ -436,7 +433,25 @@ async def test_what_spreadsheets_make_of_a_sheet_is_read(make_case, tmp_path, cl
     file = tmp_path / "saved.CSV"
     file.write_bytes(back.getvalue().encode(encoding))
 
-    assert take_sheets(case, [file], rater="ana", now=clock)["new"] == 12
+    assert take_sheets(case, [file], rater="ana", now=clock)["new"] == 50
+
+
+def table(sheet: Path) -> list[dict[str, str]]:
+    text = sheet.with_suffix(".csv").read_bytes().decode("utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+async def test_an_answer_runs_no_formula_in_a_spreadsheet_and_fits_a_cell(make_case, tmp_path, clock):
+    case = make_case()
+    answers = ['=HYPERLINK("x")', "+1", "-1", "@x", "word " * 20_000]
+    await add(case, tmp_path, clock, rows=[row(i, 0, response=text) for i, text in enumerate(answers)])
+    _, (sheet, _) = draw(case, tmp_path, clock)
+
+    cells = [one["answer"] for one in table(sheet)]
+
+    assert sorted(cell[:2] for cell in cells) == ["'+", "'-", "'=", "'@", "wo"]
+    assert max(map(len, cells)) < 32_767
+    assert [len(json.loads(line)["answer"]) for line in sheet.read_text().splitlines()].count(100_000) == 1
 
 
 @pytest.mark.parametrize(
