@@ -25,6 +25,7 @@ from safecase.assess import (
     open_case,
     open_disputes,
     read_labels,
+    sheets_again,
     take_final,
     take_sheets,
     verify_case,
@@ -128,7 +129,7 @@ async def test_a_sheet_hides_arm_verdict_rater_and_order(case, tmp_path, clock):
     text = one.read_text()
     assert "guarded" not in text
     assert not any(name in text for name in made.trial_ids)
-    assert all(os.stat(path).st_mode & 0o077 == 0 for path in (one, two, one.with_suffix(".csv")))
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (one, two, one.with_suffix(".csv")))
     assert load_draws(open_case(case.path))[0] == made
 
 
@@ -260,12 +261,45 @@ async def test_labels_that_somebody_picked_are_kept_and_calibrate_nothing(case, 
     assert any("picked by somebody" in caution.what for caution in calibration_report(case).cautions)
 
 
-async def test_labels_of_every_answer_leave_nothing_to_pick(case, clock):
-    """A census counts, with one answer an intent."""
+async def test_labels_of_every_answer_leave_nothing_to_pick(case, tmp_path, clock):
+    """A census counts, with one answer an intent, whatever is drawn beside it."""
     write_labels(case, {t.trial_id: truth(t.response) for t in case.trials.read()}, labeller="ana", now=clock)
+    before = counts(case)
+    draw(case, tmp_path, clock, raters=1)
+
+    assert before.level == "own"
+    assert before.counts.labels == INTENTS / 2
+    assert counts(case) == before
+
+
+async def test_a_draw_that_was_left_holds_back_the_later_ones(case, tmp_path, clock):
+    """Or one could draw until the hard answers stay away."""
+    left, _ = draw(case, tmp_path, clock, count=10, raters=1)
+    _, sheets = draw(case, tmp_path, clock, raters=1)
+    take_sheets(case, [fill(sheets[0])], rater="ana", now=clock)
+    assert counts(case).counts.labels == 0
+    assert "an earlier draw" in calibration_report(case).draws[1].why
+
+    again = [p for p in sheets_again(case, left.id, tmp_path / "again", reader="k", now=clock) if p.suffix == ".jsonl"]
+    assert again[0].read_bytes() == (tmp_path / "sheets" / again[0].name).read_bytes()
+    take_sheets(case, [fill(again[0])], rater="ana", now=clock)
 
     assert counts(case).level == "own"
-    assert counts(case).counts.labels == INTENTS / 2
+    assert all(state.counts for state in calibration_report(case).draws)
+
+
+async def test_labels_that_come_into_force_by_a_draw_are_a_note_to_verify(case, tmp_path, clock):
+    """Every unit labelled in a draw by verdict, then drawn uniformly: complete at once, without a new judgement."""
+    _, sheets = draw(case, tmp_path, clock, by="by-verdict", count=INTENTS, raters=1)
+    take_sheets(case, [fill(sheets[0])], rater="ana", now=clock)
+    await measure_case(case, now=clock)
+    draw(case, tmp_path, clock, count=INTENTS, raters=1)
+
+    found = verify_case(open_case(case.path))
+
+    assert counts(case).level == "own"
+    assert found.holds
+    assert any("labels came into force" in note for note in found.notes)
 
 
 async def test_answers_that_came_with_a_label_are_not_drawn_and_say_nothing_of_the_judge(make_case, tmp_path, clock):
@@ -532,9 +566,7 @@ async def test_public_human_labels_give_the_kappa_of_a_hand_computation(make_cas
     made, sheets = draw(case, tmp_path, clock, count=10_000, raters=1)
     assert len(made.rows) == len(rows) > 200
     said = {(r["text"], r["response"].strip()): human[r["scenario_id"]] for r in rows}
-    take_sheets(
-        case, [fill(sheets[0], lambda r: said[r["request"], r["answer"].strip()])], rater="people", now=clock
-    )
+    take_sheets(case, [fill(sheets[0], lambda r: said[r["request"], r["answer"].strip()])], rater="people", now=clock)
 
     agreed = {(one.who, one.over): one.found for one in calibration_report(case).agreed}
 

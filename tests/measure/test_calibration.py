@@ -9,8 +9,8 @@ from safecase.measure import (
     PERFECT,
     Agreement,
     Candidate,
-    Judged,
     JudgeCard,
+    Judged,
     Measurement,
     Tally,
     agreement,
@@ -39,7 +39,7 @@ def most_misses(runs: int, alpha: float) -> int:
 
 
 def clustered(rng: np.random.Generator, *, intents: int, size: int, sensitivity: float):
-    """Answers of intents: all of an intent are unsafe or none is, and the judge finds most of an intent or little of it.
+    """Answers of intents: all of an intent are unsafe or none is, and the judge finds most of an intent or little.
 
     Returns:
         unsafe, flagged: bool, (intent, answer).

@@ -10,6 +10,7 @@ from typing import Any
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
 from safecase.assess._labels_kept import (
     ADJUDICATED,
+    GIVEN,
     TAKEN,
     Draw,
     Labels,
@@ -81,19 +82,48 @@ def draw_sheets(
     reader = rater_name(reader)
     _must_lie_outside(case, folder)
     draw = _draw(case, wanted)
+    stems = _stems(case, draw, folder)
+    shown = _keep_draw(case, draw, reader=reader, now=now)
+    return draw, _write(case, draw, stems, shown, reader=reader, now=now)
+
+
+_WRITTEN = "sheets-written"
+
+
+def sheets_again(case: Case, draw_id: str, folder: Path, *, reader: str, now: Clock = utc_now) -> list[Path]:
+    """Write the sheets of an earlier draw again, where they were lost: the same answers, order and names.
+
+    Raises:
+        LabelError: there is no such draw, the folder lies inside the case, or holds such sheets.
+        KeyMissing: sealed answers were drawn and their key is not here.
+    """
+    draws = {draw.id: draw for draw in load_draws(case)}
+    if draw_id not in draws:
+        raise LabelError(f"draw {draw_id!r} is not of case {case.spec.id!r}; it has {', '.join(draws) or 'none'}")
+    stems = _stems(case, draws[draw_id], folder)
+    reader = rater_name(reader)
+    shown = read_answers(case, draws[draw_id].trial_ids, reader=reader, purpose=f"labelling, draw {draw_id}", now=now)
+    return _write(case, draws[draw_id], stems, shown, reader=reader, now=now)
+
+
+def _stems(case: Case, draw: Draw, folder: Path) -> list[Path]:
+    """Where the sheets of a draw go."""
+    _must_lie_outside(case, folder)
     stems = [folder / f"{draw.id}-rater-{number}" for number in range(1, draw.raters + 1)]
     for path in [stem.with_suffix(kind) for stem in stems for kind in (".csv", ".jsonl")]:
         if path.exists():
             raise LabelError(f"{path}: it is there already; move it, or give another --out")
-    shown = _keep_draw(case, draw, reader=reader, now=now)
+    return stems
+
+
+def _write(
+    case: Case, draw: Draw, stems: Sequence[Path], shown: Sequence[tuple[Trial, str]], *, reader: str, now: Clock
+) -> list[Path]:
     files: list[Path] = []
     for number, stem in enumerate(stems, start=1):
         files += write_sheet(stem, sheet_rows(draw.sheet(number), shown))
     case.ledger.append(_WRITTEN, actor=reader, subject={"draw": draw.id, "sheets": draw.raters}, at=now())
-    return draw, files
-
-
-_WRITTEN = "sheets-written"
+    return files
 
 
 def _keep_draw(case: Case, draw: Draw, *, reader: str, now: Clock) -> list[tuple[Trial, str]]:
@@ -412,8 +442,13 @@ def read_labels(case: Case, path: Path, *, arm: str) -> dict[str, Any]:
     return found
 
 
-def write_labels(case: Case, labels: Mapping[str, Any], *, labeller: str, now: Clock = utc_now) -> dict[str, Any]:
+def write_labels(
+    case: Case, labels: Mapping[str, Any], *, labeller: str, file: Path | None = None, now: Clock = utc_now
+) -> dict[str, Any]:
     """Keep labels as judgements of `human:<labeller>`; None is a skip.
+
+    Args:
+        file: where they came from, for the ledger.
 
     Raises:
         LabelError: the labeller called one of the answers something else before.
@@ -426,6 +461,9 @@ def write_labels(case: Case, labels: Mapping[str, Any], *, labeller: str, now: C
                 f"trial {trial_id!r}: {labeller!r} called it {said!r} before, now {label!r}; a label stands"
             )
     _keep(case, labels, judge=f"{HUMAN_PREFIX}{labeller}", actor=labeller, now=now, labels=before)
+    origin = {"file": file.name, "file_sha256": digest_file(file)} if file else {}
+    subject = {"rater": labeller, "labels": len(labels), "trial_ids_digest": digest_value(sorted(labels)), **origin}
+    case.ledger.append(GIVEN, actor=labeller, subject=subject, at=now())
     return {"labels": sum(label is not None for label in labels.values()), "labeller": labeller}
 
 

@@ -29,6 +29,9 @@ ADJUDICATED = f"{HUMAN_PREFIX}adjudicated:"
 TAKEN = "labels-taken"
 """Ledger action that names a rater, the sheet and the file that labels came from."""
 
+GIVEN = "labels-given"
+"""Ledger action for labels that came without a sheet."""
+
 _CENSUS_SEED = 0
 
 
@@ -149,6 +152,12 @@ def settled(draw: Draw, labels: Labels) -> Settled:
     return settle(draw.trial_ids, raters=draw.raters, given=labels.given, final=labels.final)
 
 
+def labels_digest(case: Case) -> str:
+    """Digest of the labels in force. A draw can bring labels into force without a new judgement, so what was made from
+    them names this beside the evidence."""
+    return digest_value(sorted(labels_in_force(case, load_labels(case)).items()))
+
+
 def with_settled_labels(case: Case, judgements: Iterable[Judgement]) -> Iterator[Judgement]:
     """The same judgements, people's labels cut down to those that a verdict may rest on, one per trial."""
     people: list[Judgement] = []
@@ -163,34 +172,40 @@ def with_settled_labels(case: Case, judgements: Iterable[Judgement]) -> Iterator
 
 
 def labels_in_force(case: Case, labels: Labels) -> dict[str, Verdict]:
-    """The labels by which a judge is calibrated on an arm: of complete uniform draws, and of a census.
+    """The labels by which a judge is calibrated on an arm: of complete uniform draws, in order, or of a census.
+
+    A draw that was begun and left would let people choose among draws, so it holds back those of its arm after it.
 
     Labels outside every draw were picked by somebody, and who picks, picks what is easy. They count where nothing was
     left to pick: where every answer of the arm that needs a judge has one. Of a unit, one answer counts then.
     """
     if not labels.given:
         return {}
-    draws = load_draws(case)
-    found: dict[str, Verdict] = {}
-    for draw in draws:
-        if draw.by == "uniform" and (outcome := settled(draw, labels)).is_complete:
+    census = _census(case, labels)
+    found = {name: label for arm in census.values() for name, label in arm.items()}
+    held: set[str] = set(census)
+    for draw in load_draws(case):
+        if draw.by != "uniform" or draw.arm in held:
+            continue
+        outcome = settled(draw, labels)
+        if outcome.is_complete:
             found.update(outcome.labels)
-    drawn = {trial_id for draw in draws for trial_id in draw.trial_ids}
-    outside = labels.given.keys() - drawn
-    if outside:
-        found.update(_census(case, labels, skip_arms={draw.arm for draw in draws}))
+        else:
+            held.add(draw.arm)
     return found
 
 
-def _census(case: Case, labels: Labels, *, skip_arms: set[str]) -> dict[str, Verdict]:
-    """Labels of the arms that are labelled whole, raters agreeing, one per unit."""
+def _census(case: Case, labels: Labels) -> dict[str, dict[str, Verdict]]:
+    """By arm that is labelled whole, raters agreeing: one label per unit. Looked for where labels came sheetless."""
+    if not any(entry.action == GIVEN for entry in case.ledger.entries()):
+        return {}
     by_arm: dict[str, dict[str, str]] = defaultdict(dict)
     for trial in in_evidence(case, case.trials.read({"status": "answered"})):
-        if can_be_labelled(trial) and trial.arm not in skip_arms:
+        if can_be_labelled(trial):
             by_arm[trial.arm][trial.trial_id] = unit_of(trial)
-    found: dict[str, Verdict] = {}
-    for units in by_arm.values():
+    found: dict[str, dict[str, Verdict]] = {}
+    for arm, units in by_arm.items():
         outcome = settle(units, raters=1, given=labels.given, final=labels.final)
         if outcome.is_complete:
-            found.update({name: outcome.labels[name] for name in one_per_unit(units, seed=_CENSUS_SEED)})
+            found[arm] = {name: outcome.labels[name] for name in one_per_unit(units, seed=_CENSUS_SEED)}
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from safecase.assess._case import Case
 from safecase.assess._labels import judge_of
 from safecase.assess._labels_kept import (
+    TAKEN,
     Draw,
     Labels,
     can_be_labelled,
@@ -157,7 +158,7 @@ def calibration_report(case: Case) -> CalibrationReport:
     card = _card(case, digest)
     force = labels_in_force(case, labels)
     known = tuple(_known(case, evidence, force, card))
-    states = tuple(_state(evidence, draw, labels) for draw in draws)
+    states = tuple(_state(evidence, draw, labels, force) for draw in draws)
     return CalibrationReport(
         judge=case.spec.judge,
         judge_digest=digest,
@@ -320,11 +321,12 @@ def _agreed(evidence: _Evidence, draws: Sequence[Draw], labels: Labels) -> Itera
             yield Agreed(who="raters", over=over, found=krippendorff_alpha(units, alpha=_SHOWN_ALPHA))
 
 
-def _state(evidence: _Evidence, draw: Draw, labels: Labels) -> DrawState:
+def _state(evidence: _Evidence, draw: Draw, labels: Labels, force: Mapping[str, Verdict]) -> DrawState:
     outcome = settled(draw, labels)
     bounds: ByVerdict | None = None
     points: tuple[float | None, float | None] | None = None
     whole = outcome.is_complete
+    in_force = force.keys() >= set(draw.trial_ids)
     if draw.by == "by-verdict" and whole and draw.event is not None and draw.flagged_units is not None:
         counts = _counts_as_drawn(draw, outcome.labels, draw.event)
         bounds = by_verdict(counts, flagged_units=draw.flagged_units, units=draw.units, alpha=_SHOWN_ALPHA)
@@ -348,8 +350,8 @@ def _state(evidence: _Evidence, draw: Draw, labels: Labels) -> DrawState:
         settled=len(outcome.labels),
         waiting=len(outcome.waiting),
         disputed=len(outcome.disputed),
-        counts=draw.by == "uniform" and whole,
-        why=_why(draw, len(outcome.waiting), len(outcome.disputed)),
+        counts=draw.by == "uniform" and in_force,
+        why=_why(draw, len(outcome.waiting), len(outcome.disputed), in_force=in_force),
         by_verdict=bounds,
         points=points,
     )
@@ -363,12 +365,14 @@ def _counts_as_drawn(draw: Draw, labels: Mapping[str, Verdict], event: Event) ->
     )
 
 
-def _why(draw: Draw, waiting: int, disputed: int) -> str:
+def _why(draw: Draw, waiting: int, disputed: int, *, in_force: bool) -> str:
     if waiting or disputed:
         return f"waits for {waiting} answers to be read and {disputed} disagreements to be settled"
     if draw.by == "by-verdict":
         return "drawn by the judge's own verdicts: its counts are no binomials of sensitivity and specificity"
-    return "drawn to find errors: no exact bound comes from it" if draw.by == "by-doubt" else ""
+    if draw.by == "by-doubt":
+        return "drawn to find errors: no exact bound comes from it"
+    return "" if in_force else "waits for an earlier draw of this arm, or the arm is labelled whole without it"
 
 
 def _cautions(
@@ -400,7 +404,7 @@ def _cautions(
     if outside:
         what = "labels outside every draw were picked by somebody; they are kept and calibrate nothing"
         yield Caution(what=what, affected=len(outside), mend="draw answers with `safecase measure calibrate draw`")
-    yield from _self_adjudicated(case)
+    yield from _second_thoughts(case)
     for arm, count in sorted(evidence.from_people.items()):
         what = f"answers of arm {arm!r} came with a person's label: they need no judge and say nothing about it"
         yield Caution(what=what, affected=count, mend="nothing to mend")
@@ -443,8 +447,13 @@ def _unlabelled_categories(evidence: _Evidence, force: Mapping[str, Verdict]) ->
             yield Caution(what=what, affected=count, mend=f"draw more labels of arm {arm!r}")
 
 
-def _self_adjudicated(case: Case) -> Iterator[Caution]:
+def _second_thoughts(case: Case) -> Iterator[Caution]:
     own = sum(int(entry.subject["own"]) for entry in case.ledger.entries() if entry.action == "labels-adjudicated")
+    revised = [entry for entry in case.ledger.entries() if entry.action == TAKEN and "revised" in entry.subject]
+    if revised:
+        what = "labels were replaced by the rater who gave them"
+        mend = "nothing to mend; the ledger has the reasons"
+        yield Caution(what=what, affected=sum(int(entry.subject["labels"]) for entry in revised), mend=mend)
     if own:
         what = "disagreements were settled by one of the people who disagreed"
         yield Caution(what=what, affected=own, mend="let a third person adjudicate")

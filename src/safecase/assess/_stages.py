@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
-from safecase.assess._labels_kept import with_settled_labels
+from safecase.assess._labels_kept import labels_digest, with_settled_labels
 from safecase.assess._signing import assessor_key, case_roster, openings
 from safecase.decide import Decided, Facts, Raise, decide
 from safecase.declare import Budget, Framework
@@ -209,7 +209,8 @@ async def measure_case(
         if write:
             data = canonical_json([dataclasses.asdict(one) for one in estimates]) + b"\n"
             made_with = {"judge": judge.id, "judge_digest": judge.digest, "evidence_root": evidence_root(case)}
-            record(case, "estimates.json", data, action="measured", now=now, **made_with)
+            labels = labels_digest(case)
+            record(case, "estimates.json", data, action="measured", now=now, labels_digest=labels, **made_with)
     return Measured(estimates=estimates, measurement=measurement, judging=judging, judge_id=judge.id)
 
 

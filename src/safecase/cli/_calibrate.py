@@ -121,6 +121,24 @@ def draw_command(
     emit({**value, "sheets": [str(path) for path in files]}, as_json=as_json, lines=lines)
 
 
+@calibrate_group.command("sheets")
+@click.argument("case", type=click.Path(path_type=Path))
+@click.argument("draw")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the sheets, outside the case.")
+@reader_option
+@consent_option
+@json_option
+@guarded
+def sheets_command(case: Path, draw: str, out: Path, reader: str, show_harmful: bool, as_json: bool) -> None:
+    """Write the sheets of a draw again, where they were lost: the same answers in the same order."""
+    from safecase.assess import open_case, sheets_again
+
+    if not show_harmful:
+        fail(_CONSENT, 2)
+    files = [str(path) for path in sheets_again(open_case(case), draw, out, reader=reader)]
+    emit({"draw": draw, "sheets": files}, as_json=as_json, lines=files)
+
+
 @calibrate_group.command("take")
 @click.argument("case", type=click.Path(path_type=Path))
 @click.argument("sheets", nargs=-1, required=True, type=click.Path(path_type=Path))

@@ -89,7 +89,7 @@ def label_command(
             if answer == "stop":
                 break
             given[trial.trial_id] = None if answer == "skip" else answer
-    summary = write_labels(opened, given, labeller=labeller)
+    summary = write_labels(opened, given, labeller=labeller, file=labels)
     emit(
         summary, as_json=as_json, lines=[f"{summary['labels']} labels by {labeller!r} on arm {arm!r} kept as evidence"]
     )
