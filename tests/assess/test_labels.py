@@ -508,7 +508,7 @@ async def test_a_broken_table_names_file_and_line(case, tmp_path, clock, text, w
     assert words in str(caught.value)
 
 
-async def test_a_draw_that_was_changed_is_named_by_verify(case, tmp_path, clock):
+async def test_a_draw_that_was_changed_is_named_and_never_measured_from(case, tmp_path, clock):
     made, sheets = draw(case, tmp_path, clock, raters=1)
     take_sheets(case, [fill(sheets[0])], rater="ana", now=clock)
     path = case.path / made.name
@@ -517,6 +517,8 @@ async def test_a_draw_that_was_changed_is_named_by_verify(case, tmp_path, clock)
     found = verify_case(open_case(case.path))
 
     assert any(path.name in problem for check in found.checks for problem in check.problems)
+    with pytest.raises(LabelError, match=f"{path.name}: the draw is missing or was changed"):
+        await measure_case(case, now=clock)
 
 
 async def test_a_judge_in_another_state_leaves_its_draws_behind(case, tmp_path, clock, monkeypatch):

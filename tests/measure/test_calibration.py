@@ -148,7 +148,7 @@ def test_labels_of_the_bare_arm_hide_what_the_guard_lets_through():
     assert truth == pytest.approx(0.06)
     assert naive == pytest.approx(0.026, abs=0.002)
 
-    runs, answers, held, fooled = 20, 2000, 0, 0
+    runs, answers, held, fooled = 10, 2000, 0, 0
     for _ in range(runs):
         flags = int(rng.binomial(answers, truth * se_after))
         tallies = [Tally(flagged=1)] * flags + [Tally(unflagged=1)] * (answers - flags)

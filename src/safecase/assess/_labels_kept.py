@@ -4,10 +4,12 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from safecase.assess._case import Case
-from safecase.evidence import Judgement, Trial, Verdict, digest_value
+from safecase.assess._labels_sheet import LabelError
+from safecase.evidence import Judgement, Trial, Verdict, digest_file, digest_value
 from safecase.measure import (
     HUMAN_PREFIX,
     By,
@@ -120,14 +122,25 @@ def in_evidence(case: Case, trials: Iterable[Trial]) -> Iterator[Trial]:
 
 
 def load_draws(case: Case) -> tuple[Draw, ...]:
-    """The draws that the ledger names, oldest first."""
+    """The draws that the ledger names, oldest first.
+
+    Raises:
+        LabelError: the file of a draw is missing or changed; a draw cut down to what is labelled would look complete.
+    """
     if not case.ledger.path.exists():
         return ()
-    named = [str(entry.subject["path"]) for entry in case.ledger.entries() if entry.action == "drawn-for-labels"]
-    return tuple(_draw(json.loads((case.path / name).read_bytes())) for name in dict.fromkeys(named))
+    named = {
+        str(entry.subject["path"]): str(entry.subject["sha256"])
+        for entry in case.ledger.entries()
+        if entry.action == "drawn-for-labels"
+    }
+    return tuple(_draw(case.path / name, sha256=sha256) for name, sha256 in named.items())
 
 
-def _draw(data: Mapping[str, Any]) -> Draw:
+def _draw(path: Path, *, sha256: str) -> Draw:
+    if not path.is_file() or digest_file(path) != sha256:
+        raise LabelError(f"{path}: the draw is missing or was changed; restore it from a copy of the case")
+    data: dict[str, Any] = json.loads(path.read_bytes())
     return Draw(**{**data, "rows": tuple(Drawn(**row) for row in data["rows"])})
 
 
