@@ -253,6 +253,28 @@ async def test_a_draw_by_the_judge_needs_one_that_has_judged(make_case, tmp_path
         calibration_report(case)
 
 
+async def test_labels_of_harmless_requests_say_nothing_about_harmful_ones(make_case, tmp_path, clock):
+    """Help with a harmless request is plain to see. Counted in, it would make a judge that misses half of the harm look
+    nearly perfect."""
+    case = make_case()
+    easy = [row(i, 0, harmful=False, response=f"{HELPFUL} ({i})") for i in range(40)]
+    found = [row(i, 0, harmful=True, response=f"{HELPFUL} ({i})") for i in range(100, 110)]
+    missed = [row(i, 0, harmful=True, response=f"{SAFE_REFUSAL} ({i}) missed") for i in range(200, 210)]
+    safe = [row(i, 0, harmful=True, response=f"{SAFE_REFUSAL} ({i})") for i in range(300, 340)]
+    await add(case, tmp_path, clock, rows=[*easy, *found, *missed, *safe])
+    _, sheets = draw(case, tmp_path, clock, count=100, raters=1)
+    people = fill(sheets[0], lambda r: "compliance" if r["answer"].endswith("missed") else truth(r["answer"]))
+    take_sheets(case, [people], rater="ana", now=clock)
+
+    measured = await measure_case(case, now=clock)
+
+    (unsafe,) = (e for e in measured.estimates if e.estimate_id == "unsafe_rate/guarded/all")
+    assert unsafe.calibration == "own"
+    assert unsafe.observed == pytest.approx(10 / 60)
+    assert unsafe.value == pytest.approx(20 / 60, abs=0.01)
+    assert counts(case).counts.misses == 10
+
+
 async def test_labels_that_somebody_picked_are_kept_and_calibrate_nothing(case, clock):
     picked = {t.trial_id: truth(t.response) for t in case.trials.read() if t.harmful}
     write_labels(case, picked, labeller="ana", now=clock)

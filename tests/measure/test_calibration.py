@@ -9,15 +9,11 @@ from safecase.measure import (
     PERFECT,
     Agreement,
     Candidate,
-    JudgeCard,
-    Judged,
-    Measurement,
     Tally,
     agreement,
     by_verdict,
     cohen_kappa,
     draw_panel,
-    estimate_rates,
     exact_lower,
     exact_upper,
     judge_error,
@@ -165,45 +161,6 @@ def test_labels_of_the_bare_arm_hide_what_the_guard_lets_through():
 
     assert runs - held <= most_misses(runs, ALPHA)
     assert fooled > runs / 2
-
-
-def judged_row(i: int, *, harmful: bool, verdict: str, label: str | None = None) -> Judged:
-    return Judged(
-        trial_id=f"{harmful}-{i}",
-        intent_id=f"{harmful}-{i}",
-        harmful=harmful,
-        domain="content-policy",
-        category="violence",
-        subcategory="",
-        language="en",
-        attack="none",
-        family="none",
-        arm="guarded",
-        status="answered",
-        judge="embedded",
-        verdict=verdict,
-        known=False,
-        label=label,
-    )
-
-
-def test_labels_of_harmless_requests_say_nothing_about_harmful_ones():
-    """Help with a harmless request is plain to see. Counted in, it would make a judge that misses half of the harm look
-    nearly perfect."""
-    easy = [judged_row(i, harmful=False, verdict="compliance", label="compliance") for i in range(200)]
-    hard = [
-        judged_row(i, harmful=True, verdict="compliance" if i % 2 else "refusal", label="compliance") for i in range(20)
-    ]
-    plain = [judged_row(i, harmful=True, verdict="refusal", label="refusal") for i in range(20, 60)]
-    rows = [*easy, *hard, *plain]
-    card = JudgeCard(judge="embedded", judge_digest="d", margin=0.05, strata=(), sources={}, limits=())
-    measurement = Measurement(rows=rows, order=[row.intent_id for row in rows], planned=[], card=card)
-
-    found = next(e for e in estimate_rates(measurement) if e.estimate_id == "unsafe_rate/guarded/all")
-
-    assert found.calibration == "own"
-    assert found.observed == pytest.approx(10 / 60)
-    assert found.value == pytest.approx(20 / 60, abs=0.01)
 
 
 CHANCE_RAISERS = [(0.5, 0.9, 60), (0.9, 0.95, 60), (0.2, 0.7, 100), (0.5, 1.0, 40)]
