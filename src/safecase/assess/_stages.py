@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
+from safecase.assess._labels_kept import labels_digest, with_settled_labels
 from safecase.assess._signing import assessor_key, case_roster, openings
 from safecase.compose import planned_attacks
 from safecase.decide import Decided, Facts, Raise, decide
@@ -231,7 +232,8 @@ async def measure_case(
         if write:
             data = canonical_json([dataclasses.asdict(one) for one in estimates]) + b"\n"
             made_with = {"judge": judge.id, "judge_digest": judge.digest, "evidence_root": evidence_root(case)}
-            record(case, "estimates.json", data, action="measured", now=now, **made_with)
+            labels = labels_digest(case)
+            record(case, "estimates.json", data, action="measured", now=now, labels_digest=labels, **made_with)
     return Measured(estimates=estimates, measurement=measurement, judging=judging, judge_id=judge.id)
 
 
@@ -249,7 +251,7 @@ def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measu
     plan = case.plan
     return gather(
         case.trials.read(),
-        case.judgements.read(),
+        with_settled_labels(case, case.judgements.read()),
         judge_digest=judge_digest,
         planned=(slot(planned) for planned in case.planned(plan)) if plan else (),
         card=card,

@@ -15,6 +15,7 @@ from typing import Any
 
 from safecase.assess._bundle import MANIFEST, PEOPLES, left_out_of
 from safecase.assess._case import Case
+from safecase.assess._labels_kept import labels_digest
 from safecase.assess._report import load_editions, report_numbers
 from safecase.assess._signing import case_roster, sign_off_files, signatures
 from safecase.assess._stages import (
@@ -157,6 +158,9 @@ def _content(case: Case, notes: list[str]) -> Iterator[Check]:
         return
     if made["evidence_root"] != evidence_root(case):
         notes.append("evidence was added since the estimates were made; `safecase report` brings them up to date")
+        return
+    if made.get("labels_digest", digest_value([])) != labels_digest(case):
+        notes.append("labels came into force since the estimates were made; `safecase report` brings them up to date")
         return
     if case.spec.judge == "embedded" and made["judge_digest"] != EmbeddedJudge().digest:
         what = "estimates.json: made with another state of the embedded judge; verify with the safecase that made it"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from safecase.cli._calibrate import calibrate_group
 from safecase.cli._common import DEFAULT, DefaultGroup, emit, fail, guarded, json_option, note
 
 
@@ -87,9 +88,8 @@ def label_command(
             answer = click.prompt("label", type=click.Choice([*VERDICTS, "skip", "stop"]), show_choices=True)
             if answer == "stop":
                 break
-            if answer != "skip":
-                given[trial.trial_id] = answer
-    summary = write_labels(opened, given, labeller=labeller)
+            given[trial.trial_id] = None if answer == "skip" else answer
+    summary = write_labels(opened, given, labeller=labeller, file=labels)
     emit(
         summary, as_json=as_json, lines=[f"{summary['labels']} labels by {labeller!r} on arm {arm!r} kept as evidence"]
     )
@@ -99,4 +99,5 @@ def _percent(value: float | None) -> str:
     return "n/a" if value is None else f"{100 * value:.1f}%"
 
 
+measure_group.add_command(calibrate_group)
 COMMANDS = {"measure": measure_group}

@@ -7,6 +7,7 @@ language, widened by a declared margin), `none`.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Literal
 
@@ -202,6 +203,62 @@ def judge_error(*, own: Agreement, transferred: Agreement, margin: float, alpha:
             point=(counts.hits / yes, counts.rejections / no),
         )
     return UNKNOWN
+
+
+WIDE = 0.2
+"""Widest interval of a sensitivity or specificity that a calibration aims at. The bound of a rate spreads over the
+whole box, so a wider one decides few gates."""
+
+BOX_ALPHA = 0.01
+"""Error of each side of the box behind a gate's bound at 0.05: 0.4 of it, half for each of the two rates."""
+
+
+def labels_needed(seen: Agreement, *, share: float | None, alpha: float = BOX_ALPHA) -> tuple[int | None, int | None]:
+    """Labels still to be drawn, in expectation.
+
+    Args:
+        seen: labels so far on one event.
+        share: of answers that are the event, from labels or, before any, from the judge; None where neither says.
+        alpha: error of each bound of the box.
+
+    Returns:
+        Until both kinds have `LEAST_OWN_LABELS`, and until no side of the box is wider than `WIDE`, the judge's errors
+        staying at the share seen (at none before any label). None where the missing kind was never seen: no number of
+        labels can be promised then.
+
+    >>> labels_needed(Agreement(hits=9, misses=1, rejections=88, false_alarms=2), share=0.1)[0]
+    0
+    """
+    kinds = (
+        (seen.hits, seen.hits + seen.misses, share),
+        (seen.rejections, seen.rejections + seen.false_alarms, None if share is None else 1 - share),
+    )
+    own = [_more(LEAST_OWN_LABELS - total, rate) for _, total, rate in kinds]
+    narrow = [_more(_wanted(right, total, alpha=alpha) - total, rate) for right, total, rate in kinds]
+    return _most(own), _most(narrow)
+
+
+def _more(lacking: int, share: float | None) -> int | None:
+    """Labels to draw until a kind that makes up `share` of them has come that much oftener."""
+    if lacking <= 0:
+        return 0
+    return None if not share else ceil(lacking / share)
+
+
+def _most(numbers: Iterable[int | None]) -> int | None:
+    found = list(numbers)
+    return None if None in found else max(number for number in found if number is not None)
+
+
+def _wanted(right: int, total: int, *, alpha: float) -> int:
+    """Labels of one kind until their interval is no wider than `WIDE`, at the share of right verdicts so far."""
+    rate = right / total if total else 1.0
+    n = max(total, LEAST_OWN_LABELS)
+    while True:
+        bounds = _bounds(round(rate * n), n, alpha=alpha, widen=0.0)
+        if bounds.high - bounds.low <= WIDE:
+            return n
+        n += max(1, n // 20)
 
 
 def load_card(path: Path) -> JudgeCard:

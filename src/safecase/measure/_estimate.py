@@ -7,7 +7,7 @@ those that overtook it are no random sample. What a run that stopped early left 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,7 @@ class Cache:
     """What estimates of one measurement share, worked out once."""
 
     ends: Ends = field(default_factory=Ends)
-    errors: dict[tuple[Event, str, str, str, float], JudgeError] = field(default_factory=dict)
+    errors: dict[tuple[Event, str, "_Stratum", float], JudgeError] = field(default_factory=dict)
     order: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
@@ -501,7 +501,7 @@ def _error(part: Part, event: Event, *, arm: str, alpha: float, arms: int = 1) -
     if not strata:
         return PERFECT, alpha
     share = alpha * _BOX_SHARE / 2 / len(strata) / arms
-    errors = [_stratum_error(part.whole, event, arm, domain, language, alpha=share) for domain, language in strata]
+    errors = [_stratum_error(part.whole, event, arm, stratum, alpha=share) for stratum in strata]
     if any(error.level == "none" for error in errors):
         return UNKNOWN, alpha
     points = [error.point for error in errors if error.point is not None]
@@ -538,35 +538,43 @@ def over_attempts(error: JudgeError, event: Event, attempts: int) -> JudgeError:
     )
 
 
-def _strata(part: Part) -> list[tuple[str, str]]:
-    """(domain, language) of the verdicts that needed the judge, sorted."""
+def _strata(part: Part) -> list["_Stratum"]:
+    """Where the verdicts that needed the judge lie, sorted."""
     whole = part.whole
     rows = part.rows & (whole.verdict >= 0) & ~whole.known
-    languages = len(whole.book["language"])
-    pairs = whole.rows.codes["domain"][rows].astype(np.int64) * languages + whole.rows.codes["language"][rows]
     domains, spoken = list(whole.book["domain"]), list(whole.book["language"])
-    return sorted((domains[pair // languages], spoken[pair % languages]) for pair in np.unique(pairs))
+    code = whole.rows.codes["domain"][rows].astype(np.int64) * len(spoken) + whole.rows.codes["language"][rows]
+    found = np.unique(2 * code + whole.rows.harmful[rows])
+    return sorted(
+        _Stratum(bool(one % 2), domains[one // 2 // len(spoken)], spoken[one // 2 % len(spoken)]) for one in found
+    )
 
 
-def _stratum_error(
-    whole: Measurement, event: Event, arm: str, domain: str, language: str, *, alpha: float
-) -> JudgeError:
-    key = (event, arm, domain, language, alpha)
+class _Stratum(NamedTuple):
+    """Answers a judge errs alike on. Help with a harmless request is plain to see, so each side is one of its own."""
+
+    harmful: bool
+    domain: str
+    language: str
+
+
+def _stratum_error(whole: Measurement, event: Event, arm: str, stratum: _Stratum, *, alpha: float) -> JudgeError:
+    key = (event, arm, stratum, alpha)
     if key not in whole.cache.errors:
-        pairs = _labelled(whole, arm, domain, language)
+        pairs = _labelled(whole, arm, stratum)
         whole.cache.errors[key] = judge_error(
             own=agreement(event, pairs) if pairs else NO_LABELS,
-            transferred=whole.card.transferred(event, domain=domain, language=language),
+            transferred=whole.card.transferred(event, domain=stratum.domain, language=stratum.language),
             margin=whole.card.margin,
             alpha=alpha,
         )
     return whole.cache.errors[key]
 
 
-def _labelled(whole: Measurement, arm: str, domain: str, language: str) -> list[tuple[Any, Any]]:  # two verdicts
+def _labelled(whole: Measurement, arm: str, stratum: _Stratum) -> list[tuple[Any, Any]]:  # two verdicts
     """(person's verdict, judge's verdict) of the answers in a stratum that both labelled."""
-    rows = (whole.label >= 0) & (whole.verdict >= 0) & ~whole.known
-    for name, value in (("arm", arm), ("domain", domain), ("language", language)):
+    rows = (whole.label >= 0) & (whole.verdict >= 0) & ~whole.known & (whole.rows.harmful == stratum.harmful)
+    for name, value in (("arm", arm), ("domain", stratum.domain), ("language", stratum.language)):
         rows = rows & (whole.rows.codes[name] == whole.book[name].code(value))
     return [(VERDICTS[a], VERDICTS[b]) for a, b in zip(whole.label[rows], whole.verdict[rows], strict=True)]
 
