@@ -1,7 +1,8 @@
 """What measuring cannot do.
 
 MeasureError
-└── NoEvidence   a rate was asked for that nothing measured
+├── NoEvidence     a rate was asked for that nothing measured
+└── TooFewEvents   a method was asked for that needs more labelled events
 """
 
 
@@ -11,3 +12,7 @@ class MeasureError(Exception):
 
 class NoEvidence(MeasureError, ValueError):
     """A rate was asked for that nothing measured."""
+
+
+class TooFewEvents(MeasureError, ValueError):
+    """A method was asked for that needs more labelled events than there are."""
