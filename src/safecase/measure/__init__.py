@@ -22,6 +22,9 @@ from safecase.measure._calibration import (
     judge_error,
     load_card,
 )
+from safecase.measure._cells import Cell, JudgedCell, cell_order, weighted_bounds, weighted_rate_bounds
+from safecase.measure._clears import clearance_times, clears_at
+from safecase.measure._errors import MeasureError, NoEvidence, TooFewEvents
 from safecase.measure._estimate import (
     EVENT_OF,
     LEVEL,
@@ -36,6 +39,21 @@ from safecase.measure._estimate import (
 from safecase.measure._judge import JUDGE_WEIGHTS, EmbeddedJudge, Judge, RubricJudge, known_without_judging
 from safecase.measure._judged import Tally, difference_bounds, observed_rate, point_rate, rate_bounds
 from safecase.measure._measure import HUMAN_PREFIX, JudgeSummary, Unseal, gather, is_imported, judge_trials
+from safecase.measure._passk import Attempts, PassAtK, mean_pass_at_k, pass_at_k
+from safecase.measure._power import (
+    Census,
+    GateNeed,
+    LineNeed,
+    Supposed,
+    census,
+    chance_to_clear,
+    intents_needed,
+    most_events,
+    plan_gate,
+    simulated_power,
+    underpowered,
+)
+from safecase.measure._ppi import LEAST_LABELLED_EVENTS, PredictionPowered, Seen, prediction_powered
 from safecase.measure._sequence import mean_bounds
 
 __all__ = [
@@ -43,27 +61,46 @@ __all__ = [
     "EVENT_OF",
     "HUMAN_PREFIX",
     "JUDGE_WEIGHTS",
+    "LEAST_LABELLED_EVENTS",
     "LEAST_OWN_LABELS",
     "LEVEL",
     "NO_LABELS",
     "PERFECT",
     "UNKNOWN",
     "Agreement",
+    "Attempts",
     "Bounds",
+    "Cell",
+    "Census",
     "EmbeddedJudge",
     "Event",
+    "GateNeed",
     "Judge",
     "JudgeCard",
     "JudgeError",
     "JudgeSummary",
     "Judged",
+    "JudgedCell",
+    "LineNeed",
+    "MeasureError",
     "Measurement",
+    "NoEvidence",
+    "PassAtK",
+    "PredictionPowered",
     "RubricJudge",
+    "Seen",
     "Slot",
     "Stratum",
+    "Supposed",
     "Tally",
+    "TooFewEvents",
     "Unseal",
     "agreement",
+    "cell_order",
+    "census",
+    "chance_to_clear",
+    "clearance_times",
+    "clears_at",
     "clopper_pearson",
     "difference_bounds",
     "estimate_gates",
@@ -73,6 +110,7 @@ __all__ = [
     "gather",
     "happened",
     "in_gate",
+    "intents_needed",
     "is_imported",
     "judge_error",
     "judge_trials",
@@ -80,7 +118,16 @@ __all__ = [
     "known_without_judging",
     "load_card",
     "mean_bounds",
+    "mean_pass_at_k",
+    "most_events",
     "observed_rate",
+    "pass_at_k",
+    "plan_gate",
     "point_rate",
+    "prediction_powered",
     "rate_bounds",
+    "simulated_power",
+    "underpowered",
+    "weighted_bounds",
+    "weighted_rate_bounds",
 ]

@@ -1,7 +1,7 @@
 """A rate under adaptive allocation: fixed weights over cells, each with a confidence sequence of its own.
 
-The problem: a bandit sends trials where an attack x category cell looks weak. The pooled mean then speaks of the bandit's
-taste, not of the model: it drifts towards the weak cells, or away from a cell that was unlucky early.
+The problem: a bandit sends trials where an attack x category cell looks weak. The pooled mean then speaks of the
+bandit's taste, not of the model: it drifts towards the weak cells, or away from a cell that was unlucky early.
 
 The choice: the rate of an attack is a mean with *target weights declared beforehand* (each category's share of the
 planned bank, say). Every cell meets its intents in a seeded random order of its own and has its own betting sequence;

@@ -124,7 +124,9 @@ def _hits(
     count, games = values.shape
     size = max(1, _BATCH // max(1, count))
     parts = [
-        _hits_of_batch(values[:, at : at + size], means[at : at + size], aimed[at : at + size], alpha, planned, population)
+        _hits_of_batch(
+            values[:, at : at + size], means[at : at + size], aimed[at : at + size], alpha, planned, population
+        )
         for at in range(0, games, size)
     ]
     return np.concatenate(parts)

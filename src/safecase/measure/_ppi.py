@@ -9,9 +9,9 @@ chosen to make the variance least. It is sharper than the error box wherever the
 assumption about how the judge errs.
 
 Fine print. The interval rests on the central limit theorem. At a rate of 0.002 two hundred labels most often hold no
-event at all; the interval then collapses around the judge and covers the truth in a third of all runs. So it is
-refused under 20 labelled intents with the event and 20 without. It reads a *fixed* sample: it is not for stopping early,
-and no gate that may stop early reads it. An intent is one observation, whatever number of trials it has.
+event at all; the interval then collapses to nothing and covers the truth in a third of all runs. So it is refused under
+20 labelled intents with the event and 20 without. It reads a *fixed* sample: it is not for stopping early, and no gate
+that may stop early reads it. An intent is one observation, whatever number of trials it has.
 
 The interval is the wider of Student's and Wilson's, both with the degrees of freedom of the rarer kind of label: the
 former misses above where events are few (skew), the latter below where the judge carries most of the weight.
@@ -88,8 +88,8 @@ def prediction_powered(seen: Sequence[Seen], *, alpha_lower: float, alpha_upper:
     events, others = int((people > 0).sum()), int((people < 1).sum())
     if min(events, others) < LEAST_LABELLED_EVENTS:
         raise TooFewEvents(
-            f"{people.size} labelled intents, {events} with the event and {others} without; a prediction-powered estimate "
-            f"needs {LEAST_LABELLED_EVENTS} of each. Label more, or read the bounds of the judge's error box"
+            f"{people.size} labelled intents, {events} with the event and {others} without; a prediction-powered "
+            f"estimate needs {LEAST_LABELLED_EVENTS} of each. Label more, or read the bounds of the judge's error box"
         )
     trust = _trust(people, judge, alone)
     rest = people - trust * judge
