@@ -8,6 +8,7 @@ import click
 
 from safecase.cli._calibrate import calibrate_group
 from safecase.cli._common import DEFAULT, DefaultGroup, emit, fail, guarded, json_option, note
+from safecase.cli._measure_plan import plan_command
 
 
 @click.group("measure", cls=DefaultGroup)
@@ -93,6 +94,9 @@ def label_command(
     emit(
         summary, as_json=as_json, lines=[f"{summary['labels']} labels by {labeller!r} on arm {arm!r} kept as evidence"]
     )
+
+
+measure_group.add_command(plan_command)
 
 
 def _percent(value: float | None) -> str:

@@ -1,8 +1,9 @@
 """What measuring cannot do.
 
 MeasureError
+├── JudgeNotIndependent   the judge is a model that an attack optimises against
 ├── NoEvidence            a rate was asked for that nothing measured
-└── JudgeNotIndependent   the judge is a model that an attack optimises against
+└── TooFewEvents          a method was asked for that needs more labelled events
 """
 
 
@@ -16,3 +17,7 @@ class NoEvidence(MeasureError, ValueError):
 
 class JudgeNotIndependent(MeasureError, ValueError):
     """The judge is a model that an attack optimises against."""
+
+
+class TooFewEvents(MeasureError, ValueError):
+    """A method was asked for that needs more labelled events than there are."""
