@@ -29,7 +29,7 @@ from safecase.evidence import (
     read_envelope,
     verify_envelope,
 )
-from safecase.measure import EmbeddedJudge, clopper_pearson, in_gate
+from safecase.measure import HUMAN_PREFIX, RUBRIC_PREFIX, EmbeddedJudge, clopper_pearson, in_gate
 from safecase.report import (
     EditionChange,
     GuardHead,
@@ -48,6 +48,8 @@ from safecase.report import (
 from safecase.safeguard import GUARD_WEIGHTS
 
 _SEED = 20260407
+_ASIDE = (HUMAN_PREFIX, RUBRIC_PREFIX)
+"""Judgements that are no judge's verdict: people's later labels, and readings of political answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +137,7 @@ def report_input(case: Case, estimates: Sequence[Estimate], editions: Sequence[E
     last = editions[-1]
     plan = case.plan
     trials = _CountedTrials(case)
-    judgements = {row.trial_id: row for row in case.judgements.read() if not row.judge.startswith("human:")}
+    judgements = {row.trial_id: row for row in case.judgements.read() if not row.judge.startswith(_ASIDE)}
     gates = [gate for gate in case.framework.gates if plan is None or gate.id in plan.gates]
     samples = draw_samples(
         trials,

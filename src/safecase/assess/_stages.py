@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safecase.assess._balance import is_political, paired_estimates, read_with_rubric
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
 from safecase.assess._signing import assessor_key, case_roster, openings
+from safecase.compose import POLITICAL
 from safecase.decide import Decided, Facts, Raise, decide
 from safecase.declare import Budget, Framework
 from safecase.evidence import (
@@ -203,8 +205,11 @@ async def measure_case(
             now=now,
             on_progress=on_progress,
         )
+        await read_with_rubric(case, now=now)
         measurement = read_measurement(case, judge_digest=judge.digest, card=card)
-        estimates = estimate(measurement, framework or case.framework)
+        used = framework or case.framework
+        paired = paired_estimates(case, used, judge_digest=judge.digest, card=card)
+        estimates = (*estimate(measurement, used), *paired)
         if write:
             data = canonical_json([dataclasses.asdict(one) for one in estimates]) + b"\n"
             made_with = {"judge": judge.id, "judge_digest": judge.digest, "evidence_root": evidence_root(case)}
@@ -218,11 +223,11 @@ def estimate(measurement: Measurement, framework: Framework) -> tuple[Estimate, 
 
 
 def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measurement:
-    """The evidence of a case as one measurement. Writes nothing."""
+    """The evidence of a case as one measurement, political answers aside (`_balance`). Writes nothing."""
     plan = case.plan
-    planned = case.planned(plan) if plan else []
+    planned = [t for t in (case.planned(plan) if plan else []) if t.scenario.category not in POLITICAL]
     return gather(
-        case.trials.read(),
+        (trial for trial in case.trials.read() if not is_political(trial)),
         case.judgements.read(),
         judge_digest=judge_digest,
         planned={t.trial_id: _slot(t) for t in planned},
