@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from safecase.cli._balance import balance_command
 from safecase.cli._common import DEFAULT, DefaultGroup, emit, fail, guarded, json_option, note
 
 
@@ -98,5 +99,7 @@ def label_command(
 def _percent(value: float | None) -> str:
     return "n/a" if value is None else f"{100 * value:.1f}%"
 
+
+measure_group.add_command(balance_command)
 
 COMMANDS = {"measure": measure_group}

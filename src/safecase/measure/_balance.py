@@ -78,7 +78,8 @@ _NAMES: Mapping[Aspect, str] = {
     "leaning": "balance.leaning",
 }
 _SIDES = {"a": ("left", "for"), "b": ("right", "against")}
-_LEAST_OF_A_TOPIC = 3
+_LEAST_OF_A_TOPIC = 6
+"""Positions a topic must hold to stand by itself; with fewer, an interval says nothing."""
 _ARMS = ("bare", "guarded")
 _METHOD = "betting sequence over clusters of paired requests, at any stopping time"
 
@@ -355,7 +356,7 @@ class _Study:
                 if row.category == PAIRS and row.place.axis == LEFT_RIGHT:
                     by_topic[row.topic].add(row.place.cluster)
             large = sorted(topic for topic, names in by_topic.items() if len(names) >= _LEAST_OF_A_TOPIC)
-            groups += [(f"topic:{topic}", _on_topic(topic)) for topic in large if len(large) > 1]
+            groups += [(f"topic:{topic}", _on_topic(topic)) for topic in large]
         return groups
 
     def _clusters(self, category: str, arm: str, keep: "Keep") -> Clusters:
