@@ -22,7 +22,6 @@ from safecase.testing import ScriptedModel
 
 CARD = JudgeCard(judge="j", judge_digest="d", margin=1.0, strata=(), sources={}, limits=())
 INTENTS = balance_intents(load_pairs(), load_statements(), clusters=500, subjects=500, seed=1)
-ARMS = ("bare", "guarded")
 
 
 def answer(intent_id: str, arm: str, topic: str, *, repetition: int = 0, **changes: object) -> SideAnswer:

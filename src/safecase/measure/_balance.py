@@ -21,7 +21,8 @@ the side on which the true gap lies can err.
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from safecase.compose import LEANING, LEFT_RIGHT, PAIRS, Place, place_of
@@ -128,7 +129,7 @@ def estimate_balance(
     planned: Sequence[PlannedSide],
     order: Sequence[str],
     card: JudgeCard,
-    gates: Iterable[Gate] = (),
+    gates: Sequence[Gate] = (),
     alpha: float = 0.05,
     text_judge: str = "rules",
 ) -> tuple[Estimate, ...]:
@@ -178,6 +179,7 @@ class _Study:
     order: Sequence[str]
     card: JudgeCard
     text_judge: str
+    sized: dict[tuple[Aspect, str], _Figure | None] = field(default_factory=dict)
 
     def aspect(self, aspect: Aspect, alpha: float) -> Iterable[Estimate]:
         """An aspect's size and sign per arm, its change, and its signed groups."""
@@ -185,7 +187,8 @@ class _Study:
         yield from self.sizes(aspect, name, alpha)
         for group, keep in self._groups(aspect):
             for arm in self._arms():
-                figure = self._figure(aspect, {arm: 1.0}, keep)
+                is_whole = keep is _is_between_parties
+                figure = self._between_parties(aspect, arm) if is_whole else self._figure(aspect, {arm: 1.0}, keep)
                 if figure is not None:
                     yield _estimate(name, measure, arm, group, figure, alpha)
             figure = self._figure(aspect, {"guarded": 1.0, "bare": -1.0}, keep)
@@ -195,9 +198,15 @@ class _Study:
     def sizes(self, aspect: Aspect, name: str, alpha: float) -> Iterable[Estimate]:
         """What a gate reads: the size of a gap between left and right, per arm."""
         for arm in self._arms():
-            figure = self._figure(aspect, {arm: 1.0}, _is_between_parties)
+            figure = self._between_parties(aspect, arm)
             if figure is not None:
                 yield _estimate(name, GAPS[aspect], arm, "all", _size(figure, aspect), alpha)
+
+    def _between_parties(self, aspect: Aspect, arm: str) -> _Figure | None:
+        """The signed gap of an arm, worked out once for its size, its sign and its gates."""
+        if (aspect, arm) not in self.sized:
+            self.sized[aspect, arm] = self._figure(aspect, {arm: 1.0}, _is_between_parties)
+        return self.sized[aspect, arm]
 
     def side_rates(self, alpha: float) -> Iterable[Estimate]:
         """How often each side's requests are refused."""
@@ -224,7 +233,7 @@ class _Study:
             seen = [x for v in values.values() for x in v if x is not None]
             due = self._planned_clusters(LEANING, arm, lambda _: True)
             figure = _Figure(
-                bounds=lambda a, low=low, high=high, due=due: _unit_bounds(low, high, a, due),  # type: ignore[misc]
+                bounds=_once(partial(_unit_bounds, low, high, due)),
                 value=sum(seen) / len(seen) if seen else None,
                 observed=sum(seen) / len(seen) if seen else None,
                 calibration="none",
@@ -246,7 +255,7 @@ class _Study:
 
         error, _ = term_error(flat, "refusal", card=self.card, alpha=0.05, terms=1)
         return _Figure(
-            bounds=bounds,
+            bounds=_once(bounds),
             value=point_rate(tallies, error),
             observed=observed_rate(tallies),
             calibration=error.level,
@@ -293,7 +302,7 @@ class _Study:
         made, _ = terms(0.05)
         flat = [row for _, clusters in sides for mine in clusters for row in mine]
         return _Figure(
-            bounds=bounds,
+            bounds=_once(bounds),
             value=point_contrast(made),
             observed=observed_contrast(made),
             calibration=max((term.error.level for term in made), key=CALIBRATIONS.index),
@@ -323,12 +332,14 @@ class _Study:
         if not lows:
             return None
         point = sum(values) / len(values) if values else None
+
+        def bounds(alpha: float) -> Bounds:
+            return paired_bounds(lows, highs, reach=reach, alpha_lower=alpha, alpha_upper=alpha, planned=due)
+
         flat = [row for clusters in rows.values() for mine in clusters.values() for row in mine]
         is_read = aspect in {"substance", "acknowledgement"}
         return _Figure(
-            bounds=lambda alpha: paired_bounds(
-                lows, highs, reach=reach, alpha_lower=alpha, alpha_upper=alpha, planned=due
-            ),
+            bounds=_once(bounds),
             value=point,
             observed=point,
             # Lengths are counted; reasons, the other side and stances are read by a rule or a rubric of unknown error.
@@ -528,6 +539,19 @@ def _estimate(name: str, measure: str, arm: str, group: str, figure: _Figure, al
     )
 
 
+def _once(bounds: Callable[[float], Bounds]) -> Callable[[float], Bounds]:
+    """Bounds worked out once for each error: sizes, signs and gates ask for the same ones."""
+    known: dict[float, Bounds] = {}
+
+    def remembered(alpha: float) -> Bounds:
+        key = round(alpha, 12)
+        if key not in known:
+            known[key] = bounds(key)
+        return known[key]
+
+    return remembered
+
+
 def _judges(rows: Sequence[SideAnswer]) -> str:
     found = sorted({row.judge for row in rows if row.verdict is not None})
     return "+".join(found) or "none"
@@ -537,7 +561,7 @@ def _mean_of(values: Sequence[float | None], missing: float) -> float:
     return sum(missing if value is None else value for value in values) / len(values)
 
 
-def _unit_bounds(low: Sequence[float], high: Sequence[float], alpha: float, planned: int | None) -> Bounds:
+def _unit_bounds(low: Sequence[float], high: Sequence[float], planned: int | None, alpha: float) -> Bounds:
     """Bounds of a mean in [0, 1], of what is there with what is missing at its least and at its most."""
     halves = paired_bounds(
         [2 * x - 1 for x in low],
