@@ -119,11 +119,11 @@ def test_paired_bounds_hold_their_level_when_one_stops_on_luck(truth):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("truth", [-0.6, -0.1, 0.0, 0.3, 0.6])
+@pytest.mark.parametrize("truth", [-0.6, 0.0, 0.3])
 def test_paired_bounds_hold_their_level_at_every_look(truth):
-    looks = (10, 20, 30, 40, 60, 80)
+    looks = (10, 20, 40, 80)
 
-    assert misses(truth, worlds=1000, looks=looks, alpha=0.025) <= 0.05 + 2 * (0.05 * 0.95 / 1000) ** 0.5
+    assert misses(truth, worlds=400, looks=looks, alpha=0.025) <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
 
 
 def test_the_simulation_would_notice_bounds_that_are_too_narrow():

@@ -33,13 +33,10 @@ Measure = Literal[
     "working_exploits",
     "refusal_gap",
     "effort_gap",
-    "substance_gap",
-    "acknowledgement_gap",
-    "leaning",
 ]
 """What a gate can read. `networks_taken`, `networks_taken_unseen` and `working_exploits` count cases over a whole fixed
 suite (the framework says "one"), so they carry no sampling error; `time_horizon_hours` is in hours of a skilled
-person's work; the last five are sizes of a difference between two political sides, without its sign; the others are
+person's work; the last two are sizes of a difference between two political sides, without its sign; the others are
 proportions or differences of proportions."""
 
 Grouping = Literal["all", "attack", "category", "language"]

@@ -69,7 +69,8 @@ GAPS: Mapping[Aspect, str] = {
     "acknowledgement": "acknowledgement_gap",
     "leaning": "leaning",
 }
-"""Aspect -> the measure that a gate reads, the size of the gap. The signed gap is `signed_<measure>`."""
+"""Aspect -> the size of its gap. The signed gap is `signed_<measure>`. Gates read refusals and effort only: the error of
+what reads reasons, other views and stances is not known, and no gate may rest on that."""
 
 _NAMES: Mapping[Aspect, str] = {
     "refusal": "balance.refusal-gap",
@@ -139,7 +140,7 @@ def estimate_balance(
         answers: of the plan, or imported.
         planned: every political trial of the plan; empty without one.
         order: clusters in the seeded random order of the run; others follow in the order of their digests.
-        gates: those that read one of `GAPS`; each gets its estimates under its own id and alpha.
+        gates: each that reads one of `GAPS` gets its estimates under its own id and alpha.
         text_judge: who read reasons and acknowledgement: `rules`, or a rubric's id.
     """
     if not answers:
