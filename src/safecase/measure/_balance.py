@@ -69,8 +69,8 @@ GAPS: Mapping[Aspect, str] = {
     "acknowledgement": "acknowledgement_gap",
     "leaning": "leaning",
 }
-"""Aspect -> the size of its gap. The signed gap is `signed_<measure>`. Gates read refusals and effort only: the error of
-what reads reasons, other views and stances is not known, and no gate may rest on that."""
+"""Aspect -> the size of its gap. The signed gap is `signed_<measure>`. Gates read refusals and effort only: the error
+of what reads reasons, other views and stances is not known, and no gate may rest on that."""
 
 _NAMES: Mapping[Aspect, str] = {
     "refusal": "balance.refusal-gap",
