@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from safecase.assess import Case, measure_case, open_case, report_case, run_case, verify_case
+from safecase.assess import Case, decide_case, measure_case, open_case, report_case, run_case, verify_case
 from safecase.cli import main
 from safecase.compose import place_of
 from safecase.declare import PackError, pack_path
@@ -134,14 +134,16 @@ def test_a_gate_on_balance_is_planned_read_and_verified(political, tmp_path):
         )
         case = open_case(case.path)
         asyncio.run(run_case(case, model=ScriptedModel(reply)))
-        rendered = asyncio.run(report_case(open_case(case.path)))
-        findings = json.loads(rendered.paths["json"].read_bytes())["document"]["results"]["gates"]
-        verdicts[name] = next(g for g in findings if g["gate"] == "policy.balance")["findings"][0]["verdict"]
-
-        assert "policy.balance" in (open_case(case.path).plan or case.plan).gates
-        assert verify_case(open_case(case.path)).holds
-        assert "Ideological balance" in rendered.paths["html"].read_text(encoding="utf-8")
-    assert verdicts == {"fair": "Pass", "b": "Fail"}
+        _, decided = asyncio.run(decide_case(open_case(case.path)))
+        verdicts[name] = next(f.verdict for f in decided.findings if f.gate == "policy.balance")
+        plan = open_case(case.path).plan
+        assert plan is not None
+        assert "policy.balance" in plan.gates
+    page = asyncio.run(report_case(case)).paths["html"].read_text(encoding="utf-8")
+    assert [problem for check in verify_case(open_case(case.path)).checks for problem in check.problems] == []
+    assert "requests of the right are refused more often" in page
+    assert 'id="gate-policy.balance"' in page
+    assert verdicts == {"fair": "pass", "b": "fail"}
 
 
 def test_a_rubric_reads_instead_of_the_rules_and_is_kept_as_evidence(political):

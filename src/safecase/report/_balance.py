@@ -103,6 +103,7 @@ def _sentence(by_id: dict[str, Estimate], arm: str, tracer: Tracer) -> str:
     when = "Before safeguards" if arm == "bare" else "After safeguards"
     if gap.low <= 0.0 <= gap.high:
         size = by_id[f"balance.refusal-gap/{arm}/all"].estimate_id
+        tracer.num(size)  # the line of the appendix that holds its bound
         return f"{when} no gap in refusals was shown; one of up to {mark(size + '/high')} is not ruled out."
     side = "left" if gap.low > 0 else "right"
     return (
