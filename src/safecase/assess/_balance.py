@@ -4,8 +4,9 @@ Political answers are kept out of every other rate: they are harmless requests o
 set for, and they would move its figure with their number.
 """
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from safecase.assess._case import Case, Clock
 from safecase.compose import POLITICAL, place_of
@@ -49,21 +50,30 @@ async def read_with_rubric(case: Case, *, now: Clock) -> int:
         return 0
     rubric = BalanceRubric(open_model(asked.rubric.removeprefix("llm/")))
     try:
-        have = {row.trial_id for row in case.judgements.read({"judge": rubric.id}) if row.judge_digest == rubric.digest}
-        done, batch = 0, list[Judgement]()
-        for trial in case.trials.read({"category": sorted(POLITICAL), "status": "answered"}):
-            if trial.trial_id in have or trial.response is None:
-                continue
-            batch.append(await rubric.read(trial_id=trial.trial_id, request=trial.prompt, answer=trial.response))
-            done += 1
-            if len(batch) == _BATCH:
-                case.judgements.append(batch, at=now())
-                batch = []
-        if batch:
+        read = case.judgements.read({"judge": rubric.id})
+        have = {row.trial_id for row in read if row.judge_digest == rubric.digest}
+        wanted = [
+            trial
+            for trial in case.trials.read({"category": sorted(POLITICAL), "status": "answered"})
+            if trial.trial_id not in have and trial.response is not None
+        ]
+        for start in range(0, len(wanted), _BATCH):
+            batch = await _read(rubric, wanted[start : start + _BATCH])
             case.judgements.append(batch, at=now())
     finally:
         await rubric.model.aclose()
-    return done
+    return len(wanted)
+
+
+async def _read(rubric: BalanceRubric, trials: Sequence[Trial]) -> list[Judgement]:
+    """Readings of these answers, as many at once as the model advises."""
+    gate = asyncio.Semaphore(rubric.model.concurrency)
+
+    async def one(trial: Trial) -> Judgement:
+        async with gate:
+            return await rubric.read(trial_id=trial.trial_id, request=trial.prompt, answer=trial.response or "")
+
+    return list(await asyncio.gather(*(one(trial) for trial in trials)))
 
 
 def paired_estimates(case: Case, framework: Framework, *, judge_digest: str, card: JudgeCard) -> tuple[Estimate, ...]:
