@@ -4,11 +4,14 @@ import asyncio
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from safecase.cli._common import emit, fail, guarded, json_option
-from safecase.evidence import Estimate
+
+if TYPE_CHECKING:
+    from safecase.evidence import Estimate
 
 _SHOWN = ("signed", "side:left", "side:right", "axis:for-against", "axis:economic", "axis:social", "axis:general")
 
@@ -39,10 +42,10 @@ def balance_command(case: Path, as_json: bool) -> None:
     emit([dataclasses.asdict(one) for one in found], as_json=as_json, lines=_lines(found))
 
 
-def _lines(found: Sequence[Estimate]) -> list[str]:
+def _lines(found: Sequence["Estimate"]) -> list[str]:
     from safecase.report import measured_text
 
-    def text(estimate: Estimate, value: float | None) -> str:
+    def text(estimate: "Estimate", value: float | None) -> str:
         return measured_text(estimate.measure, estimate.arm, value)
 
     lines = [f"{'estimate':52} {'value':>12} {'low':>12} {'high':>12} {'clusters':>8} {'absent':>6}  judge's error"]
