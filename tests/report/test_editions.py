@@ -149,7 +149,7 @@ def test_html_can_be_read_without_eyes(page: Page) -> None:
     assert order == ["table", "caption"] * len(page.named("table"))
     assert all(attrs.get("scope") in {"col", "row"} for attrs in page.named("th"))
     assert all(attrs.get("role") == "img" and attrs.get("aria-labelledby") for attrs in page.named("svg"))
-    assert names.count("desc") == len(page.named("svg")) == 5
+    assert names.count("desc") == len(page.named("svg")) == 6
     assert page.named("html") == [{"lang": "en"}]
     assert [attrs for attrs in page.named("a") if attrs.get("class") == "skip"]
     assert names.count("h1") == 1

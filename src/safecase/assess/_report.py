@@ -28,7 +28,7 @@ from safecase.evidence import (
     read_envelope,
     verify_envelope,
 )
-from safecase.measure import HUMAN_PREFIX, EmbeddedJudge, VerdictIndex, clopper_pearson, in_gate
+from safecase.measure import HUMAN_PREFIX, RUBRIC_PREFIX, EmbeddedJudge, VerdictIndex, clopper_pearson, in_gate
 from safecase.report import (
     EditionChange,
     GuardHead,
@@ -47,6 +47,8 @@ from safecase.report import (
 from safecase.safeguard import GUARD_WEIGHTS
 
 _SEED = 20260407
+_ASIDE = (HUMAN_PREFIX, RUBRIC_PREFIX)
+"""Judgements that are no judge's verdict: people's later labels, and readings of political answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +136,7 @@ def report_input(case: Case, estimates: Sequence[Estimate], editions: Sequence[E
     last = editions[-1]
     plan = case.plan
     trials = _CountedTrials(case)
-    judgements = VerdictIndex(row for row in case.judgements.read() if not row.judge.startswith(HUMAN_PREFIX))
+    judgements = VerdictIndex(row for row in case.judgements.read() if not row.judge.startswith(_ASIDE))
     gates = [gate for gate in case.framework.gates if plan is None or gate.id in plan.gates]
     samples = draw_samples(
         trials,

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safecase.assess._balance import is_political, paired_estimates, read_with_rubric
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
 from safecase.assess._labels_kept import labels_digest, with_settled_labels
 from safecase.assess._signing import assessor_key, case_roster, openings
-from safecase.compose import planned_attacks
+from safecase.compose import POLITICAL, planned_attacks
 from safecase.decide import Decided, Facts, Raise, decide
 from safecase.declare import Budget, Framework
 from safecase.evidence import (
@@ -227,8 +228,11 @@ async def measure_case(
             now=now,
             on_progress=on_progress,
         )
+        await read_with_rubric(case, now=now)
         measurement = read_measurement(case, judge_digest=judge.digest, card=card)
-        estimates = estimate(measurement, framework or case.framework)
+        used = framework or case.framework
+        paired = paired_estimates(case, used, judge_digest=judge.digest, card=card)
+        estimates = (*estimate(measurement, used), *paired)
         if write:
             data = canonical_json([dataclasses.asdict(one) for one in estimates]) + b"\n"
             made_with = {"judge": judge.id, "judge_digest": judge.digest, "evidence_root": evidence_root(case)}
@@ -247,15 +251,20 @@ def estimate(measurement: Measurement, framework: Framework) -> tuple[Estimate, 
 
 
 def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measurement:
-    """The evidence of a case as one measurement. Writes nothing."""
+    """The evidence of a case as one measurement, political answers aside (`_balance`). Writes nothing."""
     plan = case.plan
+    planned = _unpolitical(case, plan) if plan else ()
     return gather(
-        case.trials.read(),
+        (trial for trial in case.trials.read() if not is_political(trial)),
         with_settled_labels(case, case.judgements.read()),
         judge_digest=judge_digest,
-        planned=(slot(planned) for planned in case.planned(plan)) if plan else (),
+        planned=(slot(trial) for trial in planned),
         card=card,
     )
+
+
+def _unpolitical(case: Case, plan: Plan) -> Iterator[PlannedTrial]:
+    return (trial for trial in case.planned(plan) if trial.scenario.category not in POLITICAL)
 
 
 def slot(planned: PlannedTrial) -> Slot:
@@ -393,11 +402,15 @@ HOLD = "https://safecase.dev/development-hold/v1"
 
 
 class _GateWatch:
-    """Stops a run once every planned gate is decided on every arm; told first what is on record."""
+    """Stops a run once every planned gate is decided on every arm; told first what is on record.
+
+    Never where the case asks for political balance: its scenarios come last, and no gate of these decides on them.
+    """
 
     def __init__(self, case: Case, plan: Plan, card: JudgeCard) -> None:
         gates = [gate for gate in case.framework.gates if gate.id in plan.gates]
-        self._stopper = Stopper(case.framework, gates, card, (slot(trial) for trial in case.planned(plan)))
+        self._stopper = Stopper(case.framework, gates, card, (slot(trial) for trial in _unpolitical(case, plan)))
+        self._asks_balance = case.spec.balance is not None
         self._news: list[tuple[Trial, Judgement | None]] = []
         verdicts = {row.trial_id: row for row in case.judgements.read()}
         for trial in case.trials.read():
@@ -409,6 +422,8 @@ class _GateWatch:
     def enough(self) -> str | None:
         self._stopper.feed(self._news)
         self._news.clear()
+        if self._asks_balance:
+            return None
         standing = self._stopper.decided()
         return f"every one of {len(standing.gates)} gate readings is decided" if standing.may_stop else None
 

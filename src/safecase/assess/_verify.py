@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safecase.assess._balance import paired_estimates
 from safecase.assess._bundle import MANIFEST, PEOPLES, left_out_of
 from safecase.assess._case import Case
 from safecase.assess._labels_kept import labels_digest
@@ -247,7 +248,9 @@ def _recomputed(case: Case, judge_digest: str) -> tuple[Estimate, ...]:
     card = judge_card(EmbeddedJudge())
     if card.judge_digest != judge_digest:
         card = unmeasured_card(case.spec.judge, judge_digest)
-    return estimate(read_measurement(case, judge_digest=judge_digest, card=card), case.framework)
+    measurement = read_measurement(case, judge_digest=judge_digest, card=card)
+    paired = paired_estimates(case, case.framework, judge_digest=judge_digest, card=card)
+    return (*estimate(measurement, case.framework), *paired)
 
 
 def _estimates(case: Case, estimates: Sequence[Estimate]) -> Check:

@@ -10,13 +10,30 @@ from safecase.compose._bank import Intent, bank_digest, intents_from_rows, load_
 from safecase.compose._catalogue import attacks_named, known_attacks
 from safecase.compose._compose import compose, matching, planned_attacks, sample, scenario_of, scope_holds, select
 from safecase.compose._errors import BankError, ComposeError, NoAttacker, UnknownAttack
+from safecase.compose._pairs import (
+    LEANING,
+    LEFT_RIGHT,
+    PAIRS,
+    POLITICAL,
+    Pair,
+    Place,
+    Statement,
+    balance_intents,
+    load_pairs,
+    load_statements,
+    place_of,
+)
 from safecase.compose._play import Consult, Goal, Play, Start, Turn
 from safecase.compose._plays import PLAYS
 
 __all__ = [
     "ATTACKS",
     "FAMILIES",
+    "LEANING",
+    "LEFT_RIGHT",
+    "PAIRS",
     "PLAYS",
+    "POLITICAL",
     "TRANSLATED",
     "Attack",
     "BankError",
@@ -25,18 +42,25 @@ __all__ = [
     "Goal",
     "Intent",
     "NoAttacker",
+    "Pair",
+    "Place",
     "Play",
     "Start",
+    "Statement",
     "Turn",
     "UnknownAttack",
     "attacks_named",
+    "balance_intents",
     "bank_digest",
     "compose",
     "intents_from_rows",
     "known_attacks",
     "load_bank",
+    "load_pairs",
     "load_shipped_bank",
+    "load_statements",
     "matching",
+    "place_of",
     "planned_attacks",
     "sample",
     "scenario_of",

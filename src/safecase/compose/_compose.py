@@ -10,6 +10,7 @@ from safecase.compose._attacks import ATTACKS, TRANSLATED, Attack
 from safecase.compose._bank import Intent
 from safecase.compose._catalogue import attacks_named
 from safecase.compose._errors import NoAttacker
+from safecase.compose._pairs import POLITICAL
 from safecase.declare import Framework, Gate, Sampling, Scope
 from safecase.evidence import Scenario, digest_bytes, digest_value
 
@@ -27,12 +28,15 @@ def compose(
     """Yield every scenario of a bank, intent by intent.
 
     Attacks wrap the English wording. Another language is its own attack, `translated`, where the bank has it. Benign
-    twins are sent plain: they measure over-refusal, not robustness.
+    twins are sent plain: they measure over-refusal, not robustness; and so are political pairs and statements.
 
     Args:
         seed: chooses the wording within an attack.
     """
     for intent in intents:
+        if intent.category in POLITICAL:
+            yield _political(intent)
+            continue
         yield from _harmful(intent, attacks=attacks, languages=languages, seed=seed)
         if twins:
             yield from _twins(intent, languages=languages)
@@ -44,7 +48,8 @@ def select(
     """The scenarios of a plan: for every gate its intents in a seeded random order, within strata.
 
     A scenario that two gates share comes once. The whole of one intent comes together, so that a bet per *completed
-    intent* can be made at any point of the run.
+    intent* can be made at any point of the run. Political pairs and statements, where the case asks for them, come last
+    in the order in which they stand among the intents.
     """
     attacks = planned_attacks(sampling)
     seen: set[str] = set()
@@ -61,15 +66,17 @@ def select(
                 if scenario.scenario_id not in seen:
                     seen.add(scenario.scenario_id)
                     yield scenario
+    yield from (_political(intent) for intent in intents if intent.category in POLITICAL)
 
 
 def matching(intents: Iterable[Intent], scope: Scope, framework: Framework) -> list[Intent]:
-    """The intents of a scope; for benign scopes, those that have a twin."""
+    """The intents of a scope; for benign scopes, those that have a twin. Political ones are in no scope."""
     policy = {area for domain in framework.domains if domain.kind == "content-policy" for area in domain.areas}
     return [
         intent
         for intent in intents
-        if (not scope.domains or intent.domain in scope.domains or intent.category in scope.domains)
+        if intent.category not in POLITICAL
+        and (not scope.domains or intent.domain in scope.domains or intent.category in scope.domains)
         and (not scope.categories or intent.category in scope.categories)
         and (not scope.subcategories or intent.subcategory.startswith(scope.subcategories))
         and (scope.harmful or intent.twin is not None)
@@ -160,6 +167,10 @@ def scenario_of(intent: Intent, *, attack: Attack, language: str, harmful: bool,
     text, twin = (intent.text, intent.twin) if language == "en" else intent.translations[language]
     said = text if harmful else twin or ""
     return _scenario(intent, text=said, attack=attack, language=language, harmful=harmful, seed=seed)
+
+
+def _political(intent: Intent) -> Scenario:
+    return _scenario(intent, text=intent.text, attack=ATTACKS[0], language="en", harmful=False, seed=0)
 
 
 def _scenario(intent: Intent, *, text: str, attack: Attack, language: str, harmful: bool, seed: int) -> Scenario:

@@ -7,6 +7,7 @@ Does not own: scenarios, measuring, deciding. A gate is data here; `decide` hold
 """
 
 from safecase.declare._case import (
+    Balance,
     Bank,
     Benefit,
     Budget,
@@ -66,6 +67,7 @@ from safecase.declare._spec import ModelSpec, Principle, load_model_spec
 from safecase.declare._yaml import Document
 
 __all__ = [
+    "Balance",
     "Bank",
     "Benefit",
     "Budget",

@@ -115,6 +115,22 @@ class Bank(Record):
     held_out: bool = False
 
 
+class Balance(Record):
+    """Ideological balance: paired political requests from opposing sides, and statements to agree or disagree with.
+
+    Attributes of note:
+        rubric: a model that counts distinct reasons and finds acknowledged opposing views; None leaves it to plain
+            documented rules.
+    """
+
+    pairs: int = Field(default=80, ge=1, description="positions with their opposites, at most; the shipped bank has 78")
+    statements: int = Field(default=24, ge=1, description="statements with their opposites, at most; shipped are 24")
+    seed: int = 20260407
+    pairs_bank: Path | None = Field(default=None, description="a file of pairs beside the case; None: the shipped one")
+    statements_bank: Path | None = Field(default=None, description="a file of statements beside the case")
+    rubric: str | None = Field(default=None, pattern=r"^llm/.+", description="`llm/<model name>`, or none")
+
+
 class CaseSpec(Record):
     """The file `safecase.yaml` of a case."""
 
@@ -130,6 +146,7 @@ class CaseSpec(Record):
     generation: Generation = Generation()
     budget: Budget = Budget()
     banks: tuple[Bank, ...] = ()
+    balance: Balance | None = Field(default=None, description="None: ideological balance is not measured")
     reference_class: tuple[ReferenceMember, ...] = ()
     benefits: tuple[Benefit, ...] = ()
     expert_tiers: tuple[ExpertTier, ...] = ()

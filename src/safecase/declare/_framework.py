@@ -31,10 +31,13 @@ Measure = Literal[
     "networks_taken",
     "networks_taken_unseen",
     "working_exploits",
+    "refusal_gap",
+    "effort_gap",
 ]
-"""What a gate can read. The last three count cases over a whole fixed suite (the framework says "one"), so they
-carry no sampling error; `time_horizon_hours` is in hours of a skilled person's work; the others are proportions or
-differences of proportions."""
+"""What a gate can read. `networks_taken`, `networks_taken_unseen` and `working_exploits` count cases over a whole fixed
+suite (the framework says "one"), so they carry no sampling error; `time_horizon_hours` is in hours of a skilled
+person's work; the last two are sizes of a difference between two political sides, without its sign; the others are
+proportions or differences of proportions."""
 
 Grouping = Literal["all", "attack", "category", "language"]
 Layer = Literal["weights", "system-prompt", "input", "output", "account", "monitoring"]

@@ -7,6 +7,16 @@ Does not own: gates' verdicts, what to run next. A judge shares no weights, rows
 
 from safecase.measure._agreement import Coefficient, cohen_kappa, krippendorff_alpha
 from safecase.measure._attempts import attempt_curves
+from safecase.measure._balance import (
+    GAPS,
+    Aspect,
+    PlannedSide,
+    SideAnswer,
+    estimate_balance,
+    planned_order,
+    side_answer,
+)
+from safecase.measure._balance_rubric import RUBRIC_PREFIX, BalanceRubric
 from safecase.measure._bounds import Bounds, clopper_pearson, exact_lower, exact_upper
 from safecase.measure._calibration import (
     BOX_ALPHA,
@@ -58,6 +68,7 @@ from safecase.measure._labels import (
     weighted_points,
 )
 from safecase.measure._measure import HUMAN_PREFIX, JudgeSummary, Unseal, gather, is_imported, judge_batch, judge_trials
+from safecase.measure._paired import Term, contrast_bounds, observed_contrast, paired_bounds, point_contrast
 from safecase.measure._passk import Attempts, PassAtK, mean_pass_at_k, pass_at_k
 from safecase.measure._power import (
     Census,
@@ -75,11 +86,14 @@ from safecase.measure._power import (
 from safecase.measure._ppi import LEAST_LABELLED_EVENTS, PredictionPowered, Seen, prediction_powered
 from safecase.measure._sequence import mean_bounds
 from safecase.measure._stop import GateStanding, Standing, Stopper
+from safecase.measure._substance import Stance, acknowledges_other_side, count_reasons, count_words, stance_of
+from safecase.measure._twins import PLAIN_ATTACKS, TwinAnswer, estimate_discernment, twin_answer
 
 __all__ = [
     "BOX_ALPHA",
     "EMBEDDED_CARD",
     "EVENT_OF",
+    "GAPS",
     "HUMAN_PREFIX",
     "JUDGE_WEIGHTS",
     "LEAST_LABELLED_EVENTS",
@@ -87,10 +101,14 @@ __all__ = [
     "LEVEL",
     "NO_LABELS",
     "PERFECT",
+    "PLAIN_ATTACKS",
+    "RUBRIC_PREFIX",
     "UNKNOWN",
     "WIDE",
     "Agreement",
+    "Aspect",
     "Attempts",
+    "BalanceRubric",
     "Bounds",
     "By",
     "ByVerdict",
@@ -116,21 +134,27 @@ __all__ = [
     "NoEvidence",
     "Panel",
     "PassAtK",
+    "PlannedSide",
     "PredictionPowered",
     "RubricJudge",
     "Seen",
     "Settled",
     "Side",
+    "SideAnswer",
     "Slot",
+    "Stance",
     "Standing",
     "Stopper",
     "Stratum",
     "Supposed",
     "Tallies",
     "Tally",
+    "Term",
     "TooFewEvents",
+    "TwinAnswer",
     "Unseal",
     "VerdictIndex",
+    "acknowledges_other_side",
     "agreement",
     "attempt_curves",
     "by_verdict",
@@ -141,8 +165,13 @@ __all__ = [
     "clears_at",
     "clopper_pearson",
     "cohen_kappa",
+    "contrast_bounds",
+    "count_reasons",
+    "count_words",
     "difference_bounds",
     "draw_panel",
+    "estimate_balance",
+    "estimate_discernment",
     "estimate_gates",
     "estimate_rates",
     "exact_lower",
@@ -163,15 +192,22 @@ __all__ = [
     "mean_pass_at_k",
     "most_events",
     "must_be_independent",
+    "observed_contrast",
     "observed_rate",
     "one_per_unit",
+    "paired_bounds",
     "pass_at_k",
     "plan_gate",
+    "planned_order",
+    "point_contrast",
     "point_rate",
     "prediction_powered",
     "rate_bounds",
     "settle",
+    "side_answer",
     "simulated_power",
+    "stance_of",
+    "twin_answer",
     "underpowered",
     "weighted_bounds",
     "weighted_points",

@@ -18,7 +18,7 @@ from safecase.report._input import (
     Signature,
     Totals,
 )
-from safecase.report._numbers import Number
+from safecase.report._numbers import Number, measured_text
 from safecase.report._render import Rendered, numbers, render
 from safecase.report._samples import draw_samples, sample_row
 
@@ -39,6 +39,7 @@ __all__ = [
     "Totals",
     "UntracedNumber",
     "draw_samples",
+    "measured_text",
     "numbers",
     "render",
     "sample_row",

@@ -5,6 +5,8 @@ from typing import Any
 
 from safecase.compose import ATTACKS, PLAYS, TRANSLATED
 from safecase.report import _results, _summary
+from safecase.report._balance import balance
+from safecase.report._changed import changed
 from safecase.report._input import ReportInput, SampleRow
 from safecase.report._numbers import (
     CASE,
@@ -50,6 +52,8 @@ def document(given: ReportInput, tracer: Tracer) -> dict[str, Any]:
             "attacks": _results.attack_rows(given, tracer),
             "worst_attacks": [*_results.worst_attacks(given, tracer), *_results.worst_of_gates(given, tracer)],
             "attempt_curves": _results.attempt_curves(given, tracer),
+            "changed": changed(given, tracer),
+            "balance": balance(given, tracer),
         },
         "unmeasured": _results.unmeasured_gates(given),
         "samples": _samples(given, tracer),
@@ -497,6 +501,7 @@ def _checklist(given: ReportInput) -> list[dict[str, Any]]:
         ("Adherence to the published model spec", "principles" if given.model_spec else None, "no model spec here"),
         ("Governance and sign-off", "governance", ""),
         ("Redactions with reasons, change log", "changes", ""),
+        ("Ideological balance tested", "results" if _has_balance(given) else None, "the case asks for no `balance:`"),
         ("Human expert baseline", None, "none recorded in this case"),
         ("Access given to internal and external evaluators", None, "none recorded in this case"),
         ("Evaluation awareness, per evaluation", None, "not measured for any evaluation here"),
@@ -506,3 +511,7 @@ def _checklist(given: ReportInput) -> list[dict[str, Any]]:
         ("State of weight security", None, "the protocols that tiers start are listed; their working was not assessed"),
     ]
     return [{"item": item, "section": section, "absence": absence or None} for item, section, absence in here]
+
+
+def _has_balance(given: ReportInput) -> bool:
+    return any(estimate.measure == "signed_refusal_gap" for estimate in given.estimates)

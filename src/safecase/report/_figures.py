@@ -23,7 +23,9 @@ _WIDTH = 480
 _LABELS = 220
 _BEFORE, _AFTER = "Before safeguards", "After safeguards"
 _ARMS = {"bare": _BEFORE, "guarded": _AFTER}
-_NOT_RATES = frozenset({"time_horizon_hours", "networks_taken", "networks_taken_unseen", "working_exploits"})
+_NOT_RATES = frozenset(
+    {"time_horizon_hours", "networks_taken", "networks_taken_unseen", "working_exploits", "effort_gap"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +238,7 @@ def _intervals(
     row: int = _ROW,
     is_ranked: bool = False,
 ) -> Any:  # an altair chart; altair ships its types, but only where it is installed
-    alt = _altair()
+    alt = altair_module()
     arms = [arm for arm in _ARMS.values() if any(r["arm"] == arm for r in rows)]
     y = alt.Y("label:N", sort=list(order), title=None, axis=_label_axis(alt, first=order[0] if is_ranked else None))
     offset = alt.YOffset("arm:N", sort=arms, scale=alt.Scale(domain=arms, paddingOuter=0.45))
@@ -289,7 +291,7 @@ def _wrapped(title: str) -> str:
 
 
 def _plane(whole: Sequence[Mapping[str, Any]], faint: Sequence[Mapping[str, Any]]) -> Any:  # an altair chart
-    alt = _altair()
+    alt = altair_module()
     arms = [row["arm"] for row in whole]
     colour = alt.Color("arm:N", scale=_arm_scale(alt, arms), legend=_legend(alt), sort=arms)
     fill = alt.Fill("arm:N", scale=_fill_scale(alt, arms), legend=None)
@@ -325,6 +327,13 @@ def _arm_scale(alt: Any, arms: Sequence[str]) -> Any:  # the altair module, an a
 def _fill_scale(alt: Any, arms: Sequence[str]) -> Any:  # the altair module, an altair scale
     """Before is hollow, after is filled, so that colour is not needed to tell them apart."""
     return alt.Scale(domain=list(arms), range=["#ffffff" if arm == _BEFORE else AFTER for arm in arms])
+
+
+def before_and_after(alt: Any) -> tuple[Any, Any]:  # the altair module; an altair colour and fill
+    """How a dot before safeguards and one after them are told apart, with a legend."""
+    arms = [_BEFORE, _AFTER]
+    colour = alt.Color("arm:N", scale=_arm_scale(alt, arms), legend=_legend(alt), sort=arms)
+    return colour, alt.Fill("arm:N", scale=_fill_scale(alt, arms), legend=None)
 
 
 def _legend(alt: Any) -> Any:  # the altair module, an altair legend
@@ -370,7 +379,12 @@ _CONFIG: dict[str, Any] = {  # Vega-Lite configuration
 }
 
 
-def _altair() -> Any:  # the altair module; its types are not here where the extra is not installed
+def altair_module() -> Any:  # the altair module; its types are not here where the extra is not installed
+    """The drawing library.
+
+    Raises:
+        MissingExtras: it is not installed.
+    """
     try:
         import altair
     except ImportError as fault:

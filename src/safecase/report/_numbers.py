@@ -1,5 +1,6 @@
 """The one table of numbers: every number a report prints has an id, a value, and a way to recompute it."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,9 @@ FRAMEWORK, FINDINGS, DETERMINATION, DECISION = "framework", "findings.json", "de
 CASE, PLAN, LEDGER = "safecase.yaml", "plan.json", "ledger.jsonl"
 
 _COUNTS = frozenset({"networks_taken", "networks_taken_unseen", "working_exploits"})
+_SIGNED = frozenset({"signed_substance_gap", "signed_leaning"})
+_POINTS = frozenset({"signed_refusal_gap", "signed_acknowledgement_gap", "discernment"})
+"""Differences of shares that one arm has by itself, in percentage points; `signed_effort_gap` is the log of a ratio."""
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _NUMBER = re.compile(
     r"(?<![\w.^/:#-])(?:[+-](?=\d))?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?(?:\^\d+)?(?: ?%)?(?![\w^]|[.,/:-]\d|-\w)"
@@ -96,7 +100,11 @@ def measured_text(measure: str, arm: str, value: float | None) -> str:
     """A measured value in the unit of its measure; "not measured" without one."""
     if value is None:
         return "not measured"
-    if arm == "guarded-bare":
+    if measure == "signed_effort_gap":
+        return f"×{math.exp(value):.2f}"
+    if measure in _SIGNED:
+        return f"{value + 0.0:+.2f}".replace("-", "−")
+    if arm == "guarded-bare" or measure in _POINTS:
         return f"{value * 100:+.1f} pp".replace("-", "−")
     if measure == "time_horizon_hours":
         return f"{value:.1f} h"
@@ -126,7 +134,8 @@ def _of_estimates(given: ReportInput) -> Iterator[tuple[str, Number]]:
         }
         for suffix, value in fields.items():
             text = measured_text(estimate.measure, estimate.arm, value)
-            interval = (estimate.low, estimate.high) if suffix == "" else (None, None)
+            is_share = estimate.measure not in _SIGNED and estimate.measure != "signed_effort_gap"
+            interval = (estimate.low, estimate.high) if suffix == "" and is_share else (None, None)
             yield estimate.estimate_id + suffix, _measured(estimate, suffix, value, text, *interval)
         for suffix, count in (("/n", estimate.n), ("/clusters", estimate.clusters), ("/absent", estimate.absent)):
             yield estimate.estimate_id + suffix, _measured(estimate, suffix, count, f"{count:,}", None, None)

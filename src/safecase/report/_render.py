@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from safecase.evidence import digest_bytes
+from safecase.report._balance import balance_sketch
+from safecase.report._changed import changed_sketch
 from safecase.report._document import document
 from safecase.report._figures import Figure, Sketch, sketches
 from safecase.report._html import render_html
@@ -86,7 +88,8 @@ def _compose(given: ReportInput) -> tuple[Tracer, dict[str, Any], tuple[Sketch, 
     """The document and the figures to draw, with every number of either noted as printed."""
     tracer = Tracer(printable(given))
     content = document(given, tracer)
-    planned = sketches(given)
+    beside = (changed_sketch(given), balance_sketch(given))
+    planned = (*sketches(given), *(sketch for sketch in beside if sketch is not None))
     for number_id in (number_id for sketch in planned for number_id in sketch.numbers):
         tracer.num(number_id)
     return tracer, content, planned

@@ -6,11 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safecase.compose import ATTACKS, Intent, bank_digest, load_bank, load_shipped_bank, select
+from safecase.compose import (
+    ATTACKS,
+    Intent,
+    balance_intents,
+    bank_digest,
+    load_bank,
+    load_pairs,
+    load_shipped_bank,
+    load_statements,
+    select,
+)
 from safecase.declare import CaseSpec, Framework, Gate, ModelSpec, Record, Sampling
 from safecase.evidence import Identity, Scenario, canonical_json, digest_value
 from safecase.run._errors import NothingPlanned
 from safecase.safeguard import Stack, empty_stack, load_stack
+
+PAIRED_SUITE = "paired-prompts"
+"""The suite of gates on ideological balance; planned where the case asks for `balance:`."""
 
 
 class ArmPlan(Record):
@@ -63,14 +76,27 @@ class PlannedTrial:
 
 
 def case_intents(spec: CaseSpec, case_dir: Path) -> tuple[Intent, ...]:
-    """The shipped bank, or the case's private banks where it names any.
+    """The shipped bank, or the case's private banks where it names any; then political pairs, where it asks for them.
 
     Raises:
         BankError: a bank is missing, empty or malformed.
     """
-    if not spec.banks:
-        return load_shipped_bank()
-    return tuple(intent for bank in spec.banks for intent in load_bank(case_dir / bank.path, held_out=bank.held_out))
+    if spec.banks:
+        private = (load_bank(case_dir / bank.path, held_out=bank.held_out) for bank in spec.banks)
+        intents = tuple(intent for bank in private for intent in bank)
+    else:
+        intents = load_shipped_bank()
+    if spec.balance is None:
+        return intents
+    asked = spec.balance
+    political = balance_intents(
+        load_pairs(case_dir / asked.pairs_bank if asked.pairs_bank else None),
+        load_statements(case_dir / asked.statements_bank if asked.statements_bank else None),
+        clusters=asked.pairs,
+        subjects=asked.statements,
+        seed=asked.seed,
+    )
+    return (*intents, *political)
 
 
 def stacks(spec: CaseSpec, model_spec: ModelSpec, case_dir: Path) -> dict[str, Stack]:
@@ -83,7 +109,7 @@ def stacks(spec: CaseSpec, model_spec: ModelSpec, case_dir: Path) -> dict[str, S
 
 def planned_gates(spec: CaseSpec, framework: Framework) -> tuple[Gate, ...]:
     """The gates that scenarios measure and the case asks for, in the framework's order."""
-    runnable = [gate for gate in framework.gates if _is_scenario_suite(framework, gate)]
+    runnable = [gate for gate in framework.gates if _is_scenario_suite(framework, gate, spec)]
     return tuple(gate for gate in runnable if not spec.sampling.gates or gate.id in spec.sampling.gates)
 
 
@@ -176,6 +202,6 @@ def load_plan(path: Path) -> Plan:
     return Plan.model_validate(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _is_scenario_suite(framework: Framework, gate: Gate) -> bool:
+def _is_scenario_suite(framework: Framework, gate: Gate, spec: CaseSpec) -> bool:
     suite = next(suite for suite in framework.suites if suite.id == gate.suite)
-    return suite.available and suite.id == "refusal-bank"
+    return suite.available and (suite.id == "refusal-bank" or (suite.id == PAIRED_SUITE and spec.balance is not None))
