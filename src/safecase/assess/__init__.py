@@ -8,6 +8,7 @@ Does not own: any stage's own work; it calls the rooms in order and keeps the ca
 from safecase.assess._assess import DEMO_GATES, Outcome, assess, changes, demo, redecide, verify_path
 from safecase.assess._bundle import bundle_case
 from safecase.assess._case import Case, NothingToRead, home, open_case
+from safecase.assess._distributed import Cluster, run_case_distributed
 from safecase.assess._labels import LabelError, draw_for_labels, read_labels, write_labels
 from safecase.assess._new import CaseExists, new_case
 from safecase.assess._report import report_case
@@ -21,6 +22,7 @@ __all__ = [
     "Case",
     "CaseExists",
     "Check",
+    "Cluster",
     "LabelError",
     "NotSupported",
     "NothingToRead",
@@ -43,6 +45,7 @@ __all__ = [
     "redecide",
     "report_case",
     "run_case",
+    "run_case_distributed",
     "sign_decision",
     "verify_case",
     "verify_path",

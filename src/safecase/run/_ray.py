@@ -1,6 +1,7 @@
 """Shards as plain Ray tasks, on a cluster or on this machine. The one module here that loads Ray, when it is used."""
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,8 @@ from safecase.run._shards import Fault, Lost, PackedCase, ShardJob, ShardReport,
 
 LOCAL = "local"
 """The address that stands for a cluster of this machine's own."""
+
+_CONNECT_S = 10.0
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anyone
@@ -60,15 +63,13 @@ class RayExecutor:
         began = time.monotonic()
         os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
         ray = self._ray = _load()
+        self._must_answer()
         options: dict[str, Any] = {"num_cpus": self._processes, "include_dashboard": False} if is_local else {}
         try:
             ray.init(address=self._address, log_to_driver=False, logging_level="ERROR", **options)
         except Exception as error:
             said = (str(error).splitlines() or [""])[0]
-            raise NoCluster(
-                f"no Ray cluster at {self._address!r} ({type(error).__name__}: {said}); check `ray status` there, or "
-                "leave the address away to start one on this machine"
-            ) from error
+            raise self._none(f"{type(error).__name__}: {said}") from error
         self._case = ray.put(case)
         self._task = ray.remote(num_cpus=1, max_retries=0)(run_shard)
         nodes = sum(node["Alive"] for node in ray.nodes())
@@ -96,16 +97,29 @@ class RayExecutor:
         self._running.clear()
         self._ray.shutdown()
 
+    def _must_answer(self) -> None:
+        """Ray itself would look for minutes where nothing is."""
+        host, _, port = self._address.removeprefix("ray://").rpartition(":")
+        if not port.isdecimal():
+            return
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+        except (OSError, OverflowError) as error:
+            raise self._none(str(error)) from None
+
+    def _none(self, why: str) -> NoCluster:
+        return NoCluster(
+            f"no Ray cluster at {self._address!r} ({why}); check `ray status` there, or leave the address away to start "
+            "one on this machine"
+        )
+
     def _ended(self, ref: Any, number: int) -> ShardReport | Lost:
         try:
             report: ShardReport = self._ray.get(ref)
         except self._ray.exceptions.RayTaskError as error:  # `run_shard` raises nothing: it could not even be loaded
             last = (str(error).strip().splitlines() or [""])[-1]
-            fault = Fault(
-                kind="RayTaskError",
-                line=f"{last}; install the driver's version of safecase on every machine",
-                trace=str(error),
-            )
+            line = f"{last}; install the driver's version of safecase on every machine"
+            fault = Fault(kind="RayTaskError", line=line, trace=str(error))
             return ShardReport(number=number, segments=(), stopped=None, fault=fault, host="a worker", seconds=0.0)
         except self._ray.exceptions.RayError as error:  # worker killed, node gone, out of memory, case lost with a node
             return Lost(number=number, reason=type(error).__name__)

@@ -28,7 +28,7 @@ _RAISED: Mapping[str, type[Exception]] = {
 
 
 class Executor(Protocol):
-    """Where shards run. `safecase.testing.check_executor` holds an implementation to this.
+    """Where shards run.
 
     Attributes:
         slots: shards that run at once; may change while they do.
