@@ -27,7 +27,7 @@ def say(line):
 
 async def run(case, target, marker):
     cluster = Cluster(executor=RayExecutor(processes=2, say=say), shards=4)
-    opens = DyingOnce(marker=Path(marker), after=20)
+    opens = DyingOnce(marker=Path(marker), after=6)
     summary = await run_case_distributed(
         open_case(Path(case)), cluster=cluster, model_name=target, workers=4, say=say, opens=opens
     )
@@ -58,18 +58,18 @@ async def ran(*command: str) -> tuple[int, str, str]:
 async def test_a_ray_worker_killed_in_its_work_loses_and_doubles_nothing(tmp_path: Path):
     """Both kinds of gate, so that sealed answers make the way too; `verify` holds afterwards."""
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    options = {"attacks": ("none",), "gates": ("policy.violence.unsafe", "chem-bio.refusal"), "intents": 30}
+    options = {"attacks": ("none",), "gates": ("policy.violence.unsafe", "chem-bio.refusal"), "intents": 20}
     (tmp_path / "driver.py").write_text(DRIVER)
-    for name in ("case", "single"):
-        new_case(tmp_path / name, **options)  # type: ignore[arg-type]
+    spread, alone = tmp_path / "spread" / "case", tmp_path / "alone" / "case"
+    for path in (spread, alone):
+        new_case(path, **options)  # type: ignore[arg-type]
     async with StubEndpoint() as stub:
-        await run_case(open_case(tmp_path / "single"), model_name=stub.target())
-        command = [str(tmp_path / part) for part in ("driver.py", "case")]
-        code, out, err = await ran(*command, stub.target(), str(tmp_path / "died"))
+        await run_case(open_case(alone), model_name=stub.target())
+        code, out, err = await ran(str(tmp_path / "driver.py"), str(spread), stub.target(), str(tmp_path / "died"))
 
-    case, single = open_case(tmp_path / "case"), open_case(tmp_path / "single")
-    rows = list(case.trials.read(every_attempt=True))
     assert code == 0, err
+    case, single = open_case(spread), open_case(alone)
+    rows = list(case.trials.read(every_attempt=True))
     assert (tmp_path / "died").exists()
     assert len(rows) == json.loads(out)["trials"] == len(single.trials.ids())
     assert {row.trial_id for row in rows} == single.trials.ids()

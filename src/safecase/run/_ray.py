@@ -41,6 +41,7 @@ class RayExecutor:
         self._case: Any = None
         self._task: Any = None
         self._running: dict[Any, int] = {}
+        self._joined = False
 
     @property
     def slots(self) -> int:
@@ -54,22 +55,10 @@ class RayExecutor:
         Raises:
             NoCluster: Ray is not installed, or nothing answers at the address.
         """
-        is_local = self._address == LOCAL
-        self._say(
-            "starting Ray on this machine (takes about 10 s)"
-            if is_local
-            else f"joining the Ray cluster at {self._address} (takes a few seconds)"
-        )
         began = time.monotonic()
-        os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
         ray = self._ray = _load()
-        self._must_answer()
-        options: dict[str, Any] = {"num_cpus": self._processes, "include_dashboard": False} if is_local else {}
-        try:
-            ray.init(address=self._address, log_to_driver=False, logging_level="ERROR", **options)
-        except Exception as error:
-            said = (str(error).splitlines() or [""])[0]
-            raise self._none(f"{type(error).__name__}: {said}") from error
+        if not ray.is_initialized():  # a notebook may have joined its cluster before, and keeps it
+            self._join(ray)
         self._case = ray.put(case)
         self._task = ray.remote(num_cpus=1, max_retries=0)(run_shard)
         nodes = sum(node["Alive"] for node in ray.nodes())
@@ -95,7 +84,28 @@ class RayExecutor:
             self._ray.cancel(ref, force=True)
         self._ray.wait(list(self._running), num_returns=len(self._running), timeout=5) if self._running else None
         self._running.clear()
-        self._ray.shutdown()
+        if self._joined:
+            self._ray.shutdown()
+            _say_nothing(self._ray, False)
+
+    def _join(self, ray: Any) -> None:
+        is_local = self._address == LOCAL
+        self._say(
+            "starting Ray on this machine (takes about 10 s)"
+            if is_local
+            else f"joining the Ray cluster at {self._address} (takes a few seconds)"
+        )
+        self._must_answer()
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+        options: dict[str, Any] = {"num_cpus": self._processes, "include_dashboard": False} if is_local else {}
+        _say_nothing(ray, True)
+        try:
+            ray.init(address=self._address, log_to_driver=False, logging_level="ERROR", **options)
+        except Exception as error:
+            said = (str(error).splitlines() or [""])[0]
+            raise self._none(f"{type(error).__name__}: {said}") from error
+        self._joined = True
 
     def _must_answer(self) -> None:
         """Ray itself would look for minutes where nothing is."""
@@ -109,8 +119,8 @@ class RayExecutor:
 
     def _none(self, why: str) -> NoCluster:
         return NoCluster(
-            f"no Ray cluster at {self._address!r} ({why}); check `ray status` there, or leave the address away to start "
-            "one on this machine"
+            f"no Ray cluster at {self._address!r} ({why}); check `ray status` there, or leave the address away to "
+            "start one on this machine"
         )
 
     def _ended(self, ref: Any, number: int) -> ShardReport | Lost:
@@ -132,3 +142,11 @@ def _load() -> Any:
     except ImportError:
         raise NoCluster("--ray needs Ray; run `pip install 'safecase[ray]'`, or leave --ray away") from None
     return ray
+
+
+def _say_nothing(ray: Any, is_quiet: bool) -> None:
+    """Keep Ray's own remarks on dead workers off stdout, where a command's JSON goes; the driver tells what they mean.
+
+    Ray has no public switch for them. Under a Ray without this one they are printed again, and nothing else changes.
+    """
+    ray._private.worker._worker_logs_enabled = not is_quiet

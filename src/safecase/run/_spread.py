@@ -180,6 +180,9 @@ class _Drive:
         self._deaths: Counter[int] = Counter()
         self._queue: deque[int] = deque()
         self._running: set[int] = set()
+        self._shards = self._left = 0
+        self._shard: dict[str, int] = {}
+        self._left_of: Counter[int] = Counter()
         self._stopped: str | None = None
         self._short: list[str] = []
         self._started = self._collected_at = time.monotonic()
