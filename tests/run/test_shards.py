@@ -375,7 +375,7 @@ async def test_a_wrong_key_on_a_worker_stops_the_run_by_its_own_name_and_keeps_w
     with pytest.raises(BadKey, match="no key for that host"):
         await world.shards(opens=opens)
 
-    assert len(world.rows()) == 2
+    assert len(world.rows()) == 2 * 2  # of both shards that were at work
 
 
 async def test_a_bug_on_a_worker_names_shard_machine_and_traceback(world: World):

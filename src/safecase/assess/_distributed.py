@@ -56,11 +56,12 @@ async def run_case_distributed(
     is_hazardous = any(trial.scenario.domain in HAZARDOUS_DOMAINS for trial in planned)
     run = run_folder(case, plan)
     staging = None if cluster.storage else _staging(case)
+    storage = _absolute(cluster.storage or str(staging))
     summary = await run_shards(
         pack_case(case.spec, case.framework, case.model_spec, case.path, plan=plan),
         planned,
         executor=cluster.executor,
-        spread=Spread(storage=cluster.storage or str(staging), run=run, shards=cluster.shards),
+        spread=Spread(storage=storage, run=run, shards=cluster.shards),
         model=model_name or case.spec.model.name,
         store=case.trials,
         post=PostKey(case.vault(create=True), run) if is_hazardous else None,
@@ -88,6 +89,11 @@ def run_folder(case: Case, plan: Plan) -> str:
 
 def _staging(case: Case) -> Path:
     return home() / "shards" / digest_bytes(str(case.path.resolve()).encode())[:12]
+
+
+def _absolute(storage: str) -> str:
+    """A path that means the same in another process's working directory."""
+    return storage if "://" in storage else str(Path(storage).expanduser().absolute())
 
 
 def _record(case: Case, plan: Plan, summary: ShardSummary, now: Clock) -> None:

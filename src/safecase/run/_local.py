@@ -1,11 +1,19 @@
 """Shards in processes of this machine: what a cluster does, with nothing to set up."""
 
+import contextlib
 import multiprocessing
+import os
+import signal
+import threading
+import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from safecase.run._shards import Lost, PackedCase, ShardJob, ShardReport, run_shard
+
+
+_PATIENCE_S = 5.0
 
 
 @dataclass
@@ -39,9 +47,18 @@ class LocalExecutor:
 
     def submit(self, job: ShardJob) -> None:
         """Hand a job to an idle process, started if there is none."""
-        worker = next((worker for worker in self._workers if worker.number is None), None) or self._hire()
+        for worker in [worker for worker in self._workers if worker.number is None]:
+            try:
+                worker.pipe.send(job)
+            except OSError:  # it died while it waited
+                self._dismiss(worker)
+            else:
+                worker.number = job.number
+                return
+        worker = self._hire()
         worker.number = job.number
-        worker.pipe.send(job)
+        with contextlib.suppress(OSError):  # it died at once, which `poll` finds
+            worker.pipe.send(job)
 
     def poll(self) -> list[ShardReport | Lost]:
         """Reports that came in, and processes that died with a job."""
@@ -60,8 +77,13 @@ class LocalExecutor:
         return ended
 
     def close(self) -> None:
-        """Kill every process."""
+        """Interrupt every process, which writes what it has; kill those that do not end."""
+        for worker in self._workers:
+            if worker.process.is_alive() and worker.process.pid:
+                os.kill(worker.process.pid, signal.SIGINT)
+        until = time.monotonic() + _PATIENCE_S
         for worker in list(self._workers):
+            worker.process.join(max(0.0, until - time.monotonic()))
             self._dismiss(worker)
 
     def _hire(self) -> _Worker:
@@ -83,8 +105,16 @@ class LocalExecutor:
 
 def _work(pipe: Connection, case: PackedCase) -> None:
     """One job after another, until the driver is gone."""
+    threading.Thread(target=_die_with_the_driver, daemon=True).start()
     try:
         while True:
             pipe.send(run_shard(case, pipe.recv()))
     except (EOFError, KeyboardInterrupt):
         return
+
+
+def _die_with_the_driver() -> None:
+    """A driver that was killed runs again, and would ask beside a worker that outlived it."""
+    if (driver := multiprocessing.parent_process()) is not None:
+        driver.join()
+        os._exit(1)

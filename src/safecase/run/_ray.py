@@ -13,6 +13,7 @@ LOCAL = "local"
 """The address that stands for a cluster of this machine's own."""
 
 _CONNECT_S = 10.0
+_PATIENCE_S = 5.0
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anyone
@@ -77,12 +78,18 @@ class RayExecutor:
         return [self._ended(ref, self._running.pop(ref)) for ref in ready]
 
     def close(self) -> None:
-        """End every task and leave the cluster; one that was started here ends with it."""
+        """Interrupt every task, which writes what it has; end those that go on; leave the cluster.
+
+        One that was started here ends with it.
+        """
         if self._ray is None or not self._ray.is_initialized():
             return
-        for ref in self._running:
-            self._ray.cancel(ref, force=True)
-        self._ray.wait(list(self._running), num_returns=len(self._running), timeout=5) if self._running else None
+        for is_forced in (False, True):
+            for ref in self._running:
+                self._ray.cancel(ref, force=is_forced)
+            if self._running:
+                _, left = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=_PATIENCE_S)
+                self._running = {ref: self._running[ref] for ref in left}
         self._running.clear()
         if self._joined:
             self._ray.shutdown()

@@ -49,7 +49,7 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """End every worker, whatever it does; doing it twice does no harm."""
+        """End every worker within seconds, with time to write what it has; doing it twice does no harm."""
         ...
 
 
@@ -78,7 +78,7 @@ class ShardSummary:
     """What a spread run did.
 
     Attributes:
-        run: its seconds count from the moment the executor was ready.
+        run: its seconds count from the moment the executor was ready until the last shard ended.
         startup_s: until then.
         lost: workers that died.
         doubled: answers left aside because another life of the shard had given one before.
@@ -185,7 +185,7 @@ class _Drive:
         self._left_of: Counter[int] = Counter()
         self._stopped: str | None = None
         self._short: list[str] = []
-        self._started = self._collected_at = time.monotonic()
+        self._started = self._ended = self._collected_at = time.monotonic()
 
     async def run(self, case: PackedCase) -> ShardSummary:
         left = sum(trial_id not in self._collector.answered for trial_id, _ in self._within)
@@ -205,6 +205,7 @@ class _Drive:
                     break
                 await asyncio.sleep(self._spread.poll_s)
         finally:
+            self._ended = time.monotonic()
             self._executor.close()
             self._collector.collect()
             self._report()
@@ -315,7 +316,7 @@ class _Drive:
             run=RunSummary(
                 trials=tally.trials,
                 skipped=self._skipped,
-                seconds=time.monotonic() - self._started,
+                seconds=self._ended - self._started,
                 errors=tally.errors,
                 tokens=tally.tokens,
                 stopped=stopped,
