@@ -26,7 +26,7 @@ from safecase.evidence import (
     open_folder,
     read_remote,
 )
-from safecase.models import Answer, BadKey, EndpointError, Model
+from safecase.models import Answer, BadKey, EndpointError, Model, open_model
 from safecase.run import (
     LocalExecutor,
     Lost,
@@ -47,7 +47,7 @@ from safecase.run import (
     shards_of,
 )
 from safecase.safeguard import empty_stack
-from safecase.testing import DyingOnce, ScriptedModel, StubEndpoint
+from safecase.testing import DyingOnce, ScriptedModel, StubEndpoint, StubReply
 
 FRAMEWORK = load_framework("scaling-v2")
 MODEL_SPEC = load_model_spec("default")
@@ -261,6 +261,26 @@ async def test_a_killed_worker_costs_no_acknowledged_trial_and_doubles_none(tmp_
     asked = len(stub.asked)
     assert asked >= len(ids) - len(acknowledged)  # those were not asked again
     assert summary.run.trials == len(ids) - len(acknowledged)
+
+
+async def test_an_interrupted_run_keeps_what_its_workers_had(tmp_path: Path):
+    """Nothing was due to be written yet: the workers write on their way out."""
+    enough = asyncio.Event()
+
+    def reply(_: object) -> StubReply:
+        if len(stub.asked) >= 40:
+            enough.set()
+        return StubReply(delay_s=0.02)
+
+    async with StubEndpoint(reply) as stub:
+        world = World(tmp_path, model=stub.target(), intents=40, attacks=[])
+        task = asyncio.create_task(world.shards(LocalExecutor(1), opens=open_model))
+        await enough.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert 30 <= len(world.rows()) < len(world.planned)
 
 
 async def test_a_shard_that_begins_again_does_only_the_rest(world: World):

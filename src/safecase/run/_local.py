@@ -12,7 +12,6 @@ from multiprocessing.process import BaseProcess
 
 from safecase.run._shards import Lost, PackedCase, ShardJob, ShardReport, run_shard
 
-
 _PATIENCE_S = 5.0
 
 
