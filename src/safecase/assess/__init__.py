@@ -17,6 +17,7 @@ from types import ModuleType
 from safecase.assess._assess import DEMO_GATES, Outcome, assess, changes, demo, redecide, verify_path
 from safecase.assess._bundle import bundle_case
 from safecase.assess._case import Case, Clock, NothingToRead, home, open_case, utc_now
+from safecase.assess._distributed import Cluster, run_case_distributed
 from safecase.assess._export import Exported, export_inspect, export_tables, tables_of
 from safecase.assess._import import Imported, import_case, import_file
 from safecase.assess._labels import (
@@ -60,6 +61,7 @@ __all__ = [
     "Caution",
     "Check",
     "Clock",
+    "Cluster",
     "Draw",
     "DrawState",
     "Exported",
@@ -102,6 +104,7 @@ __all__ = [
     "redecide",
     "report_case",
     "run_case",
+    "run_case_distributed",
     "sheets_again",
     "sign_decision",
     "tables_of",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safecase.assess._case import Case, Clock, home, open_case, utc_now
+from safecase.assess._distributed import Cluster, run_case_distributed
 from safecase.assess._new import new_case
 from safecase.assess._report import report_case
 from safecase.assess._roster import write_roster
@@ -41,6 +42,7 @@ async def assess(
     workers: int | None = None,
     assume_frontier: bool = False,
     demo: bool = False,
+    cluster: Cluster | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
     now: Clock = utc_now,
@@ -49,13 +51,28 @@ async def assess(
 
     Args:
         model: an open target; the caller closes it.
+        cluster: where the trials run, in shards; in this process by default. Workers open the target by its name, so
+            `model` is then left away.
         say: told in a line what happens next.
     """
     started = time.monotonic()
     say("running scenarios through every arm")
-    summary = await run_case(
-        case, model=model, model_name=model_name, workers=workers, on_progress=on_progress, now=now
-    )
+    if cluster is None:
+        summary = await run_case(
+            case, model=model, model_name=model_name, workers=workers, on_progress=on_progress, now=now
+        )
+    elif model is not None:
+        raise ValueError("an open model cannot travel to a cluster's workers; give model_name")
+    else:
+        summary = await run_case_distributed(
+            case,
+            cluster=cluster,
+            model_name=model_name,
+            workers=workers,
+            on_progress=on_progress,
+            say=say,
+            now=now,
+        )
     say("judging, estimating, deciding")
     _, decided = await decide_case(case, assume_frontier=assume_frontier, demo=demo, now=now)
     if demo:

@@ -50,6 +50,7 @@ from safecase.measure import (
     gather,
     judge_trials,
     load_card,
+    must_be_independent,
 )
 from safecase.models import EndpointOptions, Model, Options, fingerprint, open_model
 from safecase.run import (
@@ -148,6 +149,7 @@ async def run_case(
         cache: file of answers, from which identical requests are answered; none by default.
     """
     async with _Opened(case, model, model_name) as target:
+        must_be_independent(case.spec.judge, attacker=case.spec.sampling.attacker)
         plan = await plan_case(case, model=target)
         _keep_plan(case, plan, now)
         hazardous = planned_domains(plan, case.framework, case.intents) & HAZARDOUS_DOMAINS

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from safecase.cli._cluster import cluster_options, open_cluster
 from safecase.cli._common import NOT_SUPPORTED, NOT_VERIFIED, emit, guarded, json_option, note
 
 _SHOWN = 10
@@ -47,9 +48,20 @@ def new_command(directory: Path, as_json: bool) -> None:
 @click.option("--model", help="Another target than the case names.")
 @click.option("--workers", type=click.IntRange(1), help="Attempts in flight.")
 @click.option("--assume-frontier", is_flag=True, help="Apply every catastrophic gate, whatever the compute.")
+@cluster_options
 @json_option
 @guarded
-def assess_command(case: Path, model: str | None, workers: int | None, assume_frontier: bool, as_json: bool) -> None:
+def assess_command(
+    case: Path,
+    model: str | None,
+    workers: int | None,
+    assume_frontier: bool,
+    ray: str | None,
+    processes: int | None,
+    storage: str | None,
+    shards: int | None,
+    as_json: bool,
+) -> None:
     """Compose, run, measure, decide and report; only what is missing is done.
 
     Exit code 3 when the evidence does not support every context that the case asks for.
@@ -57,6 +69,7 @@ def assess_command(case: Path, model: str | None, workers: int | None, assume_fr
     from safecase.assess import assess, open_case
     from safecase.cli._progress import progress_bar
 
+    cluster = open_cluster(ray=ray, processes=processes, storage=storage, shards=shards)
     with progress_bar("trials") as on_progress:
         outcome = asyncio.run(
             assess(
@@ -64,6 +77,7 @@ def assess_command(case: Path, model: str | None, workers: int | None, assume_fr
                 model_name=model,
                 workers=workers,
                 assume_frontier=assume_frontier,
+                cluster=cluster,
                 on_progress=on_progress,
                 say=note,
             )

@@ -6,6 +6,7 @@ from safecase.compose import ComposeError
 from safecase.declare import DeclareError
 from safecase.evidence import DiskFull, EvidenceError, KeyTrouble, RosterBroken
 from safecase.exchange import ExchangeError
+from safecase.measure import JudgeNotIndependent
 from safecase.models import ModelError, UnknownModel
 from safecase.redteam import NotKept, RedteamError
 from safecase.report import ReportError
@@ -13,6 +14,7 @@ from safecase.run import NothingPlanned, RunError
 from safecase.safeguard import SafeguardError
 
 _INPUT = (
+    JudgeNotIndependent,
     CaseExists,
     ComposeError,
     DeclareError,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from safecase.cli._common import emit, guarded, json_option
+from safecase.cli._cluster import cluster_options, open_cluster
+from safecase.cli._common import emit, fail, guarded, json_option, note
 from safecase.cli._progress import progress_bar
 
 
@@ -13,13 +14,16 @@ from safecase.cli._progress import progress_bar
 @click.argument("case", type=click.Path(path_type=Path))
 @click.option("--model", help="Another target than the case names, e.g. openai/<model>@http://127.0.0.1:8000/v1.")
 @click.option("--limit", type=click.IntRange(1), help="At most this many trials, over all arms, those there included.")
-@click.option("--workers", type=click.IntRange(1), help="Attempts in flight; the target's own advice by default.")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Attempts in flight, in each shard; by default as suits the target."
+)
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after this long.")
 @click.option("--tokens", type=click.IntRange(1), help="Stop after this many tokens.")
 @click.option("--usd", type=click.FloatRange(min=0, min_open=True), help="Stop before this much is spent.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Answer identical requests from this file.")
 @click.option("--stop-when-decided", is_flag=True, help="Stop once every planned gate is decided on every arm.")
 @click.option("--dry-run", is_flag=True, help="Resolve the plan and print it; ask no scenario.")
+@cluster_options
 @json_option
 @guarded
 def run_command(
@@ -33,6 +37,10 @@ def run_command(
     cache: Path | None,
     stop_when_decided: bool,
     dry_run: bool,
+    ray: str | None,
+    processes: int | None,
+    storage: str | None,
+    shards: int | None,
     as_json: bool,
 ) -> None:
     """Send the planned scenarios through every arm and keep each trial.
@@ -43,8 +51,10 @@ def run_command(
     Example:
         safecase run my-case
         safecase run my-case --model openai/qwen@http://127.0.0.1:8000/v1 --workers 64 --limit 5000 --json
+        safecase run my-case --ray
+        safecase run my-case --ray 10.0.0.5:6379 --storage s3://evidence/my-case
     """
-    from safecase.assess import open_case, plan_case, run_case
+    from safecase.assess import open_case, plan_case, run_case, run_case_distributed
     from safecase.declare import Budget
 
     opened = open_case(case)
@@ -61,10 +71,25 @@ def run_command(
         cost_usd=usd or opened.spec.budget.cost_usd,
         stop_when_decided=stop_when_decided or opened.spec.budget.stop_when_decided,
     )
+    if (ray is not None or processes is not None) and (cache or usd or stop_when_decided):
+        fail("--cache, --usd and --stop-when-decided are for a run in one process; leave out --ray and --processes", 2)
+    cluster = open_cluster(ray=ray, processes=processes, storage=storage, shards=shards)
     with progress_bar("trials") as on_progress:
-        summary = asyncio.run(
-            run_case(opened, model_name=model, budget=budget, workers=workers, cache=cache, on_progress=on_progress)
-        )
+        if cluster is None:
+            running = run_case(
+                opened, model_name=model, budget=budget, workers=workers, cache=cache, on_progress=on_progress
+            )
+        else:
+            running = run_case_distributed(
+                opened,
+                cluster=cluster,
+                model_name=model,
+                budget=budget,
+                workers=workers,
+                on_progress=on_progress,
+                say=note,
+            )
+        summary = asyncio.run(running)
     value = {
         "trials": summary.trials,
         "skipped": summary.skipped,

@@ -229,8 +229,8 @@ JUDGEMENTS: Codec[Judgement] = Codec(
 )
 
 
-def open_segment(path: Path, codec: Codec[Any]) -> pq.ParquetFile:
-    """Open a segment and hold its columns to the schema.
+def open_segment(path: Path | io.BytesIO, codec: Codec[Any]) -> pq.ParquetFile:
+    """Open a segment, a file or its bytes, and hold its columns to the schema.
 
     Raises:
         ValueError: it is not Parquet (pyarrow's own error is one), or its columns are others.

@@ -7,6 +7,7 @@ EvidenceError
 │   ├── AlreadyStored   the trial has an answer on record; an answer is never replaced
 │   └── UnsealedHazard  an answer of a hazardous domain arrived in plain text
 ├── DiskFull            the disk took nothing of what was to be written
+├── StorageTrouble      a folder of segments elsewhere (a share, object storage) cannot be used
 ├── KeyTrouble          a key cannot be used
 │   ├── KeyMissing      no key file where one must be
 │   └── KeyUnusable     the file is not such a key, may be read by others, or lies inside the case
@@ -73,6 +74,10 @@ class DiskFull(EvidenceError):
     def __init__(self, path: Path) -> None:
         self.path = path
         super().__init__(f"{path}: no space left on the disk, nothing was written; free some space and run again")
+
+
+class StorageTrouble(EvidenceError):
+    """A folder of segments elsewhere cannot be opened, read or written."""
 
 
 class KeyTrouble(EvidenceError):

@@ -11,7 +11,9 @@ from safecase.evidence._segments import Segment, Segments
 from safecase.evidence._values import Judgement, Trial
 from safecase.evidence._vault import HAZARDOUS_DOMAINS, is_keepable_turn
 
-_ANSWERED = {"answered", "not-stored"}
+ANSWERED = {"answered", "not-stored"}
+"""Statuses that are an answer; the others may be tried again."""
+
 _STATUS_COLUMNS = ("trial_id", "status")
 
 
@@ -64,13 +66,13 @@ class TrialStore:
         """
         _must_have(rows)
         for row in rows:
-            _must_be_keepable(row)
+            must_be_keepable(row)
         data = self._segments.codec.encode(rows)
         with self._segments.writing(at=at or datetime.now(UTC), actor=actor) as writer:
             self._scan()
             self._must_be_new(rows)
             segment = writer.add(data, rows=len(rows))
-            self._answered.update(row.trial_id for row in rows if row.status in _ANSWERED)
+            self._answered.update(row.trial_id for row in rows if row.status in ANSWERED)
             self._scanned += 1
         return segment
 
@@ -96,7 +98,7 @@ class TrialStore:
             CorruptedSegment: a segment is missing or changed.
         """
         statuses = itertools.chain(self._statuses(self._segments.listed()), self._pending())
-        return {trial_id for trial_id, status in statuses if not answered or status in _ANSWERED}
+        return {trial_id for trial_id, status in statuses if not answered or status in ANSWERED}
 
     def segments(self) -> tuple[Segment, ...]:
         """The listed segments, in order."""
@@ -136,7 +138,7 @@ class TrialStore:
 
     def _scan(self) -> None:
         fresh = self._segments.listed()[self._scanned :]
-        self._answered.update(trial_id for trial_id, status in self._statuses(fresh) if status in _ANSWERED)
+        self._answered.update(trial_id for trial_id, status in self._statuses(fresh) if status in ANSWERED)
         self._scanned += len(fresh)
 
     def _pending(self) -> Iterator[tuple[str, str]]:
@@ -227,7 +229,7 @@ def _must_have(rows: Sequence[object]) -> None:
         raise ValueError("nothing to append: a segment holds at least one row")
 
 
-def _must_be_keepable(trial: Trial) -> None:
+def must_be_keepable(trial: Trial) -> None:
     """Fail closed on answers that law 4 keeps out of plain storage. A withheld answer is our own text."""
     if trial.status == "not-stored" and (trial.response is not None or trial.sealed is not None):
         raise UnsealedHazard(f"trial {trial.trial_id!r} is not-stored and carries an answer; keep its digest only")

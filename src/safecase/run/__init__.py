@@ -9,7 +9,17 @@ from safecase.run._bandit import BanditSchedule, Cell
 from safecase.run._cache import AnswerCache
 from safecase.run._engine import Extras, Judging, NoWatch, PlanOrder, Watch, attempt, run_trials
 from safecase.run._episode import run_episode
-from safecase.run._errors import EndpointGone, NothingAnswered, NothingPlanned, RunError
+from safecase.run._errors import (
+    EndpointGone,
+    NoCluster,
+    NothingAnswered,
+    NothingPlanned,
+    PlanDiffers,
+    RunError,
+    ShardFailed,
+    ShardLost,
+)
+from safecase.run._local import LocalExecutor
 from safecase.run._plan import (
     ArmPlan,
     Plan,
@@ -22,8 +32,21 @@ from safecase.run._plan import (
     planned_trials,
     stacks,
 )
-from safecase.run._ports import Schedule, Sink
+from safecase.run._ports import Schedule, Sealer, Sink
 from safecase.run._progress import Progress, RunSummary
+from safecase.run._ray import RayExecutor
+from safecase.run._shards import (
+    Fault,
+    Lost,
+    PackedCase,
+    ShardJob,
+    ShardReport,
+    pack_case,
+    run_shard,
+    shard_folder,
+    shards_of,
+)
+from safecase.run._spread import Executor, ShardSummary, Spread, run_shards
 from safecase.run._trial import Attempted, make_trial
 
 __all__ = [
@@ -33,29 +56,49 @@ __all__ = [
     "BanditSchedule",
     "Cell",
     "EndpointGone",
+    "Executor",
     "Extras",
+    "Fault",
     "Judging",
+    "LocalExecutor",
+    "Lost",
+    "NoCluster",
     "NoWatch",
     "NothingAnswered",
     "NothingPlanned",
+    "PackedCase",
     "Plan",
+    "PlanDiffers",
     "PlanOrder",
     "PlannedTrial",
     "Progress",
+    "RayExecutor",
     "RunError",
     "RunSummary",
     "Schedule",
+    "Sealer",
+    "ShardFailed",
+    "ShardJob",
+    "ShardLost",
+    "ShardReport",
+    "ShardSummary",
     "Sink",
+    "Spread",
     "Watch",
     "attempt",
     "case_intents",
     "load_plan",
     "make_plan",
     "make_trial",
+    "pack_case",
     "planned_domains",
     "planned_gates",
     "planned_trials",
     "run_episode",
+    "run_shard",
+    "run_shards",
     "run_trials",
+    "shard_folder",
+    "shards_of",
     "stacks",
 ]

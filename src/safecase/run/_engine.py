@@ -20,7 +20,7 @@ from typing import Protocol
 
 from safecase.compose import Attack, known_attacks
 from safecase.declare import Budget, Generation, Prices
-from safecase.evidence import Identity, Judgement, JudgementStore, Trial, Vault
+from safecase.evidence import Identity, Judgement, JudgementStore, Trial
 from safecase.measure import Judge, judge_batch
 from safecase.models import AttemptFailed, Model, Paced, Request, Settings
 from safecase.run._cache import AnswerCache, CachedModel
@@ -29,7 +29,7 @@ from safecase.run._errors import EndpointGone, NothingAnswered
 from safecase.run._keep import Keeper
 from safecase.run._meter import BudgetSpent, MeteredModel, Purse
 from safecase.run._plan import PlannedTrial
-from safecase.run._ports import Schedule, Sink
+from safecase.run._ports import Schedule, Sealer, Sink
 from safecase.run._progress import Progress, RunSummary
 from safecase.run._trial import Attempted, is_silence, make_trial, status_of, tags_of
 from safecase.safeguard import Stack
@@ -165,7 +165,7 @@ async def run_trials(
     arms: Mapping[str, Stack],
     generation: Generation,
     store: Sink,
-    vault: Vault | None,
+    vault: Sealer | None,
     budget: Budget,
     workers: int | None = None,
     now: Callable[[], dt.datetime],
@@ -216,7 +216,7 @@ class _Campaign:
         *,
         arms: Mapping[str, Stack],
         settings: Settings,
-        vault: Vault | None,
+        vault: Sealer | None,
         budget: Budget,
         extras: Extras,
         store: Sink,
@@ -427,7 +427,7 @@ class _Campaign:
 
 
 async def attempt(
-    planned: PlannedTrial, *, model: Model, stack: Stack, settings: Settings, vault: Vault | None
+    planned: PlannedTrial, *, model: Model, stack: Stack, settings: Settings, vault: Sealer | None
 ) -> Attempted:
     """One scenario through one arm once. An attempt that fails is a trial with its status, never an exception.
 

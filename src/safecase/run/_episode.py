@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from safecase.compose import Attack, Consult, Goal, NoAttacker, Play, Start, Turn, known_attacks
 from safecase.detect import apparent_child_abuse
-from safecase.evidence import HAZARDOUS_DOMAINS, Message, Status, Vault, digest_bytes
+from safecase.evidence import HAZARDOUS_DOMAINS, Message, Status, digest_bytes
 from safecase.models import Answer, AttemptFailed, Model, Request, Settings
 from safecase.run._plan import PlannedTrial
+from safecase.run._ports import Sealer
 from safecase.run._trial import Attempted, Try, is_silence, make_trial, status_of, tags_of
 from safecase.safeguard import Served, Stack
 
@@ -33,7 +34,7 @@ async def run_episode(
     attacker: Model | None,
     stack: Stack,
     settings: Settings,
-    vault: Vault | None,
+    vault: Sealer | None,
     attacks: Mapping[str, Attack] | None = None,
     on_attacker_tokens: Callable[[int], None] = lambda _: None,
 ) -> tuple[Attempted, ...]:
@@ -83,7 +84,7 @@ class _Episode:
     attacker: Model | None
     stack: Stack
     settings: Settings
-    vault: Vault | None
+    vault: Sealer | None
     on_attacker_tokens: Callable[[int], None]
     attempts: list[Attempted] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)

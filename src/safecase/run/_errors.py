@@ -3,7 +3,11 @@
 RunError
 ├── EndpointGone     an endpoint that did answer stopped answering
 ├── NothingAnswered  the endpoint is there, but its first attempts gave no answer
-└── NothingPlanned   the plan holds no scenario
+├── NothingPlanned   the plan holds no scenario
+├── PlanDiffers      a worker makes another plan from the same inputs
+├── ShardFailed      a shard met a fault that no retry mends
+├── ShardLost        a shard's workers died again and again
+└── NoCluster        Ray is not installed, or its cluster cannot be joined
 """
 
 
@@ -21,3 +25,19 @@ class NothingAnswered(RunError):
 
 class NothingPlanned(RunError):
     """The gates, banks and languages of the case select no scenario."""
+
+
+class PlanDiffers(RunError):
+    """A worker makes another plan: another version of safecase, another bank, or other weights under the same name."""
+
+
+class ShardFailed(RunError):
+    """A shard met a fault that running it again does not mend; the line is the worker's own."""
+
+
+class ShardLost(RunError):
+    """The workers of a shard died as often as is allowed."""
+
+
+class NoCluster(RunError):
+    """Ray is not installed, or its cluster cannot be started or joined."""

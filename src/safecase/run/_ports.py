@@ -20,6 +20,14 @@ class Sink(Protocol):
         ...
 
 
+class Sealer(Protocol):
+    """Seals hazardous answers before they reach a disk; `Vault` is one, and so is a shard's post box."""
+
+    def seal(self, text: str, trial_id: str) -> bytes:
+        """The text, for whoever holds the key alone, bound to the trial."""
+        ...
+
+
 class Schedule(Protocol):
     """Which planned trial comes next. The plan's own order is one; a bandit is another."""
 

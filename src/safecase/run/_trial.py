@@ -8,7 +8,6 @@ from safecase.evidence import (
     Message,
     Status,
     Trial,
-    Vault,
     digest_bytes,
     digest_value,
     keepable_turns,
@@ -16,6 +15,7 @@ from safecase.evidence import (
 from safecase.models import AttemptFailed, EndpointError, EndpointTimeout, UnparsedAnswer
 from safecase.run._cache import NOT_CACHED
 from safecase.run._plan import PlannedTrial
+from safecase.run._ports import Sealer
 from safecase.safeguard import Served
 
 
@@ -92,7 +92,7 @@ def make_trial(
     status: Status,
     error: str | None,
     seconds: float,
-    vault: Vault | None,
+    vault: Sealer | None,
     tried: Try | None = None,
 ) -> Attempted:
     """The row of one attempt: a hazardous answer sealed, apparent child-abuse material reduced to its digest.

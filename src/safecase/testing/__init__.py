@@ -7,11 +7,13 @@ Does not own: anything that runs in an assessment; nothing shipped imports this 
 """
 
 from safecase.testing._conformance import Nonconforming, check_attack, check_model
+from safecase.testing._dying import DyingOnce
 from safecase.testing._models import ScriptedModel, ScriptRanOut
 from safecase.testing._stub import Asked, StubEndpoint, StubReply
 
 __all__ = [
     "Asked",
+    "DyingOnce",
     "Nonconforming",
     "ScriptRanOut",
     "ScriptedModel",
