@@ -261,7 +261,8 @@ async def test_a_watch_sees_what_was_acknowledged_and_stops_the_run(tmp_path: Pa
 async def test_cancelling_while_a_segment_is_written_loses_nothing_acknowledged(tmp_path: Path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("safecase.run._keep._SEGMENT_ROWS", 8)
-        task = asyncio.create_task(campaign(tmp_path, ScriptedModel(answer), planned=trials_of(intents=60)))
+        model = ScriptedModel(answer, delay_s=0.005)
+        task = asyncio.create_task(campaign(tmp_path, model, planned=trials_of(intents=60)))
         await asyncio.sleep(0.15)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

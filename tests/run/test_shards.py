@@ -244,7 +244,7 @@ async def test_a_killed_worker_costs_no_acknowledged_trial_and_doubles_none(tmp_
     async with StubEndpoint() as stub:
         world = World(tmp_path, model=stub.target(), intents=40, attacks=[])
         first = await asyncio.to_thread(
-            run_shard, world.packed, world.job(0, of=2, workers=1, tokens=200, opens=scripted())
+            run_shard, world.packed, world.job(0, of=2, workers=1, tokens=400, opens=scripted())
         )
         acknowledged = {row.trial_id for name in first.segments for row in read_remote(world.folder, name) or ()}
         dying = DyingOnce(marker=tmp_path / "died", after=30)
@@ -290,7 +290,7 @@ async def test_a_shard_that_begins_again_does_only_the_rest(world: World):
         calls.append(ScriptedModel(lambda _: Answer(text="fine", tokens_in=5, tokens_out=5), name=name))
         return calls[-1]
 
-    first = alone(world.packed, world.job(tokens=20, workers=1, opens=opens))
+    first = alone(world.packed, world.job(tokens=400, workers=1, opens=opens))
     again = alone(world.packed, world.job(opens=opens))
 
     wanted = [
@@ -300,7 +300,9 @@ async def test_a_shard_that_begins_again_does_only_the_rest(world: World):
     ]
     assert "budget" in (first.stopped or "")
     assert again.fault is None
-    assert [len(model.asked) for model in calls] == [2, len(wanted) - 2]
+    had, rest = (len(model.asked) for model in calls)
+    assert 0 < had < len(wanted)
+    assert rest == len(wanted) - had
     assert len(world.folder.names(shard_folder(RUN, number=0, of=4))) == 2
 
 
@@ -427,10 +429,10 @@ async def test_a_token_budget_holds_over_all_shards(world: World):
     def opens(name: str) -> ScriptedModel:
         return ScriptedModel(lambda _: Answer(text="fine", tokens_in=5, tokens_out=5), name=name, concurrency=1)
 
-    summary = await world.shards(budget=Budget(tokens=80), opens=opens)
+    summary = await world.shards(budget=Budget(tokens=1600), opens=opens)
 
     assert 0 < summary.run.trials < len(world.planned)
-    assert summary.run.tokens <= 80 + 4 * 4 * 10  # what was in flight when a share was spent
+    assert summary.run.tokens <= 1600
     assert "token budget" in (summary.run.stopped or "")
 
 
