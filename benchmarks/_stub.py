@@ -1,6 +1,9 @@
 """An OpenAI-compatible endpoint for load: answers after 50 ms, in a process of its own, cheaply.
 
-    python benchmarks/_stub.py [delay_ms] [--uvloop]      prints its base URL on the first line, serves until killed
+    python benchmarks/_stub.py [delay_ms]      prints its base URL on the first line, serves until killed
+
+`GET /stats` says how many were served since the last time it was asked, and for how long (first request to last
+answer).
 
 A raw protocol, since a web framework would cost more than what is measured. Loopback only. Answers alternate between
 a refusal and a harmless paragraph, so that judges and guards have something to read.
@@ -11,6 +14,7 @@ import asyncio
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -43,6 +47,7 @@ class Stub(asyncio.Protocol):
     replies = tuple(_reply(text) for text in _ANSWERS)
     delay_s = 0.05
     served = 0
+    first = last = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -56,13 +61,25 @@ class Stub(asyncio.Protocol):
             whole = end + 4 + (int(length[1]) if length else 0)
             if len(self.buffer) < whole:
                 return
+            is_stats = self.buffer.startswith(b"GET /stats")
             self.buffer = self.buffer[whole:]
+            if is_stats:
+                self.tell()
+                continue
             Stub.served += 1
+            Stub.first = Stub.first or time.perf_counter()
             self.loop.call_later(self.delay_s, self.answer, self.replies[Stub.served % 2])
 
     def answer(self, reply: bytes) -> None:
+        Stub.last = time.perf_counter()
         if not self.transport.is_closing():
             self.transport.write(reply)  # type: ignore[attr-defined]  # a stream's transport
+
+    def tell(self) -> None:
+        body = json.dumps({"served": Stub.served, "seconds": Stub.last - Stub.first}).encode()
+        Stub.served, Stub.first, Stub.last = 0, 0.0, 0.0
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.transport.write(head.encode() + body)  # type: ignore[attr-defined]  # a stream's transport
 
 
 async def main(delay_ms: float) -> None:

@@ -15,6 +15,8 @@ from safecase.compose import (
     load_pairs,
     load_shipped_bank,
     load_statements,
+    matching,
+    sample,
     select,
 )
 from safecase.declare import CaseSpec, Framework, Gate, ModelSpec, Record, Sampling
@@ -186,10 +188,14 @@ def trials_of(plan: Plan, scenario: Scenario) -> Iterator[PlannedTrial]:
 
 
 def planned_domains(plan: Plan, framework: Framework, intents: Sequence[Intent]) -> frozenset[str]:
-    """The risk domains that a plan's scenarios lie in."""
-    gates = [gate for gate in framework.gates if gate.id in plan.gates]
+    """The risk domains of the intents that a plan draws; no scenario is composed for it."""
     sampling = Sampling.model_validate(plan.sampling)
-    return frozenset(scenario.domain for scenario in select(framework, intents, sampling, gates=gates))
+    drawn = (
+        sample(matching(intents, gate.scope, framework), size=sampling.intents, seed=sampling.seed)
+        for gate in framework.gates
+        if gate.id in plan.gates
+    )
+    return frozenset(intent.domain for some in drawn for intent in some)
 
 
 def load_plan(path: Path) -> Plan:

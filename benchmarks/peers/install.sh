@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Install the peers that `python benchmarks/peers.py --peers DIR` looks for, each in a place of its own. Takes minutes.
+set -euo pipefail
+dir="${1:?usage: benchmarks/peers/install.sh DIR}"
+mkdir -p "$dir" && cd "$dir"
+python3 -m venv inspect && inspect/bin/pip -q install inspect-ai openai
+python3 -m venv pyrit && pyrit/bin/pip -q install pyrit
+python3 -m venv garak && garak/bin/pip -q install torch==2.13.0 && garak/bin/pip -q install garak
+mkdir -p promptfoo && (cd promptfoo && npm init -y >/dev/null && npm install --no-audit --no-fund promptfoo)
