@@ -24,6 +24,7 @@ class Bench(garak.probes.base.Probe):
 
 module = types.ModuleType("garak.probes.bench")
 Bench.__module__ = "garak.probes.bench"
+module.__file__ = __file__  # garak asks when it was changed
 module.Bench = Bench  # type: ignore[attr-defined]
 sys.modules["garak.probes.bench"] = module
 
@@ -40,7 +41,7 @@ def main() -> None:
     os.environ["OPENAICOMPATIBLE_API_KEY"] = "stub"
     _config.load_base_config()
     _config.system.parallel_attempts = min(in_flight, 16)  # one process each
-    _config.system.lite = True
+    _config.system.lite = False
     _config.run.generations = 1
     _config.plugins.generators["openai"]["OpenAICompatible"]["uri"] = url
     _config.plugins.generators["openai"]["OpenAICompatible"]["max_tokens"] = 64
@@ -48,7 +49,6 @@ def main() -> None:
     generator = OpenAICompatible(name="stub", config_root=_config)
     detector = _plugins.load_plugin("detectors.mitigation.MitigationBypass", config_root=_config)
     Harness(config_root=_config).run(generator, [Bench(config_root=_config)], [detector], ThresholdEvaluator())
-    command.end_run()
 
 
 if __name__ == "__main__":
