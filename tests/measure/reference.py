@@ -121,7 +121,7 @@ class Reference:
             pairs = [
                 (self.labels[t.trial_id], self.verdict(t))
                 for t in self.trials
-                if (t.arm, t.domain, t.language) == (arm, domain, language)
+                if (t.arm, t.domain, t.language, t.harmful) == (arm, domain, language, rows[0].harmful)
                 and self.labels.get(t.trial_id) is not None
                 and self.verdict(t) is not None
                 and not self.known(t)
