@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from safecase.compose import scope_holds
 from safecase.declare import Framework, Gate
-from safecase.evidence import CALIBRATIONS, VERDICTS, Calibration, Estimate, Trial
+from safecase.evidence import CALIBRATIONS, VERDICTS, Calibration, Estimate, Trial, digest_bytes
 from safecase.measure._bounds import Bounds
 from safecase.measure._calibration import (
     NO_LABELS,
@@ -511,9 +511,9 @@ class _Series:
 def _series(part: Part, event: Event) -> list[_Series]:
     """What a part's rate is made of: one series, or one for each cell of a mixed part that is underway.
 
-    A part whose every planned trial was run is no mixture of the answers' choosing, whatever order it was run in: the
-    series in the plan's order has its full length, the one it was always going to have. But whoever looks on the way
-    and runs the rest when displeased has two chances to be wrong, so the two ways share alpha (`_spent`).
+    A part whose every planned trial was run is no mixture of the answers' choosing, whatever order it was run in: it
+    has the length it was always going to have, and bets in an order of the intents' names alone. But whoever looks on
+    the way and runs the rest when displeased has two chances to be wrong, so the two ways share alpha (`_spent`).
     """
     if part.is_mixed and (cells := _cells(part, event)) is not None:
         return cells
@@ -538,7 +538,23 @@ def _paired_series(pair: tuple[Part, Part], event: Event) -> tuple[list[_Series]
 
 def _whole_series(part: Part, event: Event) -> _Series:
     tallies, ranks = _ranked_tallies(part, event)
-    return _Series(cell=-1, weight=1.0, tallies=tallies, places=ranks, planned=part.intents_planned)
+    series = _Series(cell=-1, weight=1.0, tallies=tallies, places=ranks, planned=part.intents_planned)
+    return series.at(np.argsort(_shuffle(part.whole)[ranks])) if part.is_mixed else series
+
+
+def _shuffle(whole: Measurement) -> NDArray[np.int64]:
+    """Place in the order of the run -> place in an order of the intents' digests, imported ones last.
+
+    The plan goes gate by gate, so its order is random within a gate's scope and not over several.
+    """
+    if "shuffle" not in whole.cache.order:
+        digests = np.array([digest_bytes(name.encode()) for name in whole.book["intent_id"]])
+        is_imported = np.ones(digests.size, dtype=np.bool_)
+        is_imported[whole.planned.codes["intent_id"]] = False
+        found = np.empty(digests.size, dtype=np.int64)
+        found[whole.rank[np.lexsort((digests, is_imported))]] = np.arange(digests.size)
+        whole.cache.order["shuffle"] = found
+    return whole.cache.order["shuffle"]
 
 
 def _cells(part: Part, event: Event, *, even_if_complete: bool = False) -> list[_Series] | None:
