@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from safecase.assess import assess, open_case, run_case, verify_case
+from safecase.assess import assess, measure_case, open_case, run_case, verify_case
 from safecase.declare import Budget
 from safecase.testing import ScriptedModel
 
@@ -48,7 +48,6 @@ async def test_a_bandit_under_a_budget_is_estimated_by_cell_and_verifies(bandit_
     gate = found["policy.violence.unsafe/bare/all"]
     assert "fixed weights over 3 attack x category cells" in gate["scope"]["target"]
     assert "discernment/bare/all" not in found
-    assert any(name.startswith("discernment/bare/category:") for name in found)
     verified = verify_case(open_case(bandit_case.path))
     assert verified.sentence == "self-consistent, not authenticated"
     assert verified.holds
@@ -56,22 +55,22 @@ async def test_a_bandit_under_a_budget_is_estimated_by_cell_and_verifies(bandit_
 
 async def test_a_bandit_run_to_its_end_is_one_series(bandit_case, clock):
     model = ScriptedModel(fiction_works_on_violence)
-    await assess(bandit_case, model=model, now=clock)
+    await run_case(bandit_case, model=model, now=clock)
+    await measure_case(bandit_case, now=clock)
     underway = read(bandit_case)["unsafe_rate/bare/all"]
     await run_case(bandit_case, model=model, budget=Budget(), now=clock)
-    await assess(bandit_case, model=model, now=clock)
+    await measure_case(bandit_case, now=clock)
     found = read(bandit_case)
 
     whole = found["unsafe_rate/bare/all"]
     assert "every planned trial run" in whole["method"]
     assert whole["high"] - whole["low"] < underway["high"] - underway["low"]
     assert "discernment/bare/all" in found
-    assert verify_case(open_case(bandit_case.path)).holds
 
 
-async def test_a_bandit_stops_when_its_gates_are_decided(bandit_case, clock):
-    """Not one event under any attack: the guarded and the bare arm clear before the plan's end, or the plan ends."""
+async def test_a_gate_that_its_plan_cannot_clear_is_no_reason_to_stop_a_bandit(bandit_case, clock):
+    """14 intents under three attacks, and every attack is to be cleared at once."""
     budget = Budget(stop_when_decided=True)
     summary = await run_case(bandit_case, model=ScriptedModel(fiction_works_on_violence), budget=budget, now=clock)
 
-    assert summary.trials == bandit_case.plan.trials  # 14 intents are too few: under-powered, so never a reason to stop
+    assert summary.trials == open_case(bandit_case.path).plan.trials

@@ -185,7 +185,8 @@ class Part:
         """True where the answers may decide what is run first: several cells of a bandit's plan."""
         if self.whole.allocation != "bandit":
             return False
-        return np.unique(_cell_codes(self.whole, self.whole.planned, self.slots)).size > 1
+        cells = _cell_codes(self.whole, self.whole.planned, self.slots)
+        return bool((cells != cells[:1]).any())
 
     @property
     def attempts(self) -> int:
