@@ -391,7 +391,7 @@ def _difference(members: Part, pair: tuple[Part, Part], label: _Label) -> Estima
         found = [_error(part, label.event, arm=arm, alpha=spent, arms=2) for part, arm in zip(pair, arms, strict=True)]
         left = min(alpha for _, alpha in found)
         cells = [
-            PairedCell(weight=one.weight, before=one.tallies, after=other.tallies, planned=one.planned)
+            PairedCell(weight=one.weight, before=one.tallies, after=other.tallies, planned=other.planned)
             for one, other in zip(before, after, strict=True)
         ]
         return weighted_difference_bounds(
@@ -518,7 +518,8 @@ def _series(part: Part, event: Event) -> list[_Series]:
     """
     if part.is_mixed and (cells := _cells(part, event)) is not None:
         return cells
-    return [_whole_series(part, event)]
+    series = _whole_series(part, event)
+    return [series.at(np.argsort(_shuffle(part.whole)[series.places])) if part.is_mixed else series]
 
 
 def _paired_series(pair: tuple[Part, Part], event: Event) -> tuple[list[_Series], list[_Series]]:
@@ -539,8 +540,7 @@ def _paired_series(pair: tuple[Part, Part], event: Event) -> tuple[list[_Series]
 
 def _whole_series(part: Part, event: Event) -> _Series:
     tallies, ranks = _ranked_tallies(part, event)
-    series = _Series(cell=-1, weight=1.0, tallies=tallies, places=ranks, planned=part.intents_planned)
-    return series.at(np.argsort(_shuffle(part.whole)[ranks])) if part.is_mixed else series
+    return _Series(cell=-1, weight=1.0, tallies=tallies, places=ranks, planned=part.intents_planned)
 
 
 def _shuffle(whole: Measurement) -> NDArray[np.int64]:
@@ -813,6 +813,7 @@ def _worst_attack(
         "arm": chosen.arm,
         "alpha": gate.alpha,
         "attack": chosen.group.removeprefix("attack:"),
+        **{name: chosen.scope[name] for name in ("target",) if name in chosen.scope},
         "compared": len(mine),
         "selection_bias": None if split is None or chosen.value is None else chosen.value - split,
         "selection": "the extreme of the compared attacks' values; selection_bias is that value less the mean of two "
