@@ -112,16 +112,16 @@ class Reference:
 
     def error(self, rows, event, arm, alpha, arms=1):
         judged = [t for t in rows if self.verdict(t) is not None and not self.known(t)]
-        strata = sorted({(t.harmful, t.domain, t.language) for t in judged})
+        strata = sorted({(t.domain, t.language) for t in judged})
         if not strata:
             return PERFECT, alpha
         share = alpha * 0.4 / 2 / len(strata) / arms
         errors = []
-        for harmful, domain, language in strata:
+        for domain, language in strata:
             pairs = [
                 (self.labels[t.trial_id], self.verdict(t))
                 for t in self.trials
-                if (t.arm, t.harmful, t.domain, t.language) == (arm, harmful, domain, language)
+                if (t.arm, t.domain, t.language, t.harmful) == (arm, domain, language, rows[0].harmful)
                 and self.labels.get(t.trial_id) is not None
                 and self.verdict(t) is not None
                 and not self.known(t)

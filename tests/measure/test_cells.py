@@ -2,15 +2,18 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from safecase.measure import (
     PERFECT,
     Cell,
     JudgedCell,
+    PairedCell,
     Tally,
     cell_order,
     mean_bounds,
     weighted_bounds,
+    weighted_difference_bounds,
     weighted_rate_bounds,
 )
 
@@ -63,6 +66,49 @@ def test_every_cell_pays_for_the_others():
     split = weighted_bounds([Cell(weight=0.5, values=values), Cell(weight=0.5, values=values)], **ALPHAS)
 
     assert split.high > mean_bounds(values, **ALPHAS).high
+
+
+def _differences_missed(runs: int, *, pooled: bool) -> int:
+    """Runs in which a bound of the difference is wrong at some length; a guard that helps in the one cell only.
+
+    Answers choose the cell: the one whose last pair was a success of the guard is asked again.
+    """
+    rng, missed = np.random.default_rng(7), 0
+    for _ in range(runs):
+        seen: list[list[tuple[Tally, Tally]]] = [[], []]
+        at, wrong = 0, False
+        for step in range(60):
+            before = rng.random() < 0.9
+            after = before and (at == 0 or rng.random() < 0.2)
+            seen[at].append((Tally(flagged=before, unflagged=not before), Tally(flagged=after, unflagged=not after)))
+            at = at if before > after else 1 - at
+            if step % 15 == 14:
+                parts = [seen[0] + seen[1]] if pooled else seen
+                cells = [
+                    PairedCell(weight=1 / len(parts), before=[b for b, _ in part], after=[a for _, a in part])
+                    for part in parts
+                ]
+                bounds = weighted_difference_bounds(cells, (PERFECT, PERFECT), alpha_lower=0.025, alpha_upper=0.025)
+                wrong |= not bounds.low <= -0.36 <= bounds.high
+        missed += wrong
+    return missed
+
+
+def test_a_paired_difference_holds_at_every_look_whichever_cell_the_answers_ask_for():
+    runs = 60
+
+    assert _differences_missed(runs, pooled=False) <= binom.ppf(0.999, runs, 0.05)
+    assert _differences_missed(runs, pooled=True) > runs / 2
+
+
+def test_a_cell_without_pairs_counts_at_its_worst_on_both_sides():
+    seen = PairedCell(weight=0.5, before=[Tally(flagged=1)] * 300, after=[Tally(unflagged=1)] * 300)
+    unseen = PairedCell(weight=0.5, before=[], after=[])
+
+    bounds = weighted_difference_bounds([seen, unseen], (PERFECT, PERFECT), **ALPHAS)
+
+    assert bounds.low == -1.0
+    assert 0.0 <= bounds.high < 0.03
 
 
 def test_a_perfect_judge_changes_nothing():

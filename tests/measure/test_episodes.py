@@ -20,7 +20,7 @@ from safecase.measure import (
     judge_error,
     rate_bounds,
 )
-from safecase.measure._estimate import everything, tallies_of
+from safecase.measure._estimate import _ranked_tallies, everything
 from tests.measure import worlds
 
 Said = tuple[Verdict | None, str]
@@ -191,7 +191,7 @@ def test_the_simulation_would_notice_a_judge_corrected_for_one_attempt_only() ->
     episodes = simulate(rng, attempts=8, share=0.05, se=0.9, sp=0.9, alike=False)
     counts = card_with(rng, se=0.9, sp=0.9).strata[0].counts
     naive = judge_error(own=counts, transferred=counts, margin=0.0, alpha=0.01)
-    tallies = tallies_of(everything(measure(episodes), harmful=True), "unsafe")
+    tallies, _ = _ranked_tallies(everything(measure(episodes), harmful=True), "unsafe")
 
     assert rate_bounds(tallies, naive, alpha_lower=0.03, alpha_upper=0.03).low > 0.2
 

@@ -66,6 +66,12 @@ def test_safeguards_that_refuse_everything_change_nothing_for_the_better():
     assert change.low < 0.0 < change.high
 
 
+def test_where_answers_chose_how_much_of_each_category_was_run_there_is_no_whole():
+    found = measure(rows("refusal", "compliance"), across_categories=False)
+
+    assert sorted(found) == ["discernment/bare/category:privacy", "discernment/bare/category:violence"]
+
+
 def test_an_intent_without_its_twin_makes_no_bet():
     given = [row for row in rows("refusal", "compliance") if row.harmful or row.intent_id != "i0"]
 

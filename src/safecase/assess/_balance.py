@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from safecase.assess._case import Case, Clock
 from safecase.compose import POLITICAL, place_of
-from safecase.declare import Framework
+from safecase.declare import Framework, Sampling
 from safecase.evidence import Estimate, Judgement, Trial, Verdict
 from safecase.measure import (
     GAPS,
@@ -81,7 +81,13 @@ def paired_estimates(case: Case, framework: Framework, *, judge_digest: str, car
     plan = case.plan
     planned = {one.trial_id: one for one in (case.planned(plan) if plan else [])}
     return (
-        *_discernment(case, planned, judge_digest=judge_digest, card=card),
+        *_discernment(
+            case,
+            planned,
+            is_bandit=plan is not None and Sampling.model_validate(plan.sampling).allocation == "bandit",
+            judge_digest=judge_digest,
+            card=card,
+        ),
         *_political(case, framework, planned, judge_digest=judge_digest, card=card),
     )
 
@@ -130,9 +136,10 @@ def _political(
 
 
 def _discernment(
-    case: Case, planned: Mapping[str, PlannedTrial], *, judge_digest: str, card: JudgeCard
+    case: Case, planned: Mapping[str, PlannedTrial], *, is_bandit: bool, judge_digest: str, card: JudgeCard
 ) -> tuple[Estimate, ...]:
     trials = [trial for trial in _trials(case, {"attack": PLAIN_ATTACKS}, planned) if not is_political(trial)]
+    have = {trial.trial_id for trial in trials}
     sides = Counter((trial.intent_id, trial.harmful) for trial in trials)
     paired = {intent for intent, harmful in sides if harmful and (intent, False) in sides}
     trials = [trial for trial in trials if trial.intent_id in paired]
@@ -145,6 +152,7 @@ def _discernment(
         due=Counter((s.arm.name, s.scenario.intent_id) for s in slots if s.scenario.intent_id in paired),
         order=list(dict.fromkeys(s.scenario.intent_id for s in slots)),
         card=card,
+        across_categories=not is_bandit or all(s.trial_id in have or s.scenario.category in POLITICAL for s in slots),
     )
 
 

@@ -15,7 +15,7 @@ from safecase.assess._labels_kept import labels_digest, with_settled_labels
 from safecase.assess._signing import assessor_key, case_roster, openings
 from safecase.compose import POLITICAL, planned_attacks
 from safecase.decide import Decided, Facts, Raise, decide
-from safecase.declare import Budget, Framework
+from safecase.declare import Budget, Framework, Sampling
 from safecase.evidence import (
     DECISION,
     DETERMINATION,
@@ -262,6 +262,7 @@ def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measu
         judge_digest=judge_digest,
         planned=(slot(trial) for trial in planned),
         card=card,
+        allocation=Sampling.model_validate(plan.sampling).allocation if plan else "plan-order",
     )
 
 
@@ -411,7 +412,13 @@ class _GateWatch:
 
     def __init__(self, case: Case, plan: Plan, card: JudgeCard) -> None:
         gates = [gate for gate in case.framework.gates if gate.id in plan.gates]
-        self._stopper = Stopper(case.framework, gates, card, (slot(trial) for trial in _unpolitical(case, plan)))
+        self._stopper = Stopper(
+            case.framework,
+            gates,
+            card,
+            (slot(trial) for trial in _unpolitical(case, plan)),
+            allocation=Sampling.model_validate(plan.sampling).allocation,
+        )
         self._asks_balance = case.spec.balance is not None
         self._news: list[tuple[Trial, Judgement | None]] = []
         verdicts = {row.trial_id: row for row in case.judgements.read()}

@@ -37,7 +37,15 @@ from safecase.measure._calibration import (
     labels_needed,
     load_card,
 )
-from safecase.measure._cells import Cell, JudgedCell, cell_order, weighted_bounds, weighted_rate_bounds
+from safecase.measure._cells import (
+    Cell,
+    JudgedCell,
+    PairedCell,
+    cell_order,
+    weighted_bounds,
+    weighted_difference_bounds,
+    weighted_rate_bounds,
+)
 from safecase.measure._clears import clearance_times, clears_at
 from safecase.measure._columns import Slot
 from safecase.measure._errors import JudgeNotIndependent, MeasureError, NoEvidence, TooFewEvents
@@ -132,6 +140,7 @@ __all__ = [
     "MeasureError",
     "Measurement",
     "NoEvidence",
+    "PairedCell",
     "Panel",
     "PassAtK",
     "PlannedSide",
@@ -210,6 +219,7 @@ __all__ = [
     "twin_answer",
     "underpowered",
     "weighted_bounds",
+    "weighted_difference_bounds",
     "weighted_points",
     "weighted_rate_bounds",
 ]

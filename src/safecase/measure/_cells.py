@@ -24,11 +24,12 @@ from typing import TypeVar
 from safecase.evidence import digest_bytes
 from safecase.measure._bounds import Bounds
 from safecase.measure._calibration import JudgeError
-from safecase.measure._judged import Tally, rate_bounds
+from safecase.measure._judged import Ends, Tallies, Tally, difference_bounds, rate_bounds
 from safecase.measure._sequence import mean_bounds
 
 _CLOSE = 1e-9
 CellT = TypeVar("CellT")
+AlphaT = TypeVar("AlphaT", float, float | None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,17 @@ class JudgedCell:
     """A cell whose answers a fallible judge saw; `tallies` one per completed intent, else as `Cell`."""
 
     weight: float
-    tallies: Sequence[Tally]
+    tallies: Sequence[Tally] | Tallies
+    planned: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedCell:
+    """A cell whose intents answered on two arms; tallies of the same intents in the same order, else as `Cell`."""
+
+    weight: float
+    before: Sequence[Tally] | Tallies
+    after: Sequence[Tally] | Tallies
     planned: int | None = None
 
 
@@ -90,27 +101,75 @@ def weighted_bounds(cells: Sequence[Cell], *, alpha_lower: float, alpha_upper: f
 
 
 def weighted_rate_bounds(
-    cells: Sequence[JudgedCell], error: JudgeError, *, alpha_lower: float, alpha_upper: float
+    cells: Sequence[JudgedCell],
+    error: JudgeError,
+    *,
+    alpha_lower: float | None,
+    alpha_upper: float | None,
+    ends: Ends | None = None,
 ) -> Bounds:
     """`weighted_bounds` through a judge's error box, which must hold for every cell.
 
     The box is one event for all cells, so it costs its own error once and none of these alphas.
 
+    Args:
+        alpha_lower, alpha_upper: error of each bound; None leaves that one vacuous.
+        ends: as for `rate_bounds`.
+
     Raises:
         ValueError: as `weighted_bounds`.
     """
 
-    def of_cell(cell: JudgedCell, lower: float, upper: float) -> Bounds:
-        return rate_bounds(cell.tallies, error, alpha_lower=lower, alpha_upper=upper, planned=cell.planned)
+    def of_cell(cell: JudgedCell, lower: float | None, upper: float | None) -> Bounds:
+        return rate_bounds(cell.tallies, error, alpha_lower=lower, alpha_upper=upper, planned=cell.planned, ends=ends)
 
     return _weighted([(cell.weight, cell) for cell in cells], of_cell, alpha_lower, alpha_upper)
 
 
-def _weighted(
-    weighted: Sequence[tuple[float, CellT]],
-    bounds: Callable[[CellT, float, float], Bounds],
+def weighted_difference_bounds(
+    cells: Sequence[PairedCell],
+    errors: tuple[JudgeError, JudgeError],
+    *,
     alpha_lower: float,
     alpha_upper: float,
+    ends: Ends | None = None,
+) -> Bounds:
+    """Bounds of the weighted mean of (after - before), paired by intent within each cell.
+
+    Args:
+        cells: their weights sum to 1.
+        errors: the judge's error on (before, after), each of which must hold for every cell.
+        alpha_lower, alpha_upper: error of each bound, the boxes' own error aside.
+        ends: as for `rate_bounds`.
+
+    Returns:
+        Bounds in [-1, 1]. A cell without pairs contributes its worst: -1 to the lower bound, 1 to the upper.
+
+    Raises:
+        ValueError: as `weighted_bounds`, or a cell holds more intents on one side than on the other.
+    """
+
+    def of_cell(cell: PairedCell, lower: float, upper: float) -> Bounds:
+        return difference_bounds(
+            cell.before,
+            cell.after,
+            errors,
+            alpha_lower=lower,
+            alpha_upper=upper,
+            planned=cell.planned,
+            ends=ends,
+        )
+
+    return _weighted([(cell.weight, cell) for cell in cells], of_cell, alpha_lower, alpha_upper, least=-1.0)
+
+
+def _weighted(
+    weighted: Sequence[tuple[float, CellT]],
+    bounds: Callable[[CellT, AlphaT, AlphaT], Bounds],
+    alpha_lower: AlphaT,
+    alpha_upper: AlphaT,
+    *,
+    least: float = 0.0,
 ) -> Bounds:
     _check([weight for weight, _ in weighted])
     roots = sum(weight**0.5 for weight, _ in weighted)
@@ -118,10 +177,14 @@ def _weighted(
     for weight, cell in weighted:
         if weight:
             share = weight**0.5 / roots
-            found = bounds(cell, alpha_lower * share, alpha_upper * share)
+            found = bounds(cell, _part(alpha_lower, share), _part(alpha_upper, share))
             low += weight * found.low
             high += weight * found.high
-    return Bounds(low=max(0.0, low), high=min(1.0, high))
+    return Bounds(low=max(least, low), high=min(1.0, high))
+
+
+def _part(alpha: AlphaT, share: float) -> AlphaT:
+    return alpha if alpha is None else alpha * share
 
 
 def _check(weights: Sequence[float]) -> None:

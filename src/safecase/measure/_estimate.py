@@ -3,18 +3,22 @@
 The unit of a rate is the episode, the unit of a bet the intent. An intent bets once everything planned for it was run,
 and only while every intent before it has bet: an intent that takes long may take long *because* of what it does, so
 those that overtook it are no random sample. What a run that stopped early left half-done makes no bet.
+
+Where answers decide the order of a run (`allocation: bandit`), that holds within each attack x category cell, and what
+was run of several cells is a mixture that the answers chose. Until a part's plan is complete its rate is then taken
+cell by cell, with weights that are fixed beforehand (`_cells`, `_series`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from safecase.compose import scope_holds
 from safecase.declare import Framework, Gate
-from safecase.evidence import CALIBRATIONS, VERDICTS, Calibration, Estimate, Trial
+from safecase.evidence import CALIBRATIONS, VERDICTS, Calibration, Estimate, Trial, digest_bytes
 from safecase.measure._bounds import Bounds
 from safecase.measure._calibration import (
     NO_LABELS,
@@ -27,14 +31,20 @@ from safecase.measure._calibration import (
     happened,
     judge_error,
 )
+from safecase.measure._cells import JudgedCell, PairedCell, weighted_difference_bounds, weighted_rate_bounds
 from safecase.measure._columns import GROUPS, Book, Codes, Columns, Ids, Mask, Slot, digest_ids
 from safecase.measure._episodes import Episodes, Verdicts, collapse
-from safecase.measure._judged import Ends, Tallies, difference_bounds, observed_rate, point_rate, rate_bounds
+from safecase.measure._judged import Ends, Tallies, observed_rate, point_rate, rate_bounds
 
 LEVEL = 0.95
 _BOX_SHARE = 0.4
 """Share of a bound's alpha that the judge's error box may spend: half on sensitivity, half on specificity."""
 _METHOD = "betting sequence over intents, corrected for the judge by its error box"
+_UNDERWAY_SHARE = 0.2
+"""Share of a bound's alpha for the cells of a bandit's plan while it is underway; the rest is for its end."""
+
+Allocation = Literal["plan-order", "bandit"]
+"""What decides the order of a run: the plan alone, or the answers too."""
 
 EVENT_OF: Mapping[str, tuple[Event, bool]] = {
     "unsafe_rate": ("unsafe", True),
@@ -68,6 +78,7 @@ class Measurement:
         planned: one per place of the plan, run or not. An intent with places still to run is not completed and makes no
             bet; how many intents were planned makes bounds sharper. What is imported is planned nowhere.
         book: the names behind the codes.
+        allocation: what decided the order in which the plan was run.
     """
 
     rows: Columns
@@ -81,6 +92,7 @@ class Measurement:
     book: Book
     card: JudgeCard
     cache: "Cache"
+    allocation: Allocation = "plan-order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,7 @@ def measurement(
     book: Book,
     card: JudgeCard,
     cache: Cache | None = None,
+    allocation: Allocation = "plan-order",
 ) -> Measurement:
     """A measurement from its columns; `cache` carries bounds over from one that was made before."""
     return Measurement(
@@ -118,6 +131,7 @@ def measurement(
         book=book,
         card=card,
         cache=Cache() if cache is None else Cache(ends=cache.ends),
+        allocation=allocation,
     )
 
 
@@ -165,6 +179,14 @@ class Part:
     def intents_planned(self) -> int | None:
         """Intents planned here, None without a plan."""
         return int(np.unique(self.whole.planned.codes["intent_id"][self.slots]).size) or None
+
+    @property
+    def is_mixed(self) -> bool:
+        """True where the answers may decide what is run first: several cells of a bandit's plan."""
+        if self.whole.allocation != "bandit":
+            return False
+        cells = _cell_codes(self.whole, self.whole.planned, self.slots)
+        return bool((cells != cells[:1]).any())
 
     @property
     def attempts(self) -> int:
@@ -314,27 +336,25 @@ def rate(part: Part, label: _Label, *, arm: str, beside: int, reach: bool = Fals
         beside: groups shown together, by which the bounds of a failure are corrected.
         reach: also say which bounds the planned intents could reach at best.
     """
-    tallies, planned = tallies_of(part, label.event), part.intents_planned
+    series = _series(part, label.event)
 
     def bounds(alpha: float) -> Bounds:
-        error, left = _error(part, label.event, arm=arm, alpha=alpha)
-        return rate_bounds(
-            tallies, error, alpha_lower=left, alpha_upper=left, planned=planned, ends=part.whole.cache.ends
-        )
+        return _rate_bounds(part, series, label.event, arm, alpha=alpha)
 
     error, _ = _error(part, label.event, arm=arm, alpha=label.alpha)
     return _estimate(
         label,
         part,
-        tallies,
+        series,
         arm=arm,
-        value=point_rate(tallies, error),
+        value=_weighted([(one.weight, point_rate(one.tallies, error)) for one in series]),
         shown=bounds((1 - LEVEL) / 2),
         one_sided=bounds(label.alpha),
         failure=bounds(label.alpha / beside),
-        observed=observed_rate(tallies),
+        observed=_weighted([(one.weight, observed_rate(one.tallies)) for one in series]),
         calibration=error.level,
-        more=reach_of(part, label.event, arm=arm, alpha=label.alpha) if reach and planned else {},
+        target=_target(part, series),
+        more=reach_of(part, label.event, arm=arm, alpha=label.alpha) if reach and part.intents_planned else {},
     )
 
 
@@ -344,6 +364,8 @@ def reach_of(part: Part, event: Event, *, arm: str, alpha: float) -> dict[str, A
     Nothing is credited for the judge's misses and false alarms, since with none flagged there were none.
     """
     planned = part.intents_planned or 0
+    if part.is_mixed:
+        alpha *= 1.0 - _UNDERWAY_SHARE
     error, left = _error(part, event, arm=arm, alpha=alpha)
     error = replace(
         error,
@@ -360,33 +382,35 @@ def reach_of(part: Part, event: Event, *, arm: str, alpha: float) -> dict[str, A
 
 
 def _difference(members: Part, pair: tuple[Part, Part], label: _Label) -> Estimate:
-    """(guarded - bare), paired by intent."""
-    (before, intents), (after, others) = (_ranked_tallies(part, label.event) for part in pair)
-    shared, in_before, in_after = np.intersect1d(intents, others, assume_unique=True, return_indices=True)
-    before, after = before[in_before], after[in_after]
+    """(guarded - bare), paired by intent, and in a mixed part that is underway by intent within each cell."""
+    before, after = _paired_series(pair, label.event)
     arms = ("bare", "guarded")
 
     def bounds(alpha: float) -> Bounds:
-        found = [_error(part, label.event, arm=arm, alpha=alpha, arms=2) for part, arm in zip(pair, arms, strict=True)]
+        spent = _spent(pair[1], before, alpha)
+        found = [_error(part, label.event, arm=arm, alpha=spent, arms=2) for part, arm in zip(pair, arms, strict=True)]
         left = min(alpha for _, alpha in found)
-        return difference_bounds(
-            before,
-            after,
+        cells = [
+            PairedCell(weight=one.weight, before=one.tallies, after=other.tallies, planned=other.planned)
+            for one, other in zip(before, after, strict=True)
+        ]
+        return weighted_difference_bounds(
+            cells,
             (found[0][0], found[1][0]),
             alpha_lower=left,
             alpha_upper=left,
-            planned=pair[1].intents_planned,
             ends=members.whole.cache.ends,
         )
 
     errors = [_error(part, label.event, arm=arm, alpha=label.alpha)[0] for part, arm in zip(pair, arms, strict=True)]
-    points = [point_rate(before, errors[0]), point_rate(after, errors[1])]
-    seen = [observed_rate(before), observed_rate(after)]
+    sides = list(zip((before, after), errors, strict=True))
+    points = [_weighted([(one.weight, point_rate(one.tallies, error)) for one in side]) for side, error in sides]
+    seen = [_weighted([(one.weight, observed_rate(one.tallies)) for one in side]) for side, _ in sides]
     one_sided = bounds(label.alpha)
     return _estimate(
         label,
         replace(members, episodes=pair[0].episodes | pair[1].episodes),
-        Tallies(counts=np.concatenate([before.counts, after.counts])),
+        [*before, *after],
         arm="guarded-bare",
         value=None if None in points else points[1] - points[0],  # type: ignore[operator]  # None was ruled out
         shown=bounds((1 - LEVEL) / 2),
@@ -394,14 +418,14 @@ def _difference(members: Part, pair: tuple[Part, Part], label: _Label) -> Estima
         failure=one_sided,
         observed=None if None in seen else seen[1] - seen[0],  # type: ignore[operator]  # None was ruled out
         calibration=_worst(error.level for error in errors),
-        clusters=int(shared.size),
+        target=_target(pair[1], before),
     )
 
 
 def _estimate(
     label: _Label,
     part: Part,
-    tallies: Tallies,
+    series: Sequence["_Series"],
     *,
     arm: str,
     value: float | None,
@@ -410,10 +434,11 @@ def _estimate(
     failure: Bounds,
     observed: float | None,
     calibration: Calibration,
-    clusters: int | None = None,
+    target: str | None,
     more: Mapping[str, Any] | None = None,
 ) -> Estimate:
     rows = part.rows
+    tallies = Tallies(counts=np.concatenate([one.tallies.counts for one in series]))
     return Estimate(
         estimate_id=f"{label.name}/{arm}/{label.group}",
         measure=label.measure,
@@ -428,13 +453,15 @@ def _estimate(
         failure_upper=failure.high,
         level=LEVEL,
         n=int(tallies.answered.sum()),
-        clusters=len(tallies) if clusters is None else clusters,
+        clusters=_distinct(series),
         absent=int(tallies.missing.sum()),
         observed=observed,
         judge="+".join(_judges(part.whole, rows)) or "none",
         calibration=calibration,
-        method=_METHOD,
-        scope={"name": label.name, "group": label.group, "arm": arm, "alpha": label.alpha, **(more or {})},
+        method=_METHOD if target is None else f"{_METHOD}; {target}",
+        scope={"name": label.name, "group": label.group, "arm": arm, "alpha": label.alpha}
+        | ({} if target is None else {"target": target})
+        | dict(more or {}),
         trial_ids_digest=digest_ids(_sorted_ids(part.whole, rows)),
     )
 
@@ -455,9 +482,171 @@ def _sorted_ids(whole: Measurement, rows: Mask) -> Ids:
     return found
 
 
-def tallies_of(part: Part, event: Event) -> Tallies:
-    """Tallies of the intents that bet, in the order of the run."""
-    return _ranked_tallies(part, event)[0]
+def intents_of(part: Part, event: Event) -> int:
+    """How many intents of a part have bet."""
+    return _distinct(_series(part, event))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Series:
+    """Intents that bet, in an order that no answer has touched: a whole part, or one cell of it.
+
+    Attributes:
+        cell: its code; -1 for a whole part.
+        weight: its share of the planned intents of all cells.
+        places: which intent each tally is of, (intents,).
+        planned: how many intents the bets look ahead to; None in a cell, whose turns the answers decide.
+    """
+
+    cell: int
+    weight: float
+    tallies: Tallies
+    places: NDArray[np.int64]
+    planned: int | None
+
+    def at(self, which: NDArray[np.int64]) -> "_Series":
+        """Some of the intents."""
+        return replace(self, tallies=self.tallies[which], places=self.places[which])
+
+
+def _series(part: Part, event: Event) -> list[_Series]:
+    """What a part's rate is made of: one series, or one for each cell of a mixed part that is underway.
+
+    A part whose every planned trial was run is no mixture of the answers' choosing, whatever order it was run in: it
+    has the length it was always going to have, and bets in an order of the intents' names alone. But whoever looks on
+    the way and runs the rest when displeased has two chances to be wrong, so the two ways share alpha (`_spent`).
+    """
+    if part.is_mixed and (cells := _cells(part, event)) is not None:
+        return cells
+    series = _whole_series(part, event)
+    return [series.at(np.argsort(_shuffle(part.whole)[series.places])) if part.is_mixed else series]
+
+
+def _paired_series(pair: tuple[Part, Part], event: Event) -> tuple[list[_Series], list[_Series]]:
+    """The series of two arms, by cell where either is underway, and cut to the intents that bet on both."""
+    if not all(part.is_mixed for part in pair):  # one arm was imported: only the plan's own order is left
+        before, after = ([_whole_series(part, event)] for part in pair)
+    else:
+        before, after = (_series(part, event) for part in pair)
+        if len(before) != len(after):
+            before, after = (_cells(part, event, even_if_complete=True) or [] for part in pair)
+    found: list[tuple[_Series, _Series]] = []
+    for one, other in zip(before, after, strict=True):
+        _, here, there = np.intersect1d(one.places, other.places, assume_unique=True, return_indices=True)
+        in_order = np.argsort(here)
+        found.append((one.at(here[in_order]), other.at(there[in_order])))
+    return [one for one, _ in found], [other for _, other in found]
+
+
+def _whole_series(part: Part, event: Event) -> _Series:
+    tallies, ranks = _ranked_tallies(part, event)
+    return _Series(cell=-1, weight=1.0, tallies=tallies, places=ranks, planned=part.intents_planned)
+
+
+def _shuffle(whole: Measurement) -> NDArray[np.int64]:
+    """Place in the order of the run -> place in an order of the intents' digests, imported ones last.
+
+    The plan goes gate by gate, so its order is random within a gate's scope and not over several.
+    """
+    if "shuffle" not in whole.cache.order:
+        digests = np.array([digest_bytes(name.encode()) for name in whole.book["intent_id"]])
+        is_imported = np.ones(digests.size, dtype=np.bool_)
+        is_imported[whole.planned.codes["intent_id"]] = False
+        found = np.empty(digests.size, dtype=np.int64)
+        found[whole.rank[np.lexsort((digests, is_imported))]] = np.arange(digests.size)
+        whole.cache.order["shuffle"] = found
+    return whole.cache.order["shuffle"]
+
+
+def _cells(part: Part, event: Event, *, even_if_complete: bool = False) -> list[_Series] | None:
+    """The cells that a part plans, by code; None when nothing of the plan is left to run.
+
+    Within a cell intents bet in the plan's order of that cell, each behind completed ones only. What was imported lies
+    in no planned cell and has no weight.
+    """
+    whole, episodes = part.whole, part.whole.episodes
+    size = len(whole.book["intent_id"])
+    slots, mine = np.flatnonzero(part.slots), np.flatnonzero(part.episodes)
+    key = _cell_codes(whole, whole.planned, slots) * size + whole.planned.codes["intent_id"][slots]
+    keys, first, wanted = np.unique(key, return_index=True, return_counts=True)
+    rows = episodes.row[mine]
+    found = _cell_codes(whole, whole.rows, rows) * size + whole.rows.codes["intent_id"][rows]
+    place = np.minimum(np.searchsorted(keys, found), keys.size - 1)
+    is_planned = keys[place] == found
+    place, mine = place[is_planned], mine[is_planned]
+    have = np.bincount(place[episodes.started[mine]], minlength=keys.size)
+    if not even_if_complete and (have >= wanted).all():
+        return None
+    counts = np.bincount(place * 5 + _outcomes(event, episodes, mine), minlength=keys.size * 5).reshape(-1, 5)
+    cells = keys // size
+    series = []
+    for cell in np.unique(cells):
+        members = np.flatnonzero(cells == cell)
+        members = members[np.argsort(first[members])]
+        still_open = np.flatnonzero(have[members] < wanted[members])
+        bets = members[: still_open[0]] if still_open.size else members
+        series.append(
+            _Series(
+                cell=int(cell),
+                weight=members.size / keys.size,
+                tallies=Tallies(counts=counts[bets]),
+                places=keys[bets] % size,
+                planned=None,
+            )
+        )
+    return series
+
+
+def _cell_codes(whole: Measurement, rows: Columns, which: NDArray[np.int64] | Mask) -> NDArray[np.int64]:
+    """The attack x category cell of some rows. A part lies on one side, so twins never share a cell with requests."""
+    attack, category = (rows.codes[name][which].astype(np.int64) for name in ("attack", "category"))
+    return np.asarray(attack * len(whole.book["category"]) + category)
+
+
+def _distinct(series: Sequence[_Series]) -> int:
+    return int(np.unique(np.concatenate([one.places for one in series])).size)
+
+
+def _spent(part: Part, series: Sequence[_Series], alpha: float) -> float:
+    """The alpha that a bound of a part may spend: shared where it could come of cells or of a run to the end."""
+    if not part.is_mixed:
+        return alpha
+    return alpha * (_UNDERWAY_SHARE if series[0].cell >= 0 else 1.0 - _UNDERWAY_SHARE)
+
+
+def _target(part: Part, series: Sequence[_Series]) -> str | None:
+    """What an estimate of a mixed part is of, in words."""
+    if not part.is_mixed:
+        return None
+    if series[0].cell < 0:
+        return f"every planned trial run, {1.0 - _UNDERWAY_SHARE:g} of alpha"
+    return f"fixed weights over {len(series)} attack x category cells, union bound, {_UNDERWAY_SHARE:g} of alpha"
+
+
+def _rate_bounds(
+    part: Part,
+    series: Sequence[_Series],
+    event: Event,
+    arm: str,
+    *,
+    alpha: float,
+    sides: Literal["both", "lower", "upper"] = "both",
+) -> Bounds:
+    """Bounds of a part's rate, each with its own alpha; a side that is not asked for is vacuous."""
+    error, left = _error(part, event, arm=arm, alpha=_spent(part, series, alpha))
+    return weighted_rate_bounds(
+        [JudgedCell(weight=one.weight, tallies=one.tallies, planned=one.planned) for one in series],
+        error,
+        alpha_lower=None if sides == "upper" else left,
+        alpha_upper=None if sides == "lower" else left,
+        ends=part.whole.cache.ends,
+    )
+
+
+def _weighted(terms: Sequence[tuple[float, float | None]]) -> float | None:
+    """The weighted mean; None where a term has no value, since what was never seen has no mean."""
+    known = [weight * value for weight, value in terms if value is not None]
+    return sum(known) if len(known) == len(terms) else None
 
 
 def _ranked_tallies(part: Part, event: Event) -> tuple[Tallies, NDArray[np.int64]]:
@@ -624,6 +813,7 @@ def _worst_attack(
         "arm": chosen.arm,
         "alpha": gate.alpha,
         "attack": chosen.group.removeprefix("attack:"),
+        **{name: chosen.scope[name] for name in ("target",) if name in chosen.scope},
         "compared": len(mine),
         "selection_bias": None if split is None or chosen.value is None else chosen.value - split,
         "selection": "the extreme of the compared attacks' values; selection_bias is that value less the mean of two "
@@ -646,20 +836,17 @@ def _worst_attack(
 
 def one_end(part: Part, event: Event, arm: str, *, upper: bool, alpha: float) -> float:
     """One bound of the rate of a part, at its own alpha."""
-    error, left = _error(part, event, arm=arm, alpha=alpha)
-    bounds = rate_bounds(
-        tallies_of(part, event),
-        error,
-        alpha_lower=None if upper else left,
-        alpha_upper=left if upper else None,
-        planned=part.intents_planned,
-        ends=part.whole.cache.ends,
-    )
+    bounds = _rate_bounds(part, _series(part, event), event, arm, alpha=alpha, sides="upper" if upper else "lower")
     return bounds.high if upper else bounds.low
 
 
 def _split_value(by_attack: Mapping[str, Part], event: Event, arm: str, worst: Callable[..., Any]) -> float | None:
-    """What the attack that is worst on half of the intents comes to on the other half, both ways averaged."""
+    """What the attack that is worst on half of the intents comes to on the other half, both ways averaged.
+
+    None while a bandit is underway: which intents an attack has met is then of the answers' choosing.
+    """
+    if any(one.cell >= 0 for part in by_attack.values() for one in _series(part, event)):
+        return None
     halves: list[dict[str, float]] = [{}, {}]
     counted = {group: _ranked_tallies(part, event) for group, part in by_attack.items()}
     middle = float(np.median(np.concatenate([ranks for _, ranks in counted.values()])))

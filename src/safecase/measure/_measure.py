@@ -27,7 +27,7 @@ from safecase.measure._columns import (
     new_book,
 )
 from safecase.measure._episodes import Verdicts
-from safecase.measure._estimate import Measurement, measurement
+from safecase.measure._estimate import Allocation, Measurement, measurement
 from safecase.measure._index import VerdictIndex
 from safecase.measure._judge import Judge, known_without_judging
 
@@ -112,6 +112,7 @@ def gather(
     judge_digest: str,
     planned: Iterable[Slot],
     card: JudgeCard,
+    allocation: Allocation = "plan-order",
 ) -> Measurement:
     """Join trials of the plan (and imports) with this judge's verdicts and people's labels, each read once.
 
@@ -119,6 +120,7 @@ def gather(
         judge_digest: verdicts of another judge, or of another state of this one, are left aside.
         planned: the places of the plan, in its order, which is the order in which intents bet; trials outside the plan
             count only when imported, and imported intents follow in the order of their digests.
+        allocation: what decided the order of the run, as the plan says it.
     """
     collector = Collector(planned)
     for some in chunks(trials):
@@ -137,6 +139,7 @@ def gather(
         planned=collector.planned,
         book=collector.book,
         card=card,
+        allocation=allocation,
     )
 
 

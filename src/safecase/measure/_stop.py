@@ -25,17 +25,18 @@ from safecase.measure._calibration import Event, JudgeCard
 from safecase.measure._columns import CHUNK, Codes, Mask, Slot
 from safecase.measure._estimate import (
     EVENT_OF,
+    Allocation,
     Cache,
     Measurement,
     Part,
     beside,
     groups,
+    intents_of,
     level_of,
     measurement,
     one_end,
     part_of_gate,
     reach_of,
-    tallies_of,
 )
 from safecase.measure._measure import KNOWN_JUDGES, Collector
 
@@ -85,15 +86,25 @@ class Stopper:
         gates: those the plan concentrates on; one that no planned place bears on is left aside.
         card: of the run's judge; judgements by others count for nothing.
         planned: the places of the plan, in its order; read once.
+        allocation: what decides the order of the run; where answers do, gates are decided by bounds over cells.
 
     A run that goes on after a break feeds what is on record first. A trial that comes again (an attempt that failed and
     was tried again) stands for the one before.
     """
 
-    def __init__(self, framework: Framework, gates: Sequence[Gate], card: JudgeCard, planned: Iterable[Slot]) -> None:
+    def __init__(
+        self,
+        framework: Framework,
+        gates: Sequence[Gate],
+        card: JudgeCard,
+        planned: Iterable[Slot],
+        *,
+        allocation: Allocation = "plan-order",
+    ) -> None:
         self._framework = framework
         self._gates = tuple(gate for gate in gates if gate.measure in EVENT_OF)
         self._card = card
+        self._allocation = allocation
         self._collector = Collector(planned)
         self._verdict: list[NDArray[np.int8]] = []
         self._known: list[Mask] = []
@@ -159,6 +170,7 @@ class Stopper:
             book=self._collector.book,
             card=self._card,
             cache=self._cache,
+            allocation=self._allocation,
         )
 
     def _of_gate(self, whole: Measurement, gate: Gate) -> Iterable[GateStanding]:
@@ -177,7 +189,7 @@ class Stopper:
 
     def _stand(self, gate: Gate, arm: str, part: Part, mine: Part) -> GateStanding:
         event, _ = EVENT_OF[gate.measure]
-        intents = len(tallies_of(mine, event))
+        intents = intents_of(mine, event)
 
         def line(state: State) -> GateStanding:
             return GateStanding(gate=gate.id, arm=arm, state=state, intents=intents)

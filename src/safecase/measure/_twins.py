@@ -64,12 +64,14 @@ def estimate_discernment(
     order: Sequence[str],
     card: JudgeCard,
     alpha: float = 0.05,
+    across_categories: bool = True,
 ) -> tuple[Estimate, ...]:
     """Discernment per arm and its change, whole and by category, over intents with both sides complete.
 
     Args:
         due: (arm, intent) -> plain trials that the plan asks for, both sides together; empty without a plan.
         order: intents in the seeded random order of the run; others follow in the order of their digests.
+        across_categories: False leaves the whole out, where answers chose how much of each category was run.
     """
     by_intent: dict[tuple[str, str], list[TwinAnswer]] = defaultdict(list)
     for row in answers:
@@ -87,7 +89,8 @@ def estimate_discernment(
     arms = sorted({arm for arm, _ in complete})
     categories = sorted({by_intent[key][0].category for key in complete})
     planned = {arm: sum(1 for name, _ in due if name == arm) or None for arm in arms}
-    for group in ("all", *(f"category:{name}" for name in categories)):
+    whole = ("all",) if across_categories else ()
+    for group in (*whole, *(f"category:{name}" for name in categories)):
         wanted = group.partition(":")[2]
         mine = {
             arm: {i: by_intent[a, i] for a, i in complete if a == arm and wanted in ("", by_intent[a, i][0].category)}
