@@ -19,6 +19,7 @@ from safecase.run import (
     EndpointGone,
     Extras,
     Judging,
+    NoWatch,
     PlannedTrial,
     RunSummary,
     make_plan,
@@ -287,3 +288,36 @@ def test_random_kills_lose_nothing_and_double_nothing(tmp_path: Path):
     assert (result["lost"], result["doubled"], result["changed_plans"]) == (0, 0, 0)
     assert result["trials"] == result["wanted"]
     assert result["verifies"]
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+async def test_a_time_budget_that_cuts_a_segment_counts_what_is_on_disk_and_says_when_it_is_full(
+    tmp_path: Path, is_full: bool
+):
+    class Slow(TrialStore):
+        def append(self, rows: Any, **options: Any) -> Any:
+            time.sleep(0.3)
+            if is_full:
+                raise DiskFull("no space left on device")
+            return super().append(rows, **options)
+
+    class Seen(NoWatch):
+        ids: set[str] = set()
+
+        def saw(self, trial: Trial, judgement: Judgement | None) -> None:
+            self.ids.add(trial.trial_id)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("safecase.run._keep._SEGMENT_ROWS", 8)
+        running = campaign(
+            tmp_path, ScriptedModel(answer), store=Slow(tmp_path), budget={"seconds": 0.15}, watch=Seen(), workers=1
+        )
+        if is_full:
+            with pytest.raises(DiskFull):
+                await running
+            return
+        summary = await running
+
+    assert summary.stopped == "time budget of 0.15 s is spent"
+    assert summary.trials == len(TrialStore(tmp_path).ids()) == 8
+    assert Seen.ids == TrialStore(tmp_path).ids()
