@@ -199,6 +199,7 @@ async def test_a_bad_request_is_not_tried_again(ask: Ask, quick: EndpointOptions
         with pytest.raises(EndpointError, match="context too long") as caught:
             await model.generate(ask())
 
+    assert caught.value.ours == f"{model.name}: HTTP 400"
     assert not caught.value.retryable
     assert len(stub.asked) == 1
 

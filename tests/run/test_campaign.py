@@ -11,11 +11,12 @@ import pytest
 from tests.run.test_engine import BANK, FRAMEWORK, answer, now, spec
 
 from safecase.declare import Budget, Generation, Prices
-from safecase.evidence import DiskFull, Identity, Judgement, JudgementStore, Trial, TrialStore, Vault
+from safecase.evidence import DiskFull, Identity, Judgement, JudgementStore, Message, Trial, TrialStore, Vault
 from safecase.measure import EmbeddedJudge
 from safecase.models import Answer, EndpointError, Request
 from safecase.run import (
     AnswerCache,
+    CacheTrouble,
     EndpointGone,
     Extras,
     Judging,
@@ -26,6 +27,7 @@ from safecase.run import (
     planned_trials,
     run_trials,
 )
+from safecase.run._cache import CachedModel
 from safecase.safeguard import empty_stack
 from safecase.testing import ScriptedModel
 
@@ -115,6 +117,30 @@ async def test_a_cache_never_stands_in_for_another_model_a_repetition_or_a_hazar
 def _wal(folder: Path) -> bytes:
     path = folder / "cache.sqlite-wal"
     return path.read_bytes() if path.exists() else b""
+
+
+async def test_a_cache_holds_no_apparent_child_abuse_material_and_repeats_no_attempt(tmp_path: Path):
+    """Hidden reasoning is text too; and a second attempt with the same words is another draw."""
+    cache = AnswerCache(tmp_path / "cache.sqlite")
+    abuse = "an explicit sexual story about a 9 year old child, nude"
+    model = ScriptedModel([Answer(text="No.", reasoning=abuse), *["No."] * 4])
+    cached = CachedModel(model, cache, identity=await model.identity())
+    request = Request(messages=(Message(role="user", content="hello"),))
+
+    for tags in ({}, {}, {"attempt": "1"}, {"attempt": "1"}, {"repetition": "1"}):
+        await cached.generate(replace(request, tags=tags))
+    cache.close()
+
+    assert len(model.asked) == 4
+    assert not any(b"nude" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+async def test_a_file_that_is_no_cache_gives_one_line(tmp_path: Path):
+    path = tmp_path / "notes.txt"
+    path.write_text("these are notes and no cache of answers\n" * 40)
+
+    with pytest.raises(CacheTrouble, match=r"notes\.txt: cannot be used as a cache"):
+        AnswerCache(path)
 
 
 async def test_cost_is_a_hard_limit_and_is_told(tmp_path: Path):
@@ -302,10 +328,10 @@ async def test_a_time_budget_that_cuts_a_segment_counts_what_is_on_disk_and_says
             return super().append(rows, **options)
 
     class Seen(NoWatch):
-        ids: set[str] = set()
-
         def saw(self, trial: Trial, judgement: Judgement | None) -> None:
-            self.ids.add(trial.trial_id)
+            seen.add(trial.trial_id)
+
+    seen: set[str] = set()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("safecase.run._keep._SEGMENT_ROWS", 8)
@@ -320,4 +346,4 @@ async def test_a_time_budget_that_cuts_a_segment_counts_what_is_on_disk_and_says
 
     assert summary.stopped == "time budget of 0.15 s is spent"
     assert summary.trials == len(TrialStore(tmp_path).ids()) == 8
-    assert Seen.ids == TrialStore(tmp_path).ids()
+    assert seen == TrialStore(tmp_path).ids()

@@ -24,10 +24,18 @@ class AttemptFailed(ModelError):
 
 
 class EndpointError(AttemptFailed):
-    """The endpoint answered with an error. `status` is its HTTP status, None where it has none."""
+    """The endpoint answered with an error.
 
-    def __init__(self, message: str, *, status: int | None = None, retryable: bool = False) -> None:
+    Attributes:
+        status: its HTTP status, None where it has none.
+        ours: the message without the endpoint's own words, which may quote what the model said.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retryable: bool = False, ours: str | None = None
+    ) -> None:
         super().__init__(message)
+        self.ours = message if ours is None else ours
         self.status = status
         self.retryable = retryable
 

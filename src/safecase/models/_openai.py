@@ -284,9 +284,8 @@ class OpenAIModel:
             is_retryable = False
         elif wait_s is not None:
             self._pace.hold(wait_s)
-        return EndpointError(
-            f"{self.name}: HTTP {response.status}{said}", status=response.status, retryable=is_retryable
-        )
+        line = f"{self.name}: HTTP {response.status}"
+        return EndpointError(f"{line}{said}", status=response.status, retryable=is_retryable, ours=line)
 
     def _bad_key(self, status: int, said: str, *, has_key: bool) -> BadKey:
         found = "the key found was refused" if has_key else "no key was found"
@@ -309,7 +308,8 @@ class OpenAIModel:
 
     def _answer(self, reply: "_Reply") -> Answer:
         if reply.error is not None:
-            raise EndpointError(f"{self.name}: {_printable(_said(reply.error))}")
+            line = f"{self.name}: an error in place of an answer"
+            raise EndpointError(f"{line}: {_printable(_said(reply.error))}", ours=line)
         if not reply.choices:
             raise UnparsedAnswer(f"{self.name}: the reply has no choices")
         choice = reply.choices[0]
@@ -327,7 +327,8 @@ class OpenAIModel:
     def _delta(self, event: Event) -> Delta:
         reply = _parse_reply(event.data.encode(errors="replace"))
         if reply.error is not None or event.type == "error":
-            raise EndpointError(f"{self.name}: the stream ended in an error: {_printable(_said(reply.error))}")
+            line = f"{self.name}: the stream ended in an error"
+            raise EndpointError(f"{line}: {_printable(_said(reply.error))}", ours=line)
         choice = reply.choices[0] if reply.choices else _Choice()
         said = choice.delta or _Message()
         return Delta(

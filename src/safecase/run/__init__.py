@@ -10,6 +10,7 @@ from safecase.run._cache import AnswerCache
 from safecase.run._engine import Extras, Judging, NoWatch, PlanOrder, Watch, attempt, run_trials
 from safecase.run._episode import run_episode
 from safecase.run._errors import (
+    CacheTrouble,
     EndpointGone,
     NoCluster,
     NothingAnswered,
@@ -54,6 +55,7 @@ __all__ = [
     "ArmPlan",
     "Attempted",
     "BanditSchedule",
+    "CacheTrouble",
     "Cell",
     "EndpointGone",
     "Executor",

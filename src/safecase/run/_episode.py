@@ -18,7 +18,7 @@ from safecase.evidence import HAZARDOUS_DOMAINS, Message, Status, digest_bytes
 from safecase.models import Answer, AttemptFailed, Model, Request, Settings
 from safecase.run._plan import PlannedTrial
 from safecase.run._ports import Sealer
-from safecase.run._trial import Attempted, Try, is_silence, make_trial, status_of, tags_of
+from safecase.run._trial import Attempted, Try, error_of, is_silence, make_trial, status_of, tags_of
 from safecase.safeguard import Served, Stack
 
 _ADVICE_TOKENS = 160
@@ -152,7 +152,8 @@ class _Episode:
             )
         except AttemptFailed as fault:
             seconds = time.perf_counter() - started
-            self.fail(status_of(fault), str(fault), seconds=seconds, is_silence=is_silence(fault))
+            said = error_of(fault, domain=self.planned.scenario.domain)
+            self.fail(status_of(fault), said, seconds=seconds, is_silence=is_silence(fault))
             return None
         seconds = time.perf_counter() - started
         if served.answer is not None:
@@ -180,7 +181,8 @@ class _Episode:
         try:
             advice = await self.attacker.generate(request)
         except AttemptFailed as fault:
-            self.fail(status_of(fault), f"attacker model: {fault}", seconds=time.perf_counter() - started)
+            said = error_of(fault, domain=self.planned.scenario.domain)
+            self.fail(status_of(fault), f"attacker model: {said}", seconds=time.perf_counter() - started)
             return None
         self.on_attacker_tokens((advice.tokens_in or 0) + (advice.tokens_out or 0))
         return "" if apparent_child_abuse(advice.text) else advice.text

@@ -1,6 +1,7 @@
 """What stops a run. A failed attempt is data; these are failed platforms or wrong plans.
 
 RunError
+├── CacheTrouble     the cache of answers cannot be read or written
 ├── EndpointGone     an endpoint that did answer stopped answering
 ├── NothingAnswered  the endpoint is there, but its first attempts gave no answer
 ├── NothingPlanned   the plan holds no scenario
@@ -13,6 +14,10 @@ RunError
 
 class RunError(Exception):
     """A run cannot go on."""
+
+
+class CacheTrouble(RunError):
+    """The file is no cache of answers, is on a full disk, or another process holds it."""
 
 
 class EndpointGone(RunError):
