@@ -104,7 +104,10 @@ class OpenAIModel:
                 await stack.enter_async_context(self._place())
                 return await stack.enter_async_context(self._post(body))
 
-            response = await self._retried(once, between=stack.aclose)
+            async def let_go(fault: EndpointError) -> None:
+                await stack.__aexit__(type(fault), fault, fault.__traceback__)  # the place learns how it ended
+
+            response = await self._retried(once, between=let_go)
             if response.content_type == "application/json":  # an endpoint that does not stream answers whole
                 yield _as_delta(self._answer(_parse_reply(await _read_whole(response))))
                 return
@@ -165,7 +168,10 @@ class OpenAIModel:
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[float]:
         """A place among the attempts in flight, and when it was had; what comes of the attempt moves the level."""
-        async with self.level as had_at:
+        async with self.level:
+            # Those who stood in line for a place heard nothing of a `Retry-After` that came meanwhile.
+            await self._pace.wait()
+            had_at = time.monotonic()
             try:
                 yield had_at
             except EndpointTimeout:
@@ -178,7 +184,7 @@ class OpenAIModel:
             self.level.answered()
 
     async def _retried(
-        self, once: Callable[[], Awaitable[_T]], *, between: Callable[[], Awaitable[None]] | None = None
+        self, once: Callable[[], Awaitable[_T]], *, between: Callable[[EndpointError], Awaitable[None]] | None = None
     ) -> _T:
         """What `once` gives, tried again where its failure may pass.
 
@@ -187,12 +193,11 @@ class OpenAIModel:
         """
         attempt = 0
         while True:
-            await self._pace.wait()
             try:
                 return await once()
             except EndpointError as fault:
                 if between is not None:
-                    await between()
+                    await between(fault)
                 if self._can_say_it_otherwise(fault):
                     continue
                 if not fault.retryable or attempt >= self._options.retries:
