@@ -19,6 +19,7 @@ from safecase.run._errors import (
     RunError,
     ShardFailed,
     ShardLost,
+    UnheldBudget,
 )
 from safecase.run._local import LocalExecutor
 from safecase.run._plan import (
@@ -86,6 +87,7 @@ __all__ = [
     "ShardSummary",
     "Sink",
     "Spread",
+    "UnheldBudget",
     "Watch",
     "attempt",
     "case_intents",

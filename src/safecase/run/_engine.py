@@ -188,7 +188,7 @@ async def run_trials(
         NothingAnswered: the first attempts all failed.
         EndpointGone: an endpoint that did answer stopped answering.
         DiskFull: what was acknowledged before stays.
-        ValueError: a cost limit without prices.
+        UnheldBudget: a cost limit without prices.
     """
     campaign = _Campaign(
         arms=arms,

@@ -8,6 +8,7 @@ RunError
 ├── PlanDiffers      a worker makes another plan from the same inputs
 ├── ShardFailed      a shard met a fault that no retry mends
 ├── ShardLost        a shard's workers died again and again
+├── UnheldBudget     a limit that this kind of run could not hold
 └── NoCluster        Ray is not installed, or its cluster cannot be joined
 """
 
@@ -42,6 +43,10 @@ class ShardFailed(RunError):
 
 class ShardLost(RunError):
     """The workers of a shard died as often as is allowed."""
+
+
+class UnheldBudget(RunError, ValueError):
+    """A limit on cost where the case names no prices, or over several processes, of which none knows the others'."""
 
 
 class NoCluster(RunError):

@@ -8,6 +8,7 @@ from typing import Self
 from safecase.declare import Budget, Prices
 from safecase.evidence import Identity
 from safecase.models import Answer, Delta, EndpointError, Model, Request
+from safecase.run._errors import UnheldBudget
 
 _PER_TURN = 16
 """Tokens that a chat template may put around a turn."""
@@ -33,12 +34,14 @@ class Purse:
         prices: USD per million tokens; None where the case names none.
 
     Raises:
-        ValueError: a limit on cost without prices, which could never be held.
+        UnheldBudget: a limit on cost without prices.
     """
 
     def __init__(self, budget: Budget, prices: Prices | None) -> None:
         if budget.cost_usd is not None and prices is None:
-            raise ValueError("budget.cost_usd needs prices; add `prices: {input: ..., output: ...}` to the model")
+            raise UnheldBudget(
+                "budget.cost_usd needs prices; add `prices: {input: ..., output: ...}` to the model in safecase.yaml"
+            )
         self.budget, self.prices = budget, prices
         self.tokens, self.usd = 0, 0.0
         self._held: list[Use] = []
