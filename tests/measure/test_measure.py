@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safecase.evidence import Judgement, JudgementStore, TrialStore
 from safecase.measure import EmbeddedJudge, judge_trials
-from tests.measure.worlds import places, trial
+from tests.measure.worlds import slots, trial
 
 
 def now() -> dt.datetime:
@@ -21,7 +21,7 @@ class Unsure(EmbeddedJudge):
 
 async def test_an_unscored_answer_is_judged_again_and_a_scored_one_is_not(tmp_path: Path):
     trials, judgements = TrialStore(tmp_path), JudgementStore(tmp_path)
-    trials.append([trial(slot) for slot in places()[:5]], at=now())
+    trials.append([trial(slot) for slot in slots(intents=2)[:5]], at=now())
 
     counts = []
     for judge in (Unsure(), Unsure(), EmbeddedJudge(), EmbeddedJudge()):
