@@ -207,13 +207,16 @@ class _Episode:
         )
 
     def keepable(self) -> tuple[Message, ...]:
-        """What was said last. Of an attacker model's wording in hazardous domains: the request, and a digest."""
+        """What was said last. In hazardous domains, of wordings that are not ours: the request, and a digest.
+
+        An attacker model's are not, nor those of a plug-in, which may quote an answer.
+        """
         scenario = self.planned.scenario
-        if not self.consulted or scenario.domain not in HAZARDOUS_DOMAINS:
+        if scenario.domain not in HAZARDOUS_DOMAINS or (not self.consulted and scenario.attack in known_attacks()):
             return self.last
         return tuple(
             replace(said, content=f"{scenario.intent_text}\n[wording not kept, sha256 {_digest(said)}]")
-            if said.role == "user" and said not in scenario.messages
+            if said.role != "assistant" and said not in scenario.messages
             else said
             for said in self.last
         )
