@@ -13,7 +13,7 @@ from tests.run.test_engine import BANK, FRAMEWORK, answer, now, spec
 from safecase.declare import Budget, Generation, Prices
 from safecase.evidence import DiskFull, Identity, Judgement, JudgementStore, Message, Trial, TrialStore, Vault
 from safecase.measure import EmbeddedJudge
-from safecase.models import Answer, EndpointError, Request
+from safecase.models import Answer, EndpointError, Request, Settings
 from safecase.run import (
     AnswerCache,
     CacheTrouble,
@@ -28,6 +28,7 @@ from safecase.run import (
     run_trials,
 )
 from safecase.run._cache import CachedModel
+from safecase.run._meter import MeteredModel, Purse
 from safecase.safeguard import empty_stack
 from safecase.testing import ScriptedModel
 
@@ -160,6 +161,24 @@ async def test_cost_is_a_hard_limit_and_is_told(tmp_path: Path):
 async def test_a_cost_limit_without_prices_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="needs prices"):
         await campaign(tmp_path, ScriptedModel(answer), budget={"cost_usd": 1.0})
+
+
+async def test_answers_that_a_dropped_connection_lost_are_paid_at_their_most():
+    """The endpoint made them, and may charge for them, though nobody saw how long they were."""
+    used = []
+    for lost in (0, 2):
+        reply = Answer(text="fine", tokens_in=5, tokens_out=5, lost=lost)
+        model = ScriptedModel([EndpointError("x", lost=lost), *[reply] * 99])
+        purse = Purse(Budget(tokens=10**6), None)
+        metered = MeteredModel(model, purse)
+        request = Request(messages=(Message(role="user", content="hello"),), settings=Settings(max_tokens=10))
+        with pytest.raises(EndpointError):
+            await metered.generate(request)
+        await metered.generate(request)
+        used.append(purse.tokens)
+
+    most = 5 + 16 + 10
+    assert used == [10, 10 + 2 * 2 * most]
 
 
 async def test_no_number_of_workers_passes_a_token_budget(tmp_path: Path):

@@ -82,18 +82,23 @@ class OpenAIModel:
     async def generate(self, request: Request) -> Answer:
         """Answer whole."""
 
-        queued_s = 0.0
+        queued_s, lost = 0.0, 0
 
         async def once() -> bytes:
-            nonlocal queued_s
+            nonlocal queued_s, lost
             asked_at = time.monotonic()
-            async with self._place() as had_at:
-                queued_s += had_at - asked_at
-                async with self._post(self._body(request)) as response:
-                    return await _read_whole(response)
+            try:
+                async with self._place() as had_at:
+                    queued_s += had_at - asked_at
+                    async with self._post(self._body(request)) as response:
+                        return await _read_whole(response)
+            except EndpointError as fault:
+                lost += fault.lost
+                fault.lost = lost
+                raise
 
         answer = self._answer(_parse_reply(await self._retried(once)))
-        return replace(answer, queued_s=queued_s)
+        return replace(answer, queued_s=queued_s, lost=lost)
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta]:
         """Answer piece by piece. Once it begins nothing is retried: what was said cannot be taken back."""
@@ -226,7 +231,8 @@ class OpenAIModel:
         except TimeoutError as error:
             raise EndpointTimeout(f"{self.name}: no whole answer within {self._options.timeout_s:g} s") from error
         except aiohttp.ClientError as error:
-            raise EndpointError(f"{self.name}: connection lost ({type(error).__name__})", retryable=True) from error
+            line = f"{self.name}: connection lost ({type(error).__name__})"
+            raise EndpointError(line, retryable=True, lost=1) from error
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

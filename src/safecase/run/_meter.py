@@ -25,6 +25,10 @@ class Use:
     tokens: int
     usd: float
 
+    def plus(self, other: "Use", *, times: int) -> "Use":
+        """This and so many times the other."""
+        return Use(tokens=self.tokens + times * other.tokens, usd=self.usd + times * other.usd)
+
 
 class Purse:
     """What a run may still take.
@@ -82,7 +86,11 @@ class Purse:
 
 
 class MeteredModel:
-    """A model whose every call is paid from a purse. What an endpoint does not count is taken at its most."""
+    """A model whose every call is paid from a purse. What an endpoint does not count is taken at its most.
+
+    So is every answer that a dropped connection lost before the one that came; those alone can pass a limit, by what
+    one call's retries lose, and the run then stops.
+    """
 
     def __init__(self, model: Model, purse: Purse) -> None:
         self._model, self._purse = model, purse
@@ -114,8 +122,10 @@ class MeteredModel:
                 really = Use(tokens=0, usd=0.0)
             elif answer.tokens_in is not None and answer.tokens_out is not None:
                 really = self._purse.price(answer.tokens_in, answer.tokens_out)
-        except EndpointError:
-            really = Use(tokens=0, usd=0.0)  # refused or never reached: nothing was made
+            really = really.plus(most, times=answer.lost)
+        except EndpointError as fault:
+            # Refused or never reached, nothing was made; an answer that was lost on its way may have been.
+            really = Use(tokens=0, usd=0.0).plus(most, times=fault.lost)
             raise
         finally:
             self._purse.settle(most, really)
