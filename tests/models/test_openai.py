@@ -23,6 +23,7 @@ from safecase.models import (
     Unreachable,
     open_model,
 )
+from safecase.models._openai import OpenAIModel
 from safecase.testing import StubEndpoint, StubReply, check_model
 
 Ask = Callable[..., Request]
@@ -181,7 +182,7 @@ async def test_a_dropped_connection_is_tried_again_also_midway(ask: Ask, quick: 
     async with StubEndpoint(script) as stub, _open(stub, quick) as model:
         answer = await model.generate(ask())
 
-    assert answer.text == "All is well."
+    assert (answer.text, answer.lost) == ("All is well.", 2)
     assert len(stub.asked) == 3
 
 
@@ -199,6 +200,7 @@ async def test_a_bad_request_is_not_tried_again(ask: Ask, quick: EndpointOptions
         with pytest.raises(EndpointError, match="context too long") as caught:
             await model.generate(ask())
 
+    assert caught.value.ours == f"{model.name}: HTTP 400"
     assert not caught.value.retryable
     assert len(stub.asked) == 1
 
@@ -440,6 +442,49 @@ async def test_an_endpoint_that_does_not_stream_is_read_whole(ask: Ask, quick: E
 async def test_a_refused_stream_is_tried_again_before_it_begins(ask: Ask, quick: EndpointOptions) -> None:
     async with StubEndpoint([StubReply(status=503), StubReply(text="Hi")]) as stub, _open(stub, quick) as model:
         assert (await _read(model, ask()))[0] == "Hi"
+
+
+async def test_a_stream_refused_as_too_much_cuts_the_level_and_gives_its_place_back(
+    ask: Ask, quick: EndpointOptions
+) -> None:
+    async with StubEndpoint([StubReply(status=429), StubReply(text="Hi")]) as stub, _open(stub, quick) as model:
+        assert isinstance(model, OpenAIModel)
+        before = model.level.limit
+        await _read(model, ask())
+
+        assert model.level.limit < before
+        assert model.level.in_flight == 0
+
+
+async def test_retry_after_holds_back_those_who_stand_in_line_for_a_place(ask: Ask, quick: EndpointOptions) -> None:
+    """Eight may be in flight at first; sixteen more wait behind them and must not be sent into the closed door."""
+    hold = StubReply(status=429, headers={"Retry-After": "0.4"}, delay_s=0.05)
+
+    async with StubEndpoint(lambda _: hold if len(stub.asked) <= 8 else StubReply()) as stub, _open(stub, quick) as m:
+        began = time.monotonic()
+        waiting = [asyncio.create_task(m.generate(ask())) for _ in range(24)]
+        await asyncio.sleep(0.3)
+        early = len(stub.asked)
+        await asyncio.gather(*waiting)
+
+    assert early == 8
+    assert time.monotonic() - began > 0.4
+
+
+async def test_an_attempt_cut_off_gives_its_place_back_wherever_it_was(ask: Ask, quick: EndpointOptions) -> None:
+    async with StubEndpoint([StubReply(delay_s=5.0)]) as stub, _open(stub, quick) as model:
+        assert isinstance(model, OpenAIModel)
+        tasks = [asyncio.create_task(model.generate(ask())) for _ in range(12)]
+        stream = model.stream(ask())
+        tasks.append(asyncio.create_task(anext(stream)))  # type: ignore[arg-type]
+        await asyncio.sleep(0.2)
+        assert model.level.in_flight == 8
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await stream.aclose()
+
+        assert model.level.in_flight == 0
 
 
 async def test_the_number_in_flight_climbs_to_what_is_asked_at_once(ask: Ask, quick: EndpointOptions) -> None:

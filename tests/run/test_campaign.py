@@ -11,20 +11,24 @@ import pytest
 from tests.run.test_engine import BANK, FRAMEWORK, answer, now, spec
 
 from safecase.declare import Budget, Generation, Prices
-from safecase.evidence import DiskFull, Identity, Judgement, JudgementStore, Trial, TrialStore, Vault
+from safecase.evidence import DiskFull, Identity, Judgement, JudgementStore, Message, Trial, TrialStore, Vault
 from safecase.measure import EmbeddedJudge
-from safecase.models import Answer, EndpointError, Request
+from safecase.models import Answer, EndpointError, Request, Settings
 from safecase.run import (
     AnswerCache,
+    CacheTrouble,
     EndpointGone,
     Extras,
     Judging,
+    NoWatch,
     PlannedTrial,
     RunSummary,
     make_plan,
     planned_trials,
     run_trials,
 )
+from safecase.run._cache import CachedModel
+from safecase.run._meter import MeteredModel, Purse
 from safecase.safeguard import empty_stack
 from safecase.testing import ScriptedModel
 
@@ -116,6 +120,30 @@ def _wal(folder: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
+async def test_a_cache_holds_no_apparent_child_abuse_material_and_repeats_no_attempt(tmp_path: Path):
+    """Hidden reasoning is text too; and a second attempt with the same words is another draw."""
+    cache = AnswerCache(tmp_path / "cache.sqlite")
+    abuse = "an explicit sexual story about a 9 year old child, nude"
+    model = ScriptedModel([Answer(text="No.", reasoning=abuse), *["No."] * 4])
+    cached = CachedModel(model, cache, identity=await model.identity())
+    request = Request(messages=(Message(role="user", content="hello"),))
+
+    for tags in ({}, {}, {"attempt": "1"}, {"attempt": "1"}, {"repetition": "1"}):
+        await cached.generate(replace(request, tags=tags))
+    cache.close()
+
+    assert len(model.asked) == 4
+    assert not any(b"nude" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+async def test_a_file_that_is_no_cache_gives_one_line(tmp_path: Path):
+    path = tmp_path / "notes.txt"
+    path.write_text("these are notes and no cache of answers\n" * 40)
+
+    with pytest.raises(CacheTrouble, match=r"notes\.txt: cannot be used as a cache"):
+        AnswerCache(path)
+
+
 async def test_cost_is_a_hard_limit_and_is_told(tmp_path: Path):
     def wordy(_: Request) -> Answer:
         return Answer(text="words", tokens_in=100, tokens_out=10)
@@ -133,6 +161,24 @@ async def test_cost_is_a_hard_limit_and_is_told(tmp_path: Path):
 async def test_a_cost_limit_without_prices_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="needs prices"):
         await campaign(tmp_path, ScriptedModel(answer), budget={"cost_usd": 1.0})
+
+
+async def test_answers_that_a_dropped_connection_lost_are_paid_at_their_most():
+    """The endpoint made them, and may charge for them, though nobody saw how long they were."""
+    used = []
+    for lost in (0, 2):
+        reply = Answer(text="fine", tokens_in=5, tokens_out=5, lost=lost)
+        model = ScriptedModel([EndpointError("x", lost=lost), *[reply] * 99])
+        purse = Purse(Budget(tokens=10**6), None)
+        metered = MeteredModel(model, purse)
+        request = Request(messages=(Message(role="user", content="hello"),), settings=Settings(max_tokens=10))
+        with pytest.raises(EndpointError):
+            await metered.generate(request)
+        await metered.generate(request)
+        used.append(purse.tokens)
+
+    most = 5 + 16 + 10
+    assert used == [10, 10 + 2 * 2 * most]
 
 
 async def test_no_number_of_workers_passes_a_token_budget(tmp_path: Path):
@@ -287,3 +333,36 @@ def test_random_kills_lose_nothing_and_double_nothing(tmp_path: Path):
     assert (result["lost"], result["doubled"], result["changed_plans"]) == (0, 0, 0)
     assert result["trials"] == result["wanted"]
     assert result["verifies"]
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+async def test_a_time_budget_that_cuts_a_segment_counts_what_is_on_disk_and_says_when_it_is_full(
+    tmp_path: Path, is_full: bool
+):
+    class Slow(TrialStore):
+        def append(self, rows: Any, **options: Any) -> Any:
+            time.sleep(0.3)
+            if is_full:
+                raise DiskFull("no space left on device")
+            return super().append(rows, **options)
+
+    class Seen(NoWatch):
+        def saw(self, trial: Trial, judgement: Judgement | None) -> None:
+            seen.add(trial.trial_id)
+
+    seen: set[str] = set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("safecase.run._keep._SEGMENT_ROWS", 8)
+        running = campaign(
+            tmp_path, ScriptedModel(answer), store=Slow(tmp_path), budget={"seconds": 0.15}, watch=Seen(), workers=1
+        )
+        if is_full:
+            with pytest.raises(DiskFull):
+                await running
+            return
+        summary = await running
+
+    assert summary.stopped == "time budget of 0.15 s is spent"
+    assert summary.trials == len(TrialStore(tmp_path).ids()) == 8
+    assert seen == TrialStore(tmp_path).ids()

@@ -157,6 +157,21 @@ async def test_answers_of_hazardous_domains_are_sealed_before_they_reach_the_dis
     assert not any(b"SECRET-MARK" in path.read_bytes() for path in (tmp_path / "case").rglob("*") if path.is_file())
 
 
+@pytest.mark.parametrize("attack", ["none", "retry-persuasion"])
+async def test_what_an_endpoint_says_of_a_failure_is_not_kept_in_hazardous_domains(tmp_path: Path, attack: str):
+    """Some servers quote the answer that they could not parse in their error."""
+    case = spec(gates=["chem-bio.refusal"], intents=3, attacks=[attack])
+    vault = Vault.open("test", tmp_path / "keys" / "k", case_dir=tmp_path / "case", create=True)
+    store = TrialStore(tmp_path / "case")
+
+    def fails(_: object) -> Exception:
+        return EndpointError("m: HTTP 500 (cannot parse SECRET-MARK)", status=500, ours="m: HTTP 500")
+
+    await run(case, store, ScriptedModel(fails), vault=vault, workers=1)
+
+    assert {row.error for row in store.read()} == {"m: HTTP 500"}
+
+
 async def test_apparent_child_abuse_material_is_never_stored(tmp_path: Path):
     """The screen's own test shows what it matches; here a reply that matches leaves only its digest."""
     from safecase.detect import apparent_child_abuse

@@ -328,6 +328,25 @@ async def test_in_hazardous_domains_no_answer_and_no_attackers_wording_is_kept_p
         assert planned(name, domain="cyber").scenario.intent_text in rows[-1].prompt
 
 
+@pytest.mark.parametrize("role", ["user", "system"])
+async def test_a_plug_in_that_quotes_an_answer_leaves_no_plain_word_of_it_in_hazardous_domains(role, tmp_path: Path):
+    def quoting(goal: Goal, _: Random) -> Iterator[Turn]:
+        reply = yield Turn(messages=goal.opening)
+        said = Message(role=role, content=f"Before, you wrote: {reply}")
+        yield Turn(messages=(*goal.opening, said, Message(role="user", content=f"Go on from: {reply}")))
+
+    vault = Vault.open("test", tmp_path / "keys" / "k", case_dir=tmp_path / "case", create=True)
+    attack = replace(BY_NAME["best-of-n"], name="quoting", play=quoting, attempts=2)
+
+    rows = await run(attack, ScriptedModel(lambda _: "SECRET-MARK in an answer"), domain="cyber", vault=vault)
+    TrialStore(tmp_path / "case").append(rows)
+
+    assert len(rows) == 2
+    said = "".join(row.prompt + "".join(m.content for m in row.turns) for row in rows)
+    assert "SECRET-MARK" not in said
+    assert "[wording not kept" in rows[1].prompt
+
+
 @pytest.mark.parametrize("calls_before", [0, 1, 3])
 async def test_apparent_child_abuse_ends_the_episode_and_is_never_stored(calls_before: int, tmp_path: Path):
     """Also when it comes in a turn that only prepares: it is an answer, and counts as one."""

@@ -377,6 +377,23 @@ async def test_of_two_lives_that_both_answered_the_first_stands(world: World, tm
     assert summary.run.trials == 0
 
 
+async def test_of_two_lives_episodes_one_stands_whole(tmp_path: Path):
+    """A late life got further in the same episodes: its later attempts answer a conversation that is not on record."""
+    no = "I'm sorry, but I can't help with that."
+    world = World(tmp_path, attacks=["retry-persuasion"])
+    alone(world.packed, world.job(opens=scripted(lambda _: "I can do that: the first answer")))
+    elsewhere = World(tmp_path / "elsewhere", attacks=["retry-persuasion"])
+    late = alone(elsewhere.packed, elsewhere.job(opens=scripted(lambda _: no)))
+    await world.shards(opens=scripted(lambda _: "I can do that: the first answer"))
+    for name in late.segments:
+        world.folder.write(name, elsewhere.folder.read(name))
+
+    await world.shards()
+
+    assert {row.attempt for row in world.rows()} == {0}
+    assert len(world.rows()) == len(world.planned)
+
+
 async def test_failed_attempts_are_kept_once_however_often_the_storage_is_read(world: World):
     def opens(name: str) -> ScriptedModel:
         return ScriptedModel(["fine", EndpointError("x"), *["fine"] * 99], name=name)

@@ -9,6 +9,7 @@ from safecase.assess._case import Case, Clock, home, utc_now
 from safecase.assess._stages import ACTOR, _keep_plan, _Opened, plan_case
 from safecase.declare import Budget
 from safecase.evidence import HAZARDOUS_DOMAINS, PostKey, digest_bytes
+from safecase.measure import must_be_independent
 from safecase.models import Model, open_model
 from safecase.run import (
     Executor,
@@ -17,6 +18,7 @@ from safecase.run import (
     RunSummary,
     ShardSummary,
     Spread,
+    UnheldBudget,
     pack_case,
     planned_domains,
     run_shards,
@@ -58,7 +60,22 @@ async def run_case_distributed(
         workers: attempts in flight in each shard; the target's advice by default.
         say: told in a line what takes its time, and when a worker is lost.
         opens: how a worker opens the target.
+
+    Raises:
+        UnheldBudget: a limit on cost.
+        JudgeNotIndependent: the judge is the model that attacks ask.
     """
+    limits = budget or case.spec.budget
+    if limits.cost_usd is not None:
+        raise UnheldBudget(
+            f"a limit of {limits.cost_usd:g} USD cannot be held over several processes; take `cost_usd` out of the "
+            "case's budget and limit tokens instead, or run in one process"
+        )
+    must_be_independent(case.spec.judge, attacker=case.spec.sampling.attacker)
+    if limits.stop_when_decided:
+        say("a run over several processes does not stop when gates are decided; it runs the whole plan")
+    if case.spec.sampling.allocation != "plan-order":
+        say("a run over several processes takes the plan in its own order; the bandit is for one process")
     async with _Opened(case, None, model_name) as target:
         plan = await plan_case(case, model=target)
     _keep_plan(case, plan, now)
@@ -74,7 +91,7 @@ async def run_case_distributed(
         model=model_name or case.spec.model.name,
         store=case.trials,
         post=PostKey(case.vault(create=True), run) if is_hazardous else None,
-        budget=budget or case.spec.budget,
+        budget=limits,
         workers=workers,
         now=now,
         on_progress=on_progress,

@@ -51,6 +51,7 @@ from safecase.measure import (
     judge_trials,
     load_card,
     must_be_independent,
+    standing_verdicts,
 )
 from safecase.models import EndpointOptions, Model, Options, fingerprint, open_model
 from safecase.run import (
@@ -174,7 +175,7 @@ async def run_case(
                         identities={target.name: Identity(**plan.arms[0].identity)},
                         attacks={one.name: one for one in planned_attacks(case.spec.sampling)},
                         attacker=attacker,
-                        schedule=_schedule(case, plan),
+                        schedule=_schedule(case, plan, judge),
                         watch=_GateWatch(case, plan, card) if limits.stop_when_decided else NoWatch(),
                         prices=case.spec.model.prices,
                         total=plan.trials,
@@ -421,7 +422,7 @@ class _GateWatch:
         )
         self._asks_balance = case.spec.balance is not None
         self._news: list[tuple[Trial, Judgement | None]] = []
-        verdicts = {row.trial_id: row for row in case.judgements.read()}
+        verdicts = standing_verdicts(case.judgements, judge_digest=card.judge_digest)
         for trial in case.trials.read():
             self.saw(trial, verdicts.get(trial.trial_id))
 
@@ -448,14 +449,14 @@ async def _attacker_of(case: Case) -> AsyncIterator[Model | None]:
         yield model
 
 
-def _schedule(case: Case, plan: Plan) -> Callable[[Iterator[PlannedTrial]], Schedule] | None:
+def _schedule(case: Case, plan: Plan, judge: Judge) -> Callable[[Iterator[PlannedTrial]], Schedule] | None:
     """The bandit where the case asks for it, told what earlier runs found; None for the plan's order."""
     if case.spec.sampling.allocation == "plan-order":
         return None
 
     def make(wanted: Iterator[PlannedTrial]) -> Schedule:
         schedule = BanditSchedule(plan, case.framework, case.intents, wanted=wanted)
-        verdicts = {row.trial_id: row for row in case.judgements.read()}
+        verdicts = standing_verdicts(case.judgements, judge_digest=judge.digest)
         for trial in case.trials.read():
             schedule.learn(trial, verdicts.get(trial.trial_id))
         return schedule

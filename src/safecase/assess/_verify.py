@@ -45,7 +45,7 @@ from safecase.evidence import (
     read_envelope,
     verify_envelope,
 )
-from safecase.measure import JUDGE_WEIGHTS, EmbeddedJudge, VerdictIndex, known_without_judging
+from safecase.measure import JUDGE_WEIGHTS, KNOWN_JUDGES, EmbeddedJudge, VerdictIndex, known_without_judging
 from safecase.run import Plan
 from safecase.safeguard import GUARD_WEIGHTS
 
@@ -210,8 +210,8 @@ def _disjoint() -> Check:
 def _judgements(case: Case, notes: list[str]) -> Check:
     """Judge every plain answer again and compare."""
     judge = EmbeddedJudge()
-    stored = VerdictIndex(case.judgements.read({"judge": ["embedded", "stack", "screen", "human"]}))
-    problems: list[str] = []
+    stored = VerdictIndex(case.judgements.read({"judge": ["embedded", *KNOWN_JUDGES]}))
+    problems = _unfounded(case)
     looked = sealed = other = 0
     for trial in case.trials.read():
         problems += _response(trial)
@@ -237,6 +237,23 @@ def _judgements(case: Case, notes: list[str]) -> Check:
     if other:
         notes.append(f"{other} judgements are by another state of the judge and were not made again")
     return Check(name="judgements", looked_at=looked, problems=tuple(problems))
+
+
+def _unfounded(case: Case) -> list[str]:
+    """Verdicts that no judge gave: of attempts without an answer, or said to need no judge where one was needed."""
+    needs_none: dict[str, str] = {}
+    unanswered: set[str] = set()
+    for trial in case.trials.read():
+        if (known := known_without_judging(trial)) is not None:
+            needs_none[trial.trial_id] = known.judge
+        elif trial.status != "answered":
+            unanswered.add(trial.trial_id)
+    return [
+        f"evidence/judgements: trial {row.trial_id} is {row.verdict!r} by {row.judge!r}, which does not follow from it"
+        for row in case.judgements.read()
+        if row.verdict is not None
+        and (row.trial_id in unanswered or (row.judge in KNOWN_JUDGES and needs_none.get(row.trial_id) != row.judge))
+    ]
 
 
 def _response(trial: Trial) -> Iterator[str]:

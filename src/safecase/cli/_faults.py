@@ -10,7 +10,7 @@ from safecase.measure import JudgeNotIndependent
 from safecase.models import ModelError, UnknownModel
 from safecase.redteam import NotKept, RedteamError
 from safecase.report import ReportError
-from safecase.run import NothingPlanned, RunError
+from safecase.run import NothingPlanned, RunError, UnheldBudget
 from safecase.safeguard import SafeguardError
 
 _INPUT = (
@@ -26,6 +26,7 @@ _INPUT = (
     RedteamError,
     RosterBroken,
     SafeguardError,
+    UnheldBudget,
     UnknownModel,
 )
 _PLATFORM = (DiskFull, EvidenceError, ModelError, NotKept, ReportError, RunError)

@@ -75,7 +75,17 @@ from safecase.measure._labels import (
     settle,
     weighted_points,
 )
-from safecase.measure._measure import HUMAN_PREFIX, JudgeSummary, Unseal, gather, is_imported, judge_batch, judge_trials
+from safecase.measure._measure import (
+    HUMAN_PREFIX,
+    KNOWN_JUDGES,
+    JudgeSummary,
+    Unseal,
+    gather,
+    is_imported,
+    judge_batch,
+    judge_trials,
+    standing_verdicts,
+)
 from safecase.measure._paired import Term, contrast_bounds, observed_contrast, paired_bounds, point_contrast
 from safecase.measure._passk import Attempts, PassAtK, mean_pass_at_k, pass_at_k
 from safecase.measure._power import (
@@ -104,6 +114,7 @@ __all__ = [
     "GAPS",
     "HUMAN_PREFIX",
     "JUDGE_WEIGHTS",
+    "KNOWN_JUDGES",
     "LEAST_LABELLED_EVENTS",
     "LEAST_OWN_LABELS",
     "LEVEL",
@@ -216,6 +227,7 @@ __all__ = [
     "side_answer",
     "simulated_power",
     "stance_of",
+    "standing_verdicts",
     "twin_answer",
     "underpowered",
     "weighted_bounds",

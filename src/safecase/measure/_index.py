@@ -45,6 +45,11 @@ class VerdictIndex:
         """Whether each of these trials was judged."""
         return [bool(place >= 0) for place in self._finder.find(as_ids(trial_ids))]
 
+    def scores(self, trial_ids: Iterable[str]) -> list[bool]:
+        """Whether each of these trials was judged, and not left unscored."""
+        place = self._finder.find(as_ids(trial_ids))
+        return [bool(at >= 0 and self._verdict[at] >= 0) for at in place]
+
     def get(self, trial_id: str) -> Judgement | None:
         """The last judgement of a trial, None where there is none."""
         place = int(self._finder.find(as_ids([trial_id]))[0])

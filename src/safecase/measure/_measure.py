@@ -57,15 +57,22 @@ async def judge_trials(
 ) -> JudgeSummary:
     """Judge every trial that this judge (by digest) has not judged, and keep the judgements as evidence.
 
-    Trials that need no judge get their known verdict; attempts without an answer get none at all.
+    Trials that need no judge get their known verdict; attempts without an answer get none at all. What was left
+    unscored (a judge that failed, a key that was not there) is judged again, and a second failure adds no row.
     """
-    standing = (row for row in judgements.read() if row.judge_digest == judge.digest or row.judge in KNOWN_JUDGES)
-    have = VerdictIndex(standing)
+    have = standing_verdicts(judgements, judge_digest=judge.digest)
     done = unscored = 0
     for batch in _batches(trials.read()):
         judged = have.holds(trial.trial_id for trial in batch)
-        fresh = [trial for trial, is_judged in zip(batch, judged, strict=True) if not is_judged]
-        rows = await judge_batch(fresh, judge, unseal) if fresh else []
+        scored = have.scores(trial.trial_id for trial in batch)
+        fresh = [trial for trial, is_scored in zip(batch, scored, strict=True) if not is_scored]
+        unscored_before = {
+            trial.trial_id
+            for trial, is_judged, is_scored in zip(batch, judged, scored, strict=True)
+            if is_judged and not is_scored
+        }
+        found = await judge_batch(fresh, judge, unseal) if fresh else []
+        rows = [row for row in found if row.verdict is not None or row.trial_id not in unscored_before]
         if rows:
             judgements.append(rows, at=now())
         done += len(rows)
@@ -75,6 +82,13 @@ async def judge_trials(
 
 
 KNOWN_JUDGES = frozenset({"human", "stack", "screen"})
+
+
+def standing_verdicts(judgements: JudgementStore, *, judge_digest: str) -> VerdictIndex:
+    """What counts of the judgements on record: this state of this judge, and verdicts that needed none."""
+    return VerdictIndex(
+        row for row in judgements.read() if row.judge_digest == judge_digest or row.judge in KNOWN_JUDGES
+    )
 
 
 async def judge_batch(trials: Sequence[Trial], judge: Judge, unseal: Unseal) -> list[Judgement]:

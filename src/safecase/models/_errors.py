@@ -24,10 +24,26 @@ class AttemptFailed(ModelError):
 
 
 class EndpointError(AttemptFailed):
-    """The endpoint answered with an error. `status` is its HTTP status, None where it has none."""
+    """The endpoint answered with an error.
 
-    def __init__(self, message: str, *, status: int | None = None, retryable: bool = False) -> None:
+    Attributes:
+        status: its HTTP status, None where it has none.
+        lost: attempts, of all that were made, whose answer was lost on its way and may have been charged.
+        ours: the message without the endpoint's own words, which may quote what the model said.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retryable: bool = False,
+        ours: str | None = None,
+        lost: int = 0,
+    ) -> None:
         super().__init__(message)
+        self.lost = lost
+        self.ours = message if ours is None else ours
         self.status = status
         self.retryable = retryable
 

@@ -48,7 +48,8 @@ class InspectModel:
         except Exception as error:
             raise self._fault(error) from error
         if output.error:
-            raise EndpointError(f"{self.name}: {_one_line(output.error)}")
+            line = f"{self.name}: an error in place of an answer"
+            raise EndpointError(f"{line}: {_one_line(output.error)}", ours=line)
         return must_say_something(_answer(output), name=self.name)
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta]:
@@ -84,7 +85,8 @@ class InspectModel:
             return BadKey(f"{line}; set the key where Inspect's provider looks for it")
         if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
             return EndpointTimeout(line)
-        return EndpointError(line, status=status if isinstance(status, int) else None)
+        code = status if isinstance(status, int) else None
+        return EndpointError(line, status=code, ours=f"{self.name}: {type(error).__name__}")
 
 
 def _open(name: str) -> Any:

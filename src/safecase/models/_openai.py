@@ -82,18 +82,23 @@ class OpenAIModel:
     async def generate(self, request: Request) -> Answer:
         """Answer whole."""
 
-        queued_s = 0.0
+        queued_s, lost = 0.0, 0
 
         async def once() -> bytes:
-            nonlocal queued_s
+            nonlocal queued_s, lost
             asked_at = time.monotonic()
-            async with self._place() as had_at:
-                queued_s += had_at - asked_at
-                async with self._post(self._body(request)) as response:
-                    return await _read_whole(response)
+            try:
+                async with self._place() as had_at:
+                    queued_s += had_at - asked_at
+                    async with self._post(self._body(request)) as response:
+                        return await _read_whole(response)
+            except EndpointError as fault:
+                lost += fault.lost
+                fault.lost = lost
+                raise
 
         answer = self._answer(_parse_reply(await self._retried(once)))
-        return replace(answer, queued_s=queued_s)
+        return replace(answer, queued_s=queued_s, lost=lost)
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta]:
         """Answer piece by piece. Once it begins nothing is retried: what was said cannot be taken back."""
@@ -104,7 +109,10 @@ class OpenAIModel:
                 await stack.enter_async_context(self._place())
                 return await stack.enter_async_context(self._post(body))
 
-            response = await self._retried(once, between=stack.aclose)
+            async def let_go(fault: EndpointError) -> None:
+                await stack.__aexit__(type(fault), fault, fault.__traceback__)  # the place learns how it ended
+
+            response = await self._retried(once, between=let_go)
             if response.content_type == "application/json":  # an endpoint that does not stream answers whole
                 yield _as_delta(self._answer(_parse_reply(await _read_whole(response))))
                 return
@@ -165,7 +173,10 @@ class OpenAIModel:
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[float]:
         """A place among the attempts in flight, and when it was had; what comes of the attempt moves the level."""
-        async with self.level as had_at:
+        async with self.level:
+            # Those who stood in line for a place heard nothing of a `Retry-After` that came meanwhile.
+            await self._pace.wait()
+            had_at = time.monotonic()
             try:
                 yield had_at
             except EndpointTimeout:
@@ -178,7 +189,7 @@ class OpenAIModel:
             self.level.answered()
 
     async def _retried(
-        self, once: Callable[[], Awaitable[_T]], *, between: Callable[[], Awaitable[None]] | None = None
+        self, once: Callable[[], Awaitable[_T]], *, between: Callable[[EndpointError], Awaitable[None]] | None = None
     ) -> _T:
         """What `once` gives, tried again where its failure may pass.
 
@@ -187,12 +198,11 @@ class OpenAIModel:
         """
         attempt = 0
         while True:
-            await self._pace.wait()
             try:
                 return await once()
             except EndpointError as fault:
                 if between is not None:
-                    await between()
+                    await between(fault)
                 if self._can_say_it_otherwise(fault):
                     continue
                 if not fault.retryable or attempt >= self._options.retries:
@@ -221,7 +231,8 @@ class OpenAIModel:
         except TimeoutError as error:
             raise EndpointTimeout(f"{self.name}: no whole answer within {self._options.timeout_s:g} s") from error
         except aiohttp.ClientError as error:
-            raise EndpointError(f"{self.name}: connection lost ({type(error).__name__})", retryable=True) from error
+            line = f"{self.name}: connection lost ({type(error).__name__})"
+            raise EndpointError(line, retryable=True, lost=1) from error
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -284,9 +295,8 @@ class OpenAIModel:
             is_retryable = False
         elif wait_s is not None:
             self._pace.hold(wait_s)
-        return EndpointError(
-            f"{self.name}: HTTP {response.status}{said}", status=response.status, retryable=is_retryable
-        )
+        line = f"{self.name}: HTTP {response.status}"
+        return EndpointError(f"{line}{said}", status=response.status, retryable=is_retryable, ours=line)
 
     def _bad_key(self, status: int, said: str, *, has_key: bool) -> BadKey:
         found = "the key found was refused" if has_key else "no key was found"
@@ -309,7 +319,8 @@ class OpenAIModel:
 
     def _answer(self, reply: "_Reply") -> Answer:
         if reply.error is not None:
-            raise EndpointError(f"{self.name}: {_printable(_said(reply.error))}")
+            line = f"{self.name}: an error in place of an answer"
+            raise EndpointError(f"{line}: {_printable(_said(reply.error))}", ours=line)
         if not reply.choices:
             raise UnparsedAnswer(f"{self.name}: the reply has no choices")
         choice = reply.choices[0]
@@ -327,7 +338,8 @@ class OpenAIModel:
     def _delta(self, event: Event) -> Delta:
         reply = _parse_reply(event.data.encode(errors="replace"))
         if reply.error is not None or event.type == "error":
-            raise EndpointError(f"{self.name}: the stream ended in an error: {_printable(_said(reply.error))}")
+            line = f"{self.name}: the stream ended in an error"
+            raise EndpointError(f"{line}: {_printable(_said(reply.error))}", ours=line)
         choice = reply.choices[0] if reply.choices else _Choice()
         said = choice.delta or _Message()
         return Delta(

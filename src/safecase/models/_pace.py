@@ -29,7 +29,7 @@ class Pace:
 
     async def wait(self) -> None:
         """Wait until the endpoint may be asked again; those who waited together do not start together."""
-        if (left := self._not_before - time.monotonic()) > 0:
+        while (left := self._not_before - time.monotonic()) > 0:  # noqa: ASYNC110 - the time may be put off while we sleep
             await asyncio.sleep(left + self.jitter.uniform(0, min(1.0, left)))
 
     def hold(self, seconds: float) -> None:

@@ -73,6 +73,7 @@ class Answer:
 
     Attributes:
         queued_s: seconds it waited on our side for a place among the attempts in flight.
+        lost: attempts before it whose answer was lost on its way and may have been charged.
         cached: it was not asked for now: the same request had been answered before.
     """
 
@@ -82,6 +83,7 @@ class Answer:
     tokens_out: int | None = None
     reasoning: str | None = None
     queued_s: float = 0.0
+    lost: int = 0
     cached: bool = False
 
 

@@ -10,6 +10,7 @@ from safecase.run._cache import AnswerCache
 from safecase.run._engine import Extras, Judging, NoWatch, PlanOrder, Watch, attempt, run_trials
 from safecase.run._episode import run_episode
 from safecase.run._errors import (
+    CacheTrouble,
     EndpointGone,
     NoCluster,
     NothingAnswered,
@@ -18,6 +19,7 @@ from safecase.run._errors import (
     RunError,
     ShardFailed,
     ShardLost,
+    UnheldBudget,
 )
 from safecase.run._local import LocalExecutor
 from safecase.run._plan import (
@@ -54,6 +56,7 @@ __all__ = [
     "ArmPlan",
     "Attempted",
     "BanditSchedule",
+    "CacheTrouble",
     "Cell",
     "EndpointGone",
     "Executor",
@@ -84,6 +87,7 @@ __all__ = [
     "ShardSummary",
     "Sink",
     "Spread",
+    "UnheldBudget",
     "Watch",
     "attempt",
     "case_intents",

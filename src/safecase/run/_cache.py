@@ -1,14 +1,14 @@
 """Answers by the content of their request: asked for once, given again on demand.
 
 What a cache must not do is make evidence look independent that is not: a trial answered from it says so (`cached`),
-and a repetition is a request of its own. A cache is plain text, so answers in hazardous domains are never in one, nor
-is apparent child-abuse material.
+and a repetition is a request of its own, as is a further attempt of an episode. A cache is plain text, so answers in
+hazardous domains are never in one, nor is apparent child-abuse material.
 """
 
 import json
 import sqlite3
-from collections.abc import AsyncGenerator
-from contextlib import closing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
@@ -16,6 +16,7 @@ from typing import Self
 from safecase.detect import apparent_child_abuse
 from safecase.evidence import Identity, digest_value
 from safecase.models import Answer, Delta, Model, Request
+from safecase.run._errors import CacheTrouble
 
 NOT_CACHED = "not-cached"
 """Tag of a request whose answer no cache may hold."""
@@ -28,29 +29,46 @@ class AnswerCache:
         path: made when it is not there.
 
     Raises:
-        sqlite3.DatabaseError: the file is no cache.
+        CacheTrouble: the file is no cache, or cannot be written; also by `get` and `put`.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) STRICT")
+        self._path = path
+        with self._naming():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._db.execute(
+                    "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) STRICT"
+                )
+            except sqlite3.Error:
+                self._db.close()
+                raise
 
     def get(self, key: str) -> Answer | None:
         """The answer under a key."""
-        with closing(self._db.execute("SELECT answer FROM answers WHERE key = ?", (key,))) as found:
+        with self._naming(), closing(self._db.execute("SELECT answer FROM answers WHERE key = ?", (key,))) as found:
             row = found.fetchone()
         return None if row is None else Answer(**{**json.loads(row[0]), "cached": True, "queued_s": 0.0})
 
     def put(self, key: str, answer: Answer) -> None:
         """Keep an answer; the first one under a key stays."""
-        self._db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, json.dumps(asdict(answer))))
+        with self._naming():
+            self._db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, json.dumps(asdict(answer))))
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            line = f"{self._path}: cannot be used as a cache of answers ({error})"
+            raise CacheTrouble(f"{line}; name another file, or leave out the cache") from error
 
 
 class CachedModel:
@@ -83,12 +101,13 @@ class CachedModel:
                 [[turn.role, turn.content] for turn in request.messages],
                 asdict(request.settings),
                 request.tags.get("repetition", "0"),
+                request.tags.get("attempt", "0"),
             ]
         )
         if (known := self._cache.get(key)) is not None:
             return known
         answer = await self._model.generate(request)
-        if not apparent_child_abuse(answer.text):
+        if not any(apparent_child_abuse(text) for text in (answer.text, answer.reasoning or "")):
             self._cache.put(key, answer)
         return answer
 

@@ -105,8 +105,10 @@ class Collector:
 
     def _take(self, rows: Sequence[Trial], number: int) -> None:
         fresh: list[Trial] = []
+        # Attempts of one episode answer one another: of two lives' episodes one stands whole, never some of each.
+        elsewhere = {_said(row) for row in rows if row.attempt == 0 and row.trial_id in self.answered}
         for row in rows:
-            if row.trial_id in self.answered:
+            if row.trial_id in self.answered or _said(row) in elsewhere:
                 self.tally.doubled += row.status in _ANSWERED
             elif row.status in _ANSWERED or _failure(row) not in self._failures:
                 fresh.append(row)
@@ -134,13 +136,7 @@ class Collector:
     def _must_belong(self, rows: Sequence[Trial], name: str, *, number: int, of: int) -> None:
         seen: set[str] = set()
         for row in rows:
-            said = _Slot(
-                scenario_id=row.scenario_id,
-                intent_id=row.intent_id,
-                arm=row.arm,
-                model=row.model,
-                repetition=row.repetition,
-            )
+            said = _said(row)
             # A later attempt of an episode has an id of its own; the episode itself must be planned.
             is_planned = self._slots.get(row.trial_id) == said if row.attempt == 0 else said in self._episodes
             if not is_planned or self._shard_of(row.intent_id, of) != number or row.trial_id in seen:
@@ -163,6 +159,16 @@ def _slot(planned: PlannedTrial) -> _Slot:
         arm=planned.arm.name,
         model=planned.arm.model,
         repetition=planned.repetition,
+    )
+
+
+def _said(row: Trial) -> _Slot:
+    return _Slot(
+        scenario_id=row.scenario_id,
+        intent_id=row.intent_id,
+        arm=row.arm,
+        model=row.model,
+        repetition=row.repetition,
     )
 
 

@@ -31,7 +31,7 @@ from safecase.run._meter import BudgetSpent, MeteredModel, Purse
 from safecase.run._plan import PlannedTrial
 from safecase.run._ports import Schedule, Sealer, Sink
 from safecase.run._progress import Progress, RunSummary
-from safecase.run._trial import Attempted, is_silence, make_trial, status_of, tags_of
+from safecase.run._trial import Attempted, error_of, is_silence, make_trial, status_of, tags_of
 from safecase.safeguard import Stack
 
 _PATIENCE = 12
@@ -188,7 +188,7 @@ async def run_trials(
         NothingAnswered: the first attempts all failed.
         EndpointGone: an endpoint that did answer stopped answering.
         DiskFull: what was acknowledged before stays.
-        ValueError: a cost limit without prices.
+        UnheldBudget: a cost limit without prices.
     """
     campaign = _Campaign(
         arms=arms,
@@ -442,7 +442,8 @@ async def attempt(
         served = await stack.answer(model, request)
     except AttemptFailed as fault:
         seconds = time.perf_counter() - started
-        failed = make_trial(planned, None, status=status_of(fault), error=str(fault), seconds=seconds, vault=vault)
+        error = error_of(fault, domain=planned.scenario.domain)
+        failed = make_trial(planned, None, status=status_of(fault), error=error, seconds=seconds, vault=vault)
         return replace(failed, is_silence=is_silence(fault))
     seconds = time.perf_counter() - started - (served.answer.queued_s if served.answer is not None else 0.0)
     return make_trial(planned, served, status="answered", error=None, seconds=seconds, vault=vault)

@@ -18,7 +18,7 @@ from safecase.evidence import HAZARDOUS_DOMAINS, Message, Status, digest_bytes
 from safecase.models import Answer, AttemptFailed, Model, Request, Settings
 from safecase.run._plan import PlannedTrial
 from safecase.run._ports import Sealer
-from safecase.run._trial import Attempted, Try, is_silence, make_trial, status_of, tags_of
+from safecase.run._trial import Attempted, Try, error_of, is_silence, make_trial, status_of, tags_of
 from safecase.safeguard import Served, Stack
 
 _ADVICE_TOKENS = 160
@@ -152,7 +152,8 @@ class _Episode:
             )
         except AttemptFailed as fault:
             seconds = time.perf_counter() - started
-            self.fail(status_of(fault), str(fault), seconds=seconds, is_silence=is_silence(fault))
+            said = error_of(fault, domain=self.planned.scenario.domain)
+            self.fail(status_of(fault), said, seconds=seconds, is_silence=is_silence(fault))
             return None
         seconds = time.perf_counter() - started
         if served.answer is not None:
@@ -180,7 +181,8 @@ class _Episode:
         try:
             advice = await self.attacker.generate(request)
         except AttemptFailed as fault:
-            self.fail(status_of(fault), f"attacker model: {fault}", seconds=time.perf_counter() - started)
+            said = error_of(fault, domain=self.planned.scenario.domain)
+            self.fail(status_of(fault), f"attacker model: {said}", seconds=time.perf_counter() - started)
             return None
         self.on_attacker_tokens((advice.tokens_in or 0) + (advice.tokens_out or 0))
         return "" if apparent_child_abuse(advice.text) else advice.text
@@ -205,13 +207,16 @@ class _Episode:
         )
 
     def keepable(self) -> tuple[Message, ...]:
-        """What was said last. Of an attacker model's wording in hazardous domains: the request, and a digest."""
+        """What was said last. In hazardous domains, of wordings that are not ours: the request, and a digest.
+
+        An attacker model's are not, nor those of a plug-in, which may quote an answer.
+        """
         scenario = self.planned.scenario
-        if not self.consulted or scenario.domain not in HAZARDOUS_DOMAINS:
+        if scenario.domain not in HAZARDOUS_DOMAINS or (not self.consulted and scenario.attack in known_attacks()):
             return self.last
         return tuple(
             replace(said, content=f"{scenario.intent_text}\n[wording not kept, sha256 {_digest(said)}]")
-            if said.role == "user" and said not in scenario.messages
+            if said.role != "assistant" and said not in scenario.messages
             else said
             for said in self.last
         )

@@ -62,13 +62,23 @@ class Keeper:
         rows, self._rows, self._since = self._rows, [], time.monotonic()
         if not rows:
             return
-        self._writing = asyncio.create_task(asyncio.to_thread(self._write, rows))
+        self._writing = writing = asyncio.create_task(self._keep(rows))
         try:
-            await asyncio.shield(self._writing)
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            # Cut short, we must not leave while the thread still writes: the stores are for one thread at a time. And a
+            # disk that turns out full matters more than what cut us short.
+            if not writing.done():
+                await asyncio.wait([writing])
+            if not writing.cancelled() and (fault := writing.exception()) is not None:
+                raise fault from None
+            raise
+
+    async def _keep(self, rows: list[tuple[Trial, Judgement | None]]) -> None:
+        """Write, then tell: a task of its own, so that what is on disk is counted whoever was cut short."""
+        try:
+            await asyncio.to_thread(self._write, rows)
         finally:
-            # Cut short, we must not leave while the thread still writes: the stores are for one thread at a time.
-            if not self._writing.done():
-                await asyncio.wait([self._writing])
             self._writing = None
         self.kept += len(rows)
         for trial, judgement in rows:

@@ -8,6 +8,7 @@ from typing import Self
 from safecase.declare import Budget, Prices
 from safecase.evidence import Identity
 from safecase.models import Answer, Delta, EndpointError, Model, Request
+from safecase.run._errors import UnheldBudget
 
 _PER_TURN = 16
 """Tokens that a chat template may put around a turn."""
@@ -24,6 +25,10 @@ class Use:
     tokens: int
     usd: float
 
+    def plus(self, other: "Use", *, times: int) -> "Use":
+        """This and so many times the other."""
+        return Use(tokens=self.tokens + times * other.tokens, usd=self.usd + times * other.usd)
+
 
 class Purse:
     """What a run may still take.
@@ -33,12 +38,14 @@ class Purse:
         prices: USD per million tokens; None where the case names none.
 
     Raises:
-        ValueError: a limit on cost without prices, which could never be held.
+        UnheldBudget: a limit on cost without prices.
     """
 
     def __init__(self, budget: Budget, prices: Prices | None) -> None:
         if budget.cost_usd is not None and prices is None:
-            raise ValueError("budget.cost_usd needs prices; add `prices: {input: ..., output: ...}` to the model")
+            raise UnheldBudget(
+                "budget.cost_usd needs prices; add `prices: {input: ..., output: ...}` to the model in safecase.yaml"
+            )
         self.budget, self.prices = budget, prices
         self.tokens, self.usd = 0, 0.0
         self._held: list[Use] = []
@@ -79,7 +86,11 @@ class Purse:
 
 
 class MeteredModel:
-    """A model whose every call is paid from a purse. What an endpoint does not count is taken at its most."""
+    """A model whose every call is paid from a purse. What an endpoint does not count is taken at its most.
+
+    So is every answer that a dropped connection lost before the one that came; those alone can pass a limit, by what
+    one call's retries lose, and the run then stops.
+    """
 
     def __init__(self, model: Model, purse: Purse) -> None:
         self._model, self._purse = model, purse
@@ -111,8 +122,10 @@ class MeteredModel:
                 really = Use(tokens=0, usd=0.0)
             elif answer.tokens_in is not None and answer.tokens_out is not None:
                 really = self._purse.price(answer.tokens_in, answer.tokens_out)
-        except EndpointError:
-            really = Use(tokens=0, usd=0.0)  # refused or never reached: nothing was made
+            really = really.plus(most, times=answer.lost)
+        except EndpointError as fault:
+            # Refused or never reached, nothing was made; an answer that was lost on its way may have been.
+            really = Use(tokens=0, usd=0.0).plus(most, times=fault.lost)
             raise
         finally:
             self._purse.settle(most, really)

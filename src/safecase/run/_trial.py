@@ -80,6 +80,13 @@ def status_of(fault: AttemptFailed) -> Status:
     return "unparsed" if isinstance(fault, UnparsedAnswer) else "error"
 
 
+def error_of(fault: AttemptFailed, *, domain: str) -> str:
+    """The fault's line as it may be kept: an endpoint's own words may quote the answer that it could not give."""
+    if isinstance(fault, EndpointError) and (domain in HAZARDOUS_DOMAINS or apparent_child_abuse(str(fault))):
+        return fault.ours
+    return str(fault)
+
+
 def attempt_id(trial_id: str, number: int) -> str:
     """The id of an attempt: the planned one for the first, a digest of it and the number for the others."""
     return trial_id if number == 0 else digest_value([trial_id, number])[:24]
