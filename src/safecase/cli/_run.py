@@ -13,7 +13,9 @@ from safecase.cli._progress import progress_bar
 @click.command("run")
 @click.argument("case", type=click.Path(path_type=Path))
 @click.option("--model", help="Another target than the case names, e.g. openai/<model>@http://127.0.0.1:8000/v1.")
-@click.option("--limit", type=click.IntRange(1), help="At most this many trials, over all arms, those there included.")
+@click.option(
+    "--limit", type=click.IntRange(1), help="At most this many planned trials, over all arms, those there included."
+)
 @click.option(
     "--workers", type=click.IntRange(1), help="Attempts in flight, in each shard; by default as suits the target."
 )
@@ -51,6 +53,7 @@ def run_command(
     Example:
         safecase run my-case
         safecase run my-case --model openai/qwen@http://127.0.0.1:8000/v1 --workers 64 --limit 5000 --json
+        safecase run my-case --usd 5 --cache answers.db --stop-when-decided
         safecase run my-case --ray
         safecase run my-case --ray 10.0.0.5:6379 --storage s3://evidence/my-case
     """
@@ -73,6 +76,12 @@ def run_command(
     )
     if (ray is not None or processes is not None) and (cache or usd or stop_when_decided):
         fail("--cache, --usd and --stop-when-decided are for a run in one process; leave out --ray and --processes", 2)
+    if budget.cost_usd is not None and opened.spec.model.prices is None:
+        fail(
+            f"a limit of {budget.cost_usd:g} USD needs prices, and {str(opened.path / 'safecase.yaml')!r} names none; add "
+            "`prices: {input: 0.50, output: 1.50}` (USD per million tokens) under `model:`",
+            2,
+        )
     cluster = open_cluster(ray=ray, processes=processes, storage=storage, shards=shards)
     with progress_bar("trials") as on_progress:
         if cluster is None:
