@@ -2,12 +2,16 @@
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from safecase.cli._cluster import cluster_options, open_cluster
 from safecase.cli._common import emit, fail, guarded, json_option, note
 from safecase.cli._progress import progress_bar
+
+if TYPE_CHECKING:
+    from safecase.run import Plan
 
 
 @click.command("run")
@@ -82,6 +86,7 @@ def run_command(
             "`prices: {input: 0.50, output: 1.50}` (USD per million tokens) under `model:`",
             2,
         )
+    before = opened.plan
     cluster = open_cluster(ray=ray, processes=processes, storage=storage, shards=shards)
     with progress_bar("trials") as on_progress:
         if cluster is None:
@@ -99,6 +104,8 @@ def run_command(
                 say=note,
             )
         summary = asyncio.run(running)
+    if changed := _changed(before, opened.plan):
+        note(f"note: the plan is another one than before ({', '.join(changed)}); estimates read what this one asks for")
     value = {
         "trials": summary.trials,
         "skipped": summary.skipped,
@@ -119,6 +126,16 @@ def run_command(
     if summary.cost_usd is not None:
         line += f", {summary.cost_usd:.4f} USD"
     emit(value, as_json=as_json, lines=[line, *([f"stopped: {summary.stopped}"] if summary.stopped else [])])
+
+
+def _changed(before: "Plan | None", after: "Plan | None") -> list[str]:
+    """What of a plan is not as it was, in words."""
+    if before is None or after is None or before.digest == after.digest:
+        return []
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    words = {"arms": "the model, its identity or the safeguards"}
+    derived = {"scenarios", "scenarios_digest", "trials"}
+    return [words.get(key, key.replace("_", " ")) for key in sorted(new) if key not in derived and old[key] != new[key]]
 
 
 COMMANDS = {"run": run_command}

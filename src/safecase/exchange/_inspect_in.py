@@ -113,6 +113,7 @@ def _sample(row: Mapping[str, Any], about: Mapping[str, Any], *, where: str, rea
         status=status,
         error=error,
         repetition=row["epoch"] - 1,
+        attempt=_attempt(metadata),
         model=str(about.get("model") or output.get("model") or "not stated"),
         finish_reason=finish,
         tokens_in=count(usage.get("input_tokens")),
@@ -122,6 +123,13 @@ def _sample(row: Mapping[str, Any], about: Mapping[str, Any], *, where: str, rea
         fields={name: metadata[name] for name in FIELDS if metadata.get(name) is not None},
         record={**{k: v for k, v in row.items() if k not in {"events", "attachments", "messages"}}, "eval": about},
     )
+
+
+def _attempt(metadata: Mapping[str, Any]) -> int:
+    """Number within an episode, as our own logs tell it; another tool's `attempt` may mean anything."""
+    number = metadata.get("attempt")
+    is_ours = "scenario_id" in metadata and isinstance(number, int) and not isinstance(number, bool)
+    return number if is_ours and 0 <= number < 2**31 else 0
 
 
 class _Texts:
