@@ -81,8 +81,9 @@ def run_command(
     if (ray is not None or processes is not None) and (cache or usd or stop_when_decided):
         fail("--cache, --usd and --stop-when-decided are for a run in one process; leave out --ray and --processes", 2)
     if budget.cost_usd is not None and opened.spec.model.prices is None:
+        file = str(opened.path / "safecase.yaml")
         fail(
-            f"a limit of {budget.cost_usd:g} USD needs prices, and {str(opened.path / 'safecase.yaml')!r} names none; add "
+            f"a limit of {budget.cost_usd:g} USD needs prices, and {file!r} names none; add "
             "`prices: {input: 0.50, output: 1.50}` (USD per million tokens) under `model:`",
             2,
         )
