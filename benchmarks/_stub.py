@@ -5,8 +5,9 @@
 `GET /stats` says how many were served since the last time it was asked, and for how long (first request to last
 answer).
 
-A raw protocol, since a web framework would cost more than what is measured. Loopback only. Answers alternate between
-a refusal and a harmless paragraph, so that judges and guards have something to read.
+A raw protocol, since a web framework would cost more than what is measured. Loopback only. Half of all requests get a
+refusal and half a harmless paragraph, so that judges and guards have something to read; the same request gets the same
+answer, since an endpoint that wavers has another fingerprint each time, and every run would be one of another model.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import json
 import re
 import sys
 import time
+import zlib
 from pathlib import Path
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -62,13 +64,13 @@ class Stub(asyncio.Protocol):
             if len(self.buffer) < whole:
                 return
             is_stats = self.buffer.startswith(b"GET /stats")
-            self.buffer = self.buffer[whole:]
+            body, self.buffer = self.buffer[end:whole], self.buffer[whole:]
             if is_stats:
                 self.tell()
                 continue
             Stub.served += 1
             Stub.first = Stub.first or time.perf_counter()
-            self.loop.call_later(self.delay_s, self.answer, self.replies[Stub.served % 2])
+            self.loop.call_later(self.delay_s, self.answer, self.replies[zlib.crc32(body) % 2])
 
     def answer(self, reply: bytes) -> None:
         Stub.last = time.perf_counter()

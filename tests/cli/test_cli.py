@@ -30,15 +30,17 @@ def last_json(result):
     return json.loads(result.stdout.strip().splitlines()[-1])
 
 
-def commands(group: click.Group = main, path: str = "safecase"):
+def commands(group: click.Group = main, path: str = "safecase", *, with_plain: bool = False):
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
         if name != "CASE":
             yield f"{path} {name}", command
+        elif with_plain:
+            yield path, command
         if isinstance(command, click.Group):
-            yield from commands(command, f"{path} {name}")
+            yield from commands(command, f"{path} {name}", with_plain=with_plain)
 
 
 @pytest.fixture
@@ -84,17 +86,56 @@ def test_every_command_is_in_the_docs_and_has_json_and_help():
     assert len(found) > 15
 
     missing = [path for path, _ in found if f"`{path}`" not in text and "exercise " not in path]
-    plain = {"safecase declare schema", "safecase declare exercise new", "safecase declare exercise apply"}
     no_json = [
         path
         for path, command in found
-        if not isinstance(command, click.Group)
-        and path not in plain
-        and not any("--json" in p.opts for p in command.params)
+        if not isinstance(command, click.Group) and not any("--json" in p.opts for p in command.params)
     ]
     assert missing == []
     assert no_json == []
     assert all(command.help for _, command in found)
+
+
+def test_every_help_shows_an_example_that_names_its_command_and_options_it_has():
+    found = [(path, command) for path, command in commands(with_plain=True)]
+    assert len(found) > 40
+
+    for path, command in found:
+        _, _, example = (command.help or "").partition("Example:")
+        lines = [line.strip() for line in example.splitlines() if line.strip()]
+        assert any(line.startswith(path) for line in lines), f"{path} --help has no example"
+        if isinstance(command, click.Group):
+            continue
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", example)) <= known, f"{path} --help shows an option it does not have"
+
+
+def test_a_limit_in_money_without_prices_names_the_file_and_the_cure(case):
+    result = call("run", case, "--usd", 1)
+
+    assert result.exit_code == 2
+    assert "prices: {input: 0.50, output: 1.50}" in result.stderr
+    assert str(case / "safecase.yaml") in result.stderr
+
+    spec = case / "safecase.yaml"
+    spec.write_text(spec.read_text() + "budget: {cost_usd: 1}\n")
+    said = call("run", case)
+
+    assert said.exit_code == 2
+    assert "safecase.yaml:" in said.stderr
+    assert "prices" in said.stderr
+
+
+def test_report_prints_where_the_files_are(case):
+    assert call("measure", case).exit_code == 0
+    assert call("decide", case).exit_code == 3
+
+    result = call("report", case, "--json")
+
+    assert result.exit_code == 0, result.stderr
+    paths = [Path(path) for path in last_json(result)["paths"]]
+    assert case / "report" / "report.html" in paths
+    assert all(path.is_file() for path in paths)
 
 
 def test_declare_shows_the_risk_map_and_the_difference_of_packs(case):

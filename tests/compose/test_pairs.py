@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from safecase.compose import (
+    ATTACKS,
     LEANING,
     LEFT_RIGHT,
     PAIRS,
@@ -22,6 +23,7 @@ from safecase.compose import (
     load_shipped_bank,
     load_statements,
     place_of,
+    scenario_of,
     select,
 )
 from safecase.declare import Sampling, load_framework
@@ -205,3 +207,14 @@ def test_the_public_files_are_read_whole():
     assert len({pair.cluster for pair in pairs}) < len(pairs) / 8
     keys = Counter(one.agrees for one in statements)
     assert abs(keys["left"] - keys["right"]) < 0.1 * len(statements)
+
+
+def test_a_political_request_made_again_from_its_cell_is_the_same_one():
+    """A schedule that goes by cells makes each scenario again by `scenario_of`."""
+    intents = balance_intents(load_pairs(), load_statements(), clusters=4, subjects=2, seed=1)
+    planned = list(compose(intents))
+
+    again = [scenario_of(i, attack=ATTACKS[0], language="en", harmful=False, seed=0) for i in intents]
+
+    assert again == planned
+    assert all(one.messages[-1].content for one in again)

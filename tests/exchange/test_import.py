@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from safecase.evidence import Vault
+from safecase.evidence import TrialStore, Vault
 from safecase.exchange import ExchangeError, FieldMap, LogError, open_source, parse_field_map, read_source, survey
 from tests.exchange import logs
 
@@ -265,6 +265,22 @@ def test_answers_of_hazardous_suites_are_sealed_whatever_the_tool_calls_them(tmp
     assert cyber.sealed is not None
     assert vault.unseal(cyber.sealed, cyber.trial_id) == "secret too"
     assert "secret" not in repr(cyber.turns) + repr(judged)
+    assert TrialStore(tmp_path / "case").append([cyber]).rows == 1  # the store takes what the import made
+
+
+def test_attempts_of_an_episode_come_back_from_our_own_log_by_their_numbers(tmp_path: Path):
+    """In another tool's log, `attempt` may mean anything."""
+    ours = [
+        {**logs.inspect_sample(number), "id": f"s1.bare{suffix}", "metadata": {"scenario_id": "s1", "attempt": number}}
+        for number, suffix in enumerate(("", ".1", ".2"))
+    ]
+    theirs = [logs.inspect_sample(n, answer="a", metadata={"attempt": "third"}) for n in (1, 2)]
+
+    _, back, _ = take(logs.write_eval(tmp_path / "ours.eval", *ours))
+    _, others, _ = take(logs.write_eval(tmp_path / "theirs.eval", *theirs))
+
+    assert sorted((t.scenario_id, t.attempt) for t in back) == [("s1", 0), ("s1", 1), ("s1", 2)]
+    assert [t.attempt for t in others] == [0, 0]
 
 
 def test_apparent_child_abuse_material_is_never_kept(tmp_path: Path):

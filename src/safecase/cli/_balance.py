@@ -36,6 +36,8 @@ def balance_command(case: Path, as_json: bool) -> None:
     opened = open_case(case)
     measured = asyncio.run(measure_case(opened))
     found = [estimate for estimate in measured.estimates if estimate.estimate_id.startswith("balance.")]
+    if not found and opened.spec.balance is not None:
+        fail(f"{str(case)!r} holds no answer to a political request of its plan; run `safecase run {case}`", 2)
     if not found:
         place = case / "safecase.yaml" if case.is_dir() else case
         fail(f"{str(place)!r} asks for no `balance:`; add `balance: {{}}` and run `safecase run {case}`", 2)

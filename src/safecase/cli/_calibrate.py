@@ -45,7 +45,12 @@ consent_option = click.option(
 @json_option
 @guarded
 def case_command(case: Path, as_json: bool) -> None:
-    """Agreement with people, the judge's error per arm, labels still needed, and what was calibrated elsewhere."""
+    """Agreement with people, the judge's error per arm, labels still needed, and what was calibrated elsewhere.
+
+    \b
+    Example:
+        safecase measure calibrate my-case
+    """
     from safecase.assess import calibration_report, open_case
 
     report = calibration_report(open_case(case))
@@ -96,7 +101,12 @@ def draw_command(
     show_harmful: bool,
     as_json: bool,
 ) -> None:
-    """Draw an arm's answers by known chances and write a blinded sheet per rater (CSV and JSONL)."""
+    """Draw an arm's answers by known chances and write a blinded sheet per rater (CSV and JSONL).
+
+    \b
+    Example:
+        safecase measure calibrate draw my-case --arm guarded --count 200 --out sheets --show-harmful
+    """
     from safecase.assess import Scope, Wanted, draw_sheets, open_case
 
     if not show_harmful:
@@ -130,7 +140,12 @@ def draw_command(
 @json_option
 @guarded
 def sheets_command(case: Path, draw: str, out: Path, reader: str, show_harmful: bool, as_json: bool) -> None:
-    """Write the sheets of a draw again, where they were lost: the same answers in the same order."""
+    """Write the sheets of a draw again, where they were lost: the same answers in the same order.
+
+    \b
+    Example:
+        safecase measure calibrate sheets my-case 6f0c3a91b2d4 --out sheets --show-harmful
+    """
     from safecase.assess import open_case, sheets_again
 
     if not show_harmful:
@@ -147,7 +162,12 @@ def sheets_command(case: Path, draw: str, out: Path, reader: str, show_harmful: 
 @json_option
 @guarded
 def take_command(case: Path, sheets: tuple[Path, ...], rater: str, revise: str | None, as_json: bool) -> None:
-    """Take one rater's filled sheets as evidence: every line, or nothing."""
+    """Take one rater's filled sheets as evidence: every line, or nothing.
+
+    \b
+    Example:
+        safecase measure calibrate take my-case sheets/6f0c3a91b2d4-rater-1.csv --rater ana
+    """
     from safecase.assess import open_case, take_sheets
 
     taken = take_sheets(open_case(case), sheets, rater=rater, revise=revise)
@@ -163,7 +183,12 @@ def take_command(case: Path, sheets: tuple[Path, ...], rater: str, revise: str |
 @json_option
 @guarded
 def disagreements_command(case: Path, out: Path, reader: str, show_harmful: bool, as_json: bool) -> None:
-    """Write a sheet of the answers on which raters differ, or that one skipped; nobody's name is on it."""
+    """Write a sheet of the answers on which raters differ, or that one skipped; nobody's name is on it.
+
+    \b
+    Example:
+        safecase measure calibrate disagreements my-case --out sheets/open.csv --show-harmful
+    """
     from safecase.assess import open_case, write_disputes
 
     if not show_harmful:
@@ -181,7 +206,12 @@ def disagreements_command(case: Path, out: Path, reader: str, show_harmful: bool
 @json_option
 @guarded
 def adjudicate_command(case: Path, sheet: Path, rater: str, same_person_ok: bool, as_json: bool) -> None:
-    """Take the last word on every disagreement."""
+    """Take the last word on every disagreement.
+
+    \b
+    Example:
+        safecase measure calibrate adjudicate my-case sheets/open.csv --rater cem
+    """
     from safecase.assess import open_case, take_final
 
     taken = take_final(open_case(case), sheet, rater=rater, same_person_ok=same_person_ok)

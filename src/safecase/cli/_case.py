@@ -22,6 +22,11 @@ def demo_command(directory: Path, as_json: bool) -> None:
     """Assess the embedded model end to end: over 600 trials before and after safeguards, gates, decision, report.
 
     Run it again after a stop and it goes on where it was. It ends with 0 whatever the verdict.
+
+    \b
+    Example:
+        safecase demo
+        safecase demo /tmp/demo-case --json
     """
     from safecase.assess import demo
     from safecase.cli._progress import progress_bar
@@ -36,7 +41,12 @@ def demo_command(directory: Path, as_json: bool) -> None:
 @json_option
 @guarded
 def new_command(directory: Path, as_json: bool) -> None:
-    """Start a case: a directory with a `safecase.yaml` that runs as it is."""
+    """Start a case: a directory with a `safecase.yaml` that runs as it is.
+
+    \b
+    Example:
+        safecase new my-case
+    """
     from safecase.assess import new_case
 
     path = new_case(directory)
@@ -65,6 +75,11 @@ def assess_command(
     """Compose, run, measure, decide and report; only what is missing is done.
 
     Exit code 3 when the evidence does not support every context that the case asks for.
+
+    \b
+    Example:
+        safecase assess my-case
+        safecase assess my-case --model openai/qwen@http://127.0.0.1:8000/v1 --json
     """
     from safecase.assess import assess, open_case
     from safecase.cli._progress import progress_bar

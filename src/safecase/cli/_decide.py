@@ -31,7 +31,13 @@ def decide_group() -> None:
 @json_option
 @guarded
 def case_command(case: Path, pack: str | None, assume_frontier: bool, as_json: bool) -> None:
-    """Findings, tiers and a proposal. Exit code 3 when a context is not supported."""
+    """Findings, tiers and a proposal. Exit code 3 when a context is not supported.
+
+    \b
+    Example:
+        safecase decide my-case
+        safecase decide my-case --framework frontier-v1.1 --json
+    """
     from safecase.assess import decide_case, open_case, redecide
 
     if pack is None:
@@ -78,7 +84,12 @@ def _lines(decided: Any, changes: list[str]) -> list[str]:
 @json_option
 @guarded
 def key_command(file: Path, demo: bool, as_json: bool) -> None:
-    """Make an Ed25519 key (mode 0600), and its public half beside it."""
+    """Make an Ed25519 key (mode 0600), and its public half beside it.
+
+    \b
+    Example:
+        safecase decide key ana.pem
+    """
     from safecase.evidence import generate_key, write_atomic
 
     key = generate_key(file, demo=demo)
@@ -97,7 +108,12 @@ def key_command(file: Path, demo: bool, as_json: bool) -> None:
 @json_option
 @guarded
 def roster_command(case: Path, root: Path, people: tuple[str, ...], as_json: bool) -> None:
-    """Write the signed roster: who may sign, in which role. Keep a copy elsewhere, for `verify --trust`."""
+    """Write the signed roster: who may sign, in which role. Keep a copy elsewhere, for `verify --trust`.
+
+    \b
+    Example:
+        safecase decide roster my-case --root root.pem --person ana:chief-ai-officer:ana.pub.pem
+    """
     from safecase.assess import open_case, write_roster
 
     path, keyid = write_roster(open_case(case), root, people)
@@ -112,7 +128,13 @@ def roster_command(case: Path, root: Path, people: tuple[str, ...], as_json: boo
 @json_option
 @guarded
 def sign_command(case: Path, key: Path, position: str, reason: str, as_json: bool) -> None:
-    """Sign the decision as it stands. Person and role come from the roster; the author's own does not count."""
+    """Sign the decision as it stands. Person and role come from the roster; the author's own does not count.
+
+    \b
+    Example:
+        safecase decide sign my-case --key ana.pem
+        safecase decide sign my-case --key ben.pem --position dissent --reason "privacy is not measured"
+    """
     from safecase.assess import open_case, sign_decision
 
     signed = sign_decision(open_case(case), key, position=position, reason=reason)  # type: ignore[arg-type]  # click checked
@@ -130,9 +152,9 @@ def sign_command(case: Path, key: Path, position: str, reason: str, as_json: boo
 
 @decide_group.command("except")
 @click.argument("case", type=click.Path(path_type=Path))
-@click.option("--gate", required=True)
-@click.option("--context", required=True)
-@click.option("--reason", required=True)
+@click.option("--gate", required=True, help="The gate, by id.")
+@click.option("--context", required=True, help="The context in which it is excepted.")
+@click.option("--reason", required=True, help="In your words; the report prints it.")
 @click.option("--expires", required=True, help="Day on which it ends, YYYY-MM-DD.")
 @click.option(
     "--key", "keys", multiple=True, required=True, type=click.Path(path_type=Path), help="Repeat: two people."
@@ -142,7 +164,13 @@ def sign_command(case: Path, key: Path, position: str, reason: str, as_json: boo
 def except_command(
     case: Path, gate: str, context: str, reason: str, expires: str, keys: tuple[Path, ...], as_json: bool
 ) -> None:
-    """Sign an exception to an undecided gate. It expires, stands on page one, and never opens a catastrophic gate."""
+    """Sign an exception to an undecided gate. It expires, stands on page one, and never opens a catastrophic gate.
+
+    \b
+    Example:
+        safecase decide except my-case --gate policy.privacy.unsafe --context closed --reason "pilot" \\
+            --expires 2027-01-31 --key ana.pem --key ben.pem
+    """
     from safecase.assess import open_case, write_exception
 
     try:
@@ -155,11 +183,16 @@ def except_command(
 
 @decide_group.command("permit")
 @click.argument("case", type=click.Path(path_type=Path))
-@click.option("--context", required=True)
+@click.option("--context", required=True, help="The context to permit.")
 @json_option
 @guarded
 def permit_command(case: Path, context: str, as_json: bool) -> None:
-    """Issue the permit of one context: identity, stack, framework and evidence, bound together and signed."""
+    """Issue the permit of one context: identity, stack, framework and evidence, bound together and signed.
+
+    \b
+    Example:
+        safecase decide permit my-case --context closed
+    """
     from safecase.assess import open_case, write_permit
 
     path = write_permit(open_case(case), context)
@@ -179,6 +212,10 @@ def due_command(
     """Whether another assessment is due: by compute, checkpoint, capability gain or age, not only at release.
 
     Exit code 3 when one is due.
+
+    \b
+    Example:
+        safecase decide due my-case --operations 8e21
     """
     from safecase.assess import due_reasons, open_case
 

@@ -27,7 +27,13 @@ def declare_group() -> None:
 @json_option
 @guarded
 def case_command(case: Path, pack: str | None, as_json: bool) -> None:
-    """Check a case (or a pack file, or a pack id) and print its risk map."""
+    """Check a case (or a pack file, or a pack id) and print its risk map.
+
+    \b
+    Example:
+        safecase declare my-case
+        safecase declare scaling-v2 --json
+    """
     from safecase.declare import load_declaration, load_framework, risk_map, shipped_packs
 
     is_case = case.is_dir() or case.name == "safecase.yaml"
@@ -54,7 +60,12 @@ def case_command(case: Path, pack: str | None, as_json: bool) -> None:
 @json_option
 @guarded
 def diff_command(a: str, b: str, as_json: bool) -> None:
-    """Show what changed from pack A to pack B, with the reasons B's changelog gives."""
+    """Show what changed from pack A to pack B, with the reasons B's changelog gives.
+
+    \b
+    Example:
+        safecase declare diff frontier-v1.1 scaling-v2
+    """
     from safecase.declare import diff, load_framework
 
     found = diff(load_framework(a), load_framework(b))
@@ -63,30 +74,50 @@ def diff_command(a: str, b: str, as_json: bool) -> None:
 
 @declare_group.command("schema")
 @click.argument("kind", type=click.Choice(["framework", "case", "model-spec", "exercise"]))
+@json_option
 @guarded
-def schema_command(kind: str) -> None:
-    """Print a JSON Schema, for completion and checking in an editor."""
+def schema_command(kind: str, as_json: bool) -> None:
+    """Print a JSON Schema, for completion and checking in an editor.
+
+    \b
+    Example:
+        safecase declare schema case > case.schema.json
+    """
     from safecase.declare import json_schema
 
-    click.echo(json.dumps(json_schema(kind), indent=2, ensure_ascii=False))  # type: ignore[arg-type]  # click checked
+    schema = json_schema(kind)  # type: ignore[arg-type]  # click checked
+    emit(schema, as_json=as_json, lines=[json.dumps(schema, indent=2, ensure_ascii=False)])
 
 
 @declare_group.group("exercise")
 def exercise_group() -> None:
-    """Threat-modelling exercises: who took part, the pathway, the four criteria, and what came of it."""
+    """Threat-modelling exercises: who took part, the pathway, the four criteria, and what came of it.
+
+    \b
+    Example:
+        safecase declare exercise new exercise.yaml
+        safecase declare exercise check exercise.yaml
+        safecase declare exercise apply exercise.yaml --pack scaling-v2 --out my-pack.yaml
+    """
 
 
 @exercise_group.command("new")
 @click.argument("file", type=click.Path(path_type=Path))
+@json_option
 @guarded
-def exercise_new(file: Path) -> None:
-    """Write a record to fill in."""
+def exercise_new(file: Path, as_json: bool) -> None:
+    """Write a record to fill in.
+
+    \b
+    Example:
+        safecase declare exercise new exercise.yaml
+    """
     from safecase.declare import exercise_template
 
     if file.exists():
         fail(f"{str(file)!r} exists; choose another name", 2)
     file.write_text(exercise_template(), encoding="utf-8")
-    click.echo(str(file))
+    emit({"file": str(file)}, as_json=as_json, lines=[str(file)])
 
 
 @exercise_group.command("check")
@@ -94,7 +125,12 @@ def exercise_new(file: Path) -> None:
 @json_option
 @guarded
 def exercise_check(file: Path, as_json: bool) -> None:
-    """Check a record."""
+    """Check a record.
+
+    \b
+    Example:
+        safecase declare exercise check exercise.yaml
+    """
     from safecase.declare import load_exercise
 
     exercise = load_exercise(file)
@@ -106,16 +142,22 @@ def exercise_check(file: Path, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--pack", required=True, help="Pack to extend (id or path).")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the new pack goes.")
+@json_option
 @guarded
-def exercise_apply(file: Path, pack: str, out: Path) -> None:
-    """Write a pack that holds what an accepted exercise adds, or the reasons why one was refused."""
+def exercise_apply(file: Path, pack: str, out: Path, as_json: bool) -> None:
+    """Write a pack that holds what an accepted exercise adds, or the reasons why one was refused.
+
+    \b
+    Example:
+        safecase declare exercise apply exercise.yaml --pack scaling-v2 --out my-pack.yaml
+    """
     from safecase.declare import apply_exercise, load_exercise, pack_path
 
     if out.exists():
         fail(f"{str(out)!r} exists; choose another name", 2)
     text = apply_exercise(load_exercise(file), pack_path(pack))
     out.write_text(text, encoding="utf-8")
-    click.echo(str(out))
+    emit({"pack": str(out)}, as_json=as_json, lines=[str(out)])
 
 
 COMMANDS = {"declare": declare_group}

@@ -30,7 +30,14 @@ def measure_group() -> None:
 @json_option
 @guarded
 def case_command(case: Path, show_all: bool, as_json: bool) -> None:
-    """Estimates of a case: unsafe, safe, refusal and over-refusal rates, before and after safeguards."""
+    """Estimates of a case: unsafe, safe, refusal and over-refusal rates, before and after safeguards.
+
+    \b
+    Example:
+        safecase measure my-case
+        safecase measure my-case --all
+        safecase measure my-case --json
+    """
     from safecase.assess import measure_case, open_case
 
     measured = asyncio.run(measure_case(open_case(case)))
@@ -71,6 +78,11 @@ def label_command(
 
     The labels are refusal, partial_refusal, safe_completion, compliance and incoherent. Without a file, answers are
     shown one by one, the judge's verdict hidden.
+
+    \b
+    Example:
+        safecase measure label my-case --arm guarded --labeller reviewer-1 --show-harmful
+        safecase measure label my-case --arm guarded --labeller reviewer-1 --labels labels.jsonl
     """
     from safecase.assess import draw_for_labels, open_case, read_labels, write_labels
     from safecase.evidence import VERDICTS

@@ -35,7 +35,12 @@ def redteam_group() -> None:
 @json_option
 @guarded
 def new_command(case: Path, as_json: bool) -> None:
-    """Give a case a `redteam.yaml` that runs as it is, open for four weeks from now."""
+    """Give a case a `redteam.yaml` that runs as it is, open for four weeks from now.
+
+    \b
+    Example:
+        safecase redteam new my-case
+    """
     from safecase.assess import open_case, utc_now
     from safecase.redteam import new_campaign
 
@@ -47,7 +52,12 @@ def new_command(case: Path, as_json: bool) -> None:
 @json_option
 @guarded
 def schema_command(as_json: bool) -> None:
-    """JSON Schema of `redteam.yaml`, for editors."""
+    """JSON Schema of `redteam.yaml`, for editors.
+
+    \b
+    Example:
+        safecase redteam schema > redteam.schema.json
+    """
     import json
 
     from safecase.redteam import campaign_schema
@@ -92,7 +102,12 @@ def keys_command(
 @json_option
 @guarded
 def revoke_command(case: Path, participant: str, by: str, as_json: bool) -> None:
-    """Make a participant's key invalid; a running server notices within a second."""
+    """Make a participant's key invalid; a running server notices within a second.
+
+    \b
+    Example:
+        safecase redteam revoke my-case staff-001 --by reviewer-1
+    """
     from safecase.assess import open_case, utc_now
     from safecase.redteam import revoke_key
 
@@ -134,7 +149,12 @@ def open_command(case: Path, host: str, port: int, model: str | None, workers: i
 @json_option
 @guarded
 def findings_command(case: Path, as_json: bool) -> None:
-    """List what participants filed, and how each finding stands."""
+    """List what participants filed, and how each finding stands.
+
+    \b
+    Example:
+        safecase redteam findings my-case --json
+    """
     from safecase.assess import open_case
     from safecase.redteam import load_campaign, read_findings
 
@@ -157,7 +177,12 @@ def findings_command(case: Path, as_json: bool) -> None:
 @json_option
 @guarded
 def show_command(case: Path, finding: str, show_harmful: bool, by: str, as_json: bool) -> None:
-    """Open one finding to review it: the request, the sealed answer and the comment. The read is logged first."""
+    """Open one finding to review it: the request, the sealed answer and the comment. The read is logged first.
+
+    \b
+    Example:
+        safecase redteam show my-case f-0123456789ab --show-harmful --by reviewer-1
+    """
     from safecase.assess import open_case, utc_now
     from safecase.redteam import load_campaign, show_finding
 
@@ -210,7 +235,12 @@ def accept_command(case: Path, finding: str, by: str, why: str, text: str | None
 @json_option
 @guarded
 def reject_command(case: Path, finding: str, by: str, why: str, as_json: bool) -> None:
-    """Say that a finding shows no weakness."""
+    """Say that a finding shows no weakness.
+
+    \b
+    Example:
+        safecase redteam reject my-case f-0123456789ab --by reviewer-1 --note "a plain refusal"
+    """
     from safecase.assess import open_case, utc_now
     from safecase.redteam import load_campaign, reject_finding
 
@@ -224,7 +254,12 @@ def reject_command(case: Path, finding: str, by: str, why: str, as_json: bool) -
 @json_option
 @guarded
 def report_command(case: Path, as_json: bool) -> None:
-    """Coverage by category and way in; success by team and arm; time to the first success. No gate reads any of it."""
+    """Coverage by category and way in; success by team and arm; time to the first success. No gate reads any of it.
+
+    \b
+    Example:
+        safecase redteam report my-case
+    """
     from safecase.assess import open_case, utc_now
     from safecase.redteam import load_campaign, report_campaign
 

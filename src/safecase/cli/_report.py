@@ -35,7 +35,7 @@ def report_command(case: Path, change: str, bundle: Path | None, as_json: bool) 
         emit(value, as_json=as_json, lines=[str(path), f"{len(left_out)} segments of sealed answers left out"])
         return
     rendered = asyncio.run(report_case(open_case(case), change=change))
-    paths = [str(path) for path in rendered.paths]
+    paths = [str(path) for path in rendered.paths.values()]
     emit({"paths": paths}, as_json=as_json, lines=paths)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,11 +10,16 @@ from safecase.cli._cluster import cluster_options, open_cluster
 from safecase.cli._common import emit, fail, guarded, json_option, note
 from safecase.cli._progress import progress_bar
 
+if TYPE_CHECKING:
+    from safecase.run import Plan
+
 
 @click.command("run")
 @click.argument("case", type=click.Path(path_type=Path))
 @click.option("--model", help="Another target than the case names, e.g. openai/<model>@http://127.0.0.1:8000/v1.")
-@click.option("--limit", type=click.IntRange(1), help="At most this many trials, over all arms, those there included.")
+@click.option(
+    "--limit", type=click.IntRange(1), help="At most this many planned trials, over all arms, those there included."
+)
 @click.option(
     "--workers", type=click.IntRange(1), help="Attempts in flight, in each shard; by default as suits the target."
 )
@@ -51,10 +57,12 @@ def run_command(
     Example:
         safecase run my-case
         safecase run my-case --model openai/qwen@http://127.0.0.1:8000/v1 --workers 64 --limit 5000 --json
+        safecase run my-case --usd 5 --cache answers.db --stop-when-decided
         safecase run my-case --ray
         safecase run my-case --ray 10.0.0.5:6379 --storage s3://evidence/my-case
     """
     from safecase.assess import open_case, plan_case, run_case, run_case_distributed
+    from safecase.compose import planned_attacks
     from safecase.declare import Budget
 
     opened = open_case(case)
@@ -62,6 +70,8 @@ def run_command(
         plan = asyncio.run(plan_case(opened, model_name=model))
         value = {**plan.model_dump(mode="json"), "digest": plan.digest}
         lines = [f"run {plan.digest[:12]}: {plan.scenarios} scenarios, {plan.trials} trials over {len(plan.arms)} arms"]
+        plays = [one for one in planned_attacks(opened.spec.sampling) if one.attempts > 1]
+        lines += [f"attack {one.name}: an episode is one planned trial and up to {one.attempts} attempts" for one in plays]
         emit(value, as_json=as_json, lines=[*lines, *(f"gate {gate}" for gate in plan.gates)])
         return
     budget = Budget(
@@ -73,6 +83,14 @@ def run_command(
     )
     if (ray is not None or processes is not None) and (cache or usd or stop_when_decided):
         fail("--cache, --usd and --stop-when-decided are for a run in one process; leave out --ray and --processes", 2)
+    if budget.cost_usd is not None and opened.spec.model.prices is None:
+        file = str(opened.path / "safecase.yaml")
+        fail(
+            f"a limit of {budget.cost_usd:g} USD needs prices, and {file!r} names none; add "
+            "`prices: {input: 0.50, output: 1.50}` (USD per million tokens) under `model:`",
+            2,
+        )
+    before = opened.plan
     cluster = open_cluster(ray=ray, processes=processes, storage=storage, shards=shards)
     with progress_bar("trials") as on_progress:
         if cluster is None:
@@ -90,6 +108,8 @@ def run_command(
                 say=note,
             )
         summary = asyncio.run(running)
+    if changed := _changed(before, opened.plan):
+        note(f"note: the plan is another one than before ({', '.join(changed)}); estimates read what this one asks for")
     value = {
         "trials": summary.trials,
         "skipped": summary.skipped,
@@ -110,6 +130,16 @@ def run_command(
     if summary.cost_usd is not None:
         line += f", {summary.cost_usd:.4f} USD"
     emit(value, as_json=as_json, lines=[line, *([f"stopped: {summary.stopped}"] if summary.stopped else [])])
+
+
+def _changed(before: "Plan | None", after: "Plan | None") -> list[str]:
+    """What of a plan is not as it was, in words."""
+    if before is None or after is None or before.digest == after.digest:
+        return []
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    words = {"arms": "the model, its identity or the safeguards"}
+    derived = {"scenarios", "scenarios_digest", "trials"}
+    return [words.get(key, key.replace("_", " ")) for key in sorted(new) if key not in derived and old[key] != new[key]]
 
 
 COMMANDS = {"run": run_command}

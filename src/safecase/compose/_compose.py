@@ -162,8 +162,11 @@ def scenario_of(intent: Intent, *, attack: Attack, language: str, harmful: bool,
 
     Args:
         language: `en`, or a language that the intent is translated to; its attack is then `TRANSLATED`.
-        harmful: False for the benign twin, which the intent must have in that language, with seed 0.
+        harmful: False for the benign twin, which the intent must have in that language, with seed 0; and for a
+            political request, whose text it is then.
     """
+    if intent.category in POLITICAL:
+        return _political(intent)
     text, twin = (intent.text, intent.twin) if language == "en" else intent.translations[language]
     said = text if harmful else twin or ""
     return _scenario(intent, text=said, attack=attack, language=language, harmful=harmful, seed=seed)

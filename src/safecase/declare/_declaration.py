@@ -57,6 +57,12 @@ def _faults(case: CaseSpec, framework: Framework, document: Document) -> Iterato
             mend = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(known)}"
             yield document.problem(at, f"unknown {what} {name!r} under framework {framework.id!r}", mend)
 
+    if case.budget.cost_usd is not None and case.model.prices is None:
+        yield document.problem(
+            ("budget", "cost_usd"),
+            f"a limit of {case.budget.cost_usd:g} USD needs the model's prices",
+            "add `prices: {input: 0.50, output: 1.50}` (USD per million tokens) under `model:`",
+        )
     contexts = [context.id for context in framework.contexts]
     domains = [domain.id for domain in framework.domains]
     gates = [gate.id for gate in framework.gates]

@@ -254,7 +254,10 @@ def _trial(sample: Sample, source: Source, *, path: Path, sha256: str, vault: Va
 def _twice(sample: Sample) -> ExchangeError:
     kind = TranscriptError if sample.task == "transcripts" else LogError
     what = f"scenario {sample.item!r} comes twice with the same attempt"
-    return kind(f"{sample.where}: {what}; number `attempt`, or remove one")
+    cure = "number `attempt`, or remove one"
+    if kind is LogError:
+        cure += "; of a log that holds several arms, take one (`safecase export CASE --arm ARM` writes one)"
+    return kind(f"{sample.where}: {what}; {cure}")
 
 
 def _told(path: Path) -> Format:

@@ -76,7 +76,8 @@ def _about(header: Mapping[str, Any], path: Path, reading: Reading) -> Mapping[s
     if not isinstance(about, dict):
         raise LogError(f"{path.name}: says nothing of its eval before its samples; this is no Inspect log")
     packages = about.get("packages")
-    reading.version = str(packages.get("inspect_ai")) if isinstance(packages, dict) else None
+    version = packages.get("inspect_ai") if isinstance(packages, dict) else None
+    reading.version = None if version is None else str(version)
     if (status := header.get("status")) != "success":
         reading.notes[f"the log's status is {status or 'not stated'!r}: not every sample may be there"] += 1
     return about
@@ -113,6 +114,7 @@ def _sample(row: Mapping[str, Any], about: Mapping[str, Any], *, where: str, rea
         status=status,
         error=error,
         repetition=row["epoch"] - 1,
+        attempt=_attempt(metadata),
         model=str(about.get("model") or output.get("model") or "not stated"),
         finish_reason=finish,
         tokens_in=count(usage.get("input_tokens")),
@@ -122,6 +124,14 @@ def _sample(row: Mapping[str, Any], about: Mapping[str, Any], *, where: str, rea
         fields={name: metadata[name] for name in FIELDS if metadata.get(name) is not None},
         record={**{k: v for k, v in row.items() if k not in {"events", "attachments", "messages"}}, "eval": about},
     )
+
+
+def _attempt(metadata: Mapping[str, Any]) -> int:
+    """Number within an episode, as our own logs tell it; another tool's `attempt` may mean anything."""
+    number = metadata.get("attempt")
+    if "scenario_id" in metadata and isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**31:
+        return number
+    return 0
 
 
 class _Texts:

@@ -11,6 +11,7 @@ from safecase.evidence import (
     Vault,
     digest_bytes,
     digest_value,
+    keepable_turns,
 )
 from safecase.exchange._errors import ExchangeError
 from safecase.exchange._mapping import FieldMap, domain_of
@@ -22,7 +23,7 @@ COUNTED = "imported/"
 KEPT_ONLY = "external/"
 """Begins `Trial.model` of what is kept as evidence and enters no rate, since nothing says what was asked for."""
 
-_NOT_KEPT = "[not kept: an earlier answer, in a domain whose answers are sealed]"
+_NOT_STORED = "[not stored: an earlier answer]"
 _SCORE_IS_NO_VERDICT = "a score of another tool, not a verdict"
 
 
@@ -104,11 +105,11 @@ def _safe_to_keep(trial: Trial, *, vault: Vault | None) -> Trial:
     said = [turn.content for turn in trial.turns if turn.role == "assistant"]
     if any(apparent_child_abuse(text) for text in [*said, trial.response or ""]):
         trial = replace(trial, status="not-stored", turns=_without_answers(trial.turns), label=None, error=None)
+    trial = replace(trial, turns=keepable_turns(trial.turns, domain=trial.domain))
     if trial.status == "not-stored":
         return replace(trial, response=None)
     if trial.domain not in HAZARDOUS_DOMAINS:
         return trial
-    trial = replace(trial, turns=_without_answers(trial.turns))
     if trial.error is not None:
         trial = replace(trial, error="the tool's words are left out: they may repeat an answer that is sealed")
     if trial.response is None:
@@ -119,4 +120,4 @@ def _safe_to_keep(trial: Trial, *, vault: Vault | None) -> Trial:
 
 
 def _without_answers(turns: tuple[Message, ...]) -> tuple[Message, ...]:
-    return tuple(replace(turn, content=_NOT_KEPT) if turn.role in {"assistant", "tool"} else turn for turn in turns)
+    return tuple(replace(turn, content=_NOT_STORED) if turn.role in {"assistant", "tool"} else turn for turn in turns)

@@ -65,8 +65,8 @@ def _says(by_id: Mapping[str, Estimate], measure: str, tracer: Tracer) -> str:
         verdict = f"{way}, which is the {'better' if way == _BETTER[measure] else 'worse'} way"
     return (
         f"{MEASURES[measure][0]}: {mark(bare.estimate_id)} before, {mark(guarded.estimate_id)} after; difference "
-        f"{mark(name)} [{mark(name + '/low')}, {mark(name + '/high')}] over {mark(name + '/clusters')} intents: "
-        f"{verdict}."
+        f"{mark(name)} [{mark(name + '/low')}, {mark(name + '/high')}] over {mark(name + '/clusters')} "
+        f"{'intent' if change.clusters == 1 else 'intents'}: {verdict}."
     )
 
 

@@ -254,6 +254,10 @@ def _method(given: ReportInput, tracer: Tracer) -> dict[str, Any]:
     }
 
 
+_UNSET = {"attacker": "none", "attempts": "as many as each attack has", "plugins": "none"}
+"""What leaving out a setting means, where it does not mean all."""
+
+
 def _settings(plan: Mapping[str, Any], part: str, tracer: Tracer) -> list[dict[str, Any]]:
     """Numeric settings as ids, the others as words."""
     rows = []
@@ -263,7 +267,7 @@ def _settings(plan: Mapping[str, Any], part: str, tracer: Tracer) -> list[dict[s
             rows.append({"name": sentence_case(key), "number": tracer.num(number_id) and number_id, "words": None})
         elif key != "languages":
             listed = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            words = "all" if value in (None, [], ()) else listed
+            words = _UNSET.get(key, "all") if value in (None, [], ()) else listed
             rows.append({"name": sentence_case(key), "number": None, "words": words})
     return rows
 
@@ -310,6 +314,8 @@ def _judge_lines(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
                 "level": CALIBRATION.get(line.level, line.level),
                 "sensitivity": f"{line_id}/sensitivity",
                 "specificity": f"{line_id}/specificity",
+                "has_sensitivity": line.sensitivity.value is not None,
+                "has_specificity": line.specificity.value is not None,
                 "kappa": f"{line_id}/kappa" if line.kappa is not None and tracer.num(f"{line_id}/kappa") else None,
             }
         )
