@@ -86,6 +86,18 @@ def test_a_gate_gets_its_own_intents_whole_and_every_attack_its_share(bank, fram
     assert all(runs[i] == runs[i + 1] for i in range(0, len(runs), 2))
 
 
+def test_no_gate_and_no_category_comes_first(bank, framework):
+    """Bets on a run's first part speak of the whole only when its order is random over everything."""
+    wanted = gates(framework, "policy.violence.unsafe", "policy.overrefusal", "cyber.refusal")
+
+    scenarios = list(select(framework, bank, Sampling(intents=60, attacks=("none",)), gates=wanted))
+
+    first = scenarios[: len(scenarios) // 3]
+    for kind in (lambda s: (s.harmful, s.domain), lambda s: s.category):
+        whole, part = Counter(map(kind, scenarios)), Counter(map(kind, first))
+        assert all(part[name] >= 0.15 * count for name, count in whole.items() if count >= 20)
+
+
 def test_the_over_refusal_gate_gets_plain_twins_only(bank, framework):
     scenarios = list(select(framework, bank, Sampling(intents=60), gates=gates(framework, "policy.overrefusal")))
 

@@ -4,7 +4,8 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import groupby, zip_longest
+from typing import NamedTuple
 
 from safecase.compose._attacks import ATTACKS, TRANSLATED, Attack
 from safecase.compose._bank import Intent
@@ -45,28 +46,52 @@ def compose(
 def select(
     framework: Framework, intents: Sequence[Intent], sampling: Sampling, *, gates: Sequence[Gate]
 ) -> Iterator[Scenario]:
-    """The scenarios of a plan: for every gate its intents in a seeded random order, within strata.
+    """The scenarios of a plan: every gate's intents, all of them in one seeded random order.
 
-    A scenario that two gates share comes once. The whole of one intent comes together, so that a bet per *completed
-    intent* can be made at any point of the run. Political pairs and statements, where the case asks for them, come last
-    in the order in which they stand among the intents.
+    Which intents a gate draws is stratified (`sample`); the order in which they come is not. Gate by gate, or category
+    by category, the first answers would all be of one kind, and a bet on them no bet on the whole; in a random order
+    the intents of any gate, category or attack come in a random order too.
+
+    The whole of one intent comes together, so that a bet per *completed intent* can be made at any point of the run; a
+    scenario that two gates share comes once. Political pairs and statements, where the case asks for them, come last in
+    the order in which they stand among the intents.
     """
     attacks = planned_attacks(sampling)
-    seen: set[str] = set()
-    for gate in gates:
-        drawn = sample(matching(intents, gate.scope, framework), size=sampling.intents, seed=sampling.seed)
-        languages = tuple(x for x in sampling.languages if not gate.scope.languages or x in gate.scope.languages)
-        for position, intent in enumerate(drawn):
-            if gate.scope.harmful:
-                portion = _portion(attacks, gate.scope, position, sampling.attacks_per_intent)
-                composed = _harmful(intent, attacks=portion, languages=languages, seed=sampling.seed)
+    for _, drawn in groupby(_draws(framework, intents, sampling, gates), key=lambda draw: draw.intent.id):
+        seen: set[str] = set()
+        for draw in drawn:
+            scope, gate_languages = draw.scope, draw.scope.languages
+            languages = tuple(x for x in sampling.languages if not gate_languages or x in gate_languages)
+            if scope.harmful:
+                portion = _portion(attacks, scope, draw.position, sampling.attacks_per_intent)
+                composed = _harmful(draw.intent, attacks=portion, languages=languages, seed=sampling.seed)
             else:
-                composed = _twins(intent, languages=languages)
+                composed = _twins(draw.intent, languages=languages)
             for scenario in composed:
                 if scenario.scenario_id not in seen:
                     seen.add(scenario.scenario_id)
                     yield scenario
     yield from (_political(intent) for intent in intents if intent.category in POLITICAL)
+
+
+class _Draw(NamedTuple):
+    """An intent that a gate drew, as the `position`-th of its sample."""
+
+    intent: Intent
+    scope: Scope
+    position: int
+
+
+def _draws(framework: Framework, intents: Sequence[Intent], sampling: Sampling, gates: Sequence[Gate]) -> list[_Draw]:
+    """What every gate draws, intent by intent in a random order that depends on the seed and the intents' ids alone."""
+    found = [
+        _Draw(intent, gate.scope, position)
+        for gate in gates
+        for position, intent in enumerate(
+            sample(matching(intents, gate.scope, framework), size=sampling.intents, seed=sampling.seed)
+        )
+    ]
+    return sorted(found, key=lambda draw: digest_bytes(f"{sampling.seed}/order/{draw.intent.id}".encode()))
 
 
 def matching(intents: Iterable[Intent], scope: Scope, framework: Framework) -> list[Intent]:
