@@ -62,6 +62,7 @@ def run_command(
         safecase run my-case --ray 10.0.0.5:6379 --storage s3://evidence/my-case
     """
     from safecase.assess import open_case, plan_case, run_case, run_case_distributed
+    from safecase.compose import planned_attacks
     from safecase.declare import Budget
 
     opened = open_case(case)
@@ -69,6 +70,8 @@ def run_command(
         plan = asyncio.run(plan_case(opened, model_name=model))
         value = {**plan.model_dump(mode="json"), "digest": plan.digest}
         lines = [f"run {plan.digest[:12]}: {plan.scenarios} scenarios, {plan.trials} trials over {len(plan.arms)} arms"]
+        plays = [one for one in planned_attacks(opened.spec.sampling) if one.attempts > 1]
+        lines += [f"attack {one.name}: up to {one.attempts} attempts for each planned trial" for one in plays]
         emit(value, as_json=as_json, lines=[*lines, *(f"gate {gate}" for gate in plan.gates)])
         return
     budget = Budget(
