@@ -71,9 +71,7 @@ def run_command(
         value = {**plan.model_dump(mode="json"), "digest": plan.digest}
         lines = [f"run {plan.digest[:12]}: {plan.scenarios} scenarios, {plan.trials} trials over {len(plan.arms)} arms"]
         plays = [one for one in planned_attacks(opened.spec.sampling) if one.attempts > 1]
-        lines += [
-            f"attack {one.name}: an episode is one planned trial and up to {one.attempts} attempts" for one in plays
-        ]
+        lines += [f"attack {one.name}: up to {one.attempts} attempts for each planned trial" for one in plays]
         emit(value, as_json=as_json, lines=[*lines, *(f"gate {gate}" for gate in plan.gates)])
         return
     budget = Budget(
