@@ -98,6 +98,16 @@ async def test_identical_requests_are_asked_once_and_say_so(tmp_path: Path):
     assert all(row.cached and row.response == "a plain answer" for row in TrialStore(tmp_path / "b").read())
 
 
+async def test_what_is_being_asked_just_now_is_not_asked_again(tmp_path: Path):
+    cache = AnswerCache(tmp_path / "cache.sqlite")
+    model = ScriptedModel(answer, delay_s=0.02)
+
+    await campaign(tmp_path / "a", model, cache=cache, workers=20)
+    cache.close()
+
+    assert len(model.asked) == len(trials_of()) // 2
+
+
 async def test_a_cache_never_stands_in_for_another_model_a_repetition_or_a_hazardous_domain(tmp_path: Path):
     cache = AnswerCache(tmp_path / "cache.sqlite")
     vault = Vault.open("test", tmp_path / "keys" / "k", case_dir=tmp_path / "a", create=True)
@@ -366,3 +376,22 @@ async def test_a_time_budget_that_cuts_a_segment_counts_what_is_on_disk_and_says
     assert summary.stopped == "time budget of 0.15 s is spent"
     assert summary.trials == len(TrialStore(tmp_path).ids()) == 8
     assert seen == TrialStore(tmp_path).ids()
+
+
+def test_another_attacker_makes_other_trials() -> None:
+    """What it advises is part of what is asked, so nobody's answers stand for another's."""
+
+    def ids(attacker: str, attack: str) -> set[str]:
+        case = spec(attacks=[attack], attacker=attacker)
+        plan = make_plan(
+            case,
+            FRAMEWORK,
+            BANK,
+            model="scripted/fake",
+            identity=Identity(kind="name-only", model="scripted/fake", digest=None, details={}),
+            arms={"bare": empty_stack()},
+        )
+        return {trial.trial_id for trial in planned_trials(plan, FRAMEWORK, BANK)}
+
+    assert ids("scripted/a", "attacker").isdisjoint(ids("scripted/b", "attacker"))
+    assert ids("scripted/a", "best-of-n") == ids("scripted/b", "best-of-n")

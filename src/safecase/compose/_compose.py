@@ -223,4 +223,5 @@ def _scenario(intent: Intent, *, text: str, attack: Attack, language: str, harmf
         intent_text=text,
         held_out=intent.held_out,
         attempts=attack.attempts,
+        asks_attacker=attack.needs_attacker,
     )

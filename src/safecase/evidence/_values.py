@@ -44,6 +44,7 @@ class Scenario:
         messages: what is sent; the last turn is the user's.
         held_out: never shown to training roles, never printed.
         attempts: most attempts of an episode; over 1 only for an adaptive attack, whose opening `messages` then is.
+        asks_attacker: whether an attacker model has a say in what follows the opening.
     """
 
     scenario_id: str
@@ -61,6 +62,7 @@ class Scenario:
     intent_text: str
     held_out: bool = False
     attempts: int = 1
+    asks_attacker: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ and a repetition is a request of its own, as is a further attempt of an episode.
 hazardous domains are never in one, nor is apparent child-abuse material.
 """
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncGenerator, Iterator
@@ -80,6 +81,7 @@ class CachedModel:
 
     def __init__(self, model: Model, cache: AnswerCache, *, identity: Identity) -> None:
         self._model, self._cache, self._identity = model, cache, identity
+        self._asking: dict[str, asyncio.Future[None]] = {}
 
     @property
     def name(self) -> str:
@@ -104,11 +106,18 @@ class CachedModel:
                 request.tags.get("attempt", "0"),
             ]
         )
+        while (asking := self._asking.get(key)) is not None:
+            await asyncio.wait([asking])  # somebody asks the same just now
         if (known := self._cache.get(key)) is not None:
             return known
-        answer = await self._model.generate(request)
-        if not any(apparent_child_abuse(text) for text in (answer.text, answer.reasoning or "")):
-            self._cache.put(key, answer)
+        done = self._asking[key] = asyncio.get_running_loop().create_future()
+        try:
+            answer = await self._model.generate(request)
+            if not any(apparent_child_abuse(text) for text in (answer.text, answer.reasoning or "")):
+                self._cache.put(key, answer)
+        finally:
+            del self._asking[key]
+            done.set_result(None)
         return answer
 
     def stream(self, request: Request) -> AsyncGenerator[Delta]:

@@ -179,11 +179,16 @@ def planned_trials(plan: Plan, framework: Framework, intents: Sequence[Intent]) 
 
 
 def trials_of(plan: Plan, scenario: Scenario) -> Iterator[PlannedTrial]:
-    """What a plan asks for of one scenario: every repetition through every arm."""
+    """What a plan asks for of one scenario: every repetition through every arm.
+
+    The opening of an attack that asks an attacker model is the same whoever that is, and what follows is not: so the
+    attacker's name is part of such a trial's id.
+    """
     settings = digest_value(plan.generation)
+    asked = [plan.sampling["attacker"]] if scenario.asks_attacker else []
     for repetition in range(plan.sampling["repetitions"]):
         for arm in plan.arms:
-            identity = [scenario.scenario_id, arm.digest, settings, repetition]
+            identity = [scenario.scenario_id, arm.digest, settings, repetition, *asked]
             yield PlannedTrial(trial_id=digest_value(identity)[:24], scenario=scenario, arm=arm, repetition=repetition)
 
 
