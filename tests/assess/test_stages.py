@@ -10,6 +10,7 @@ from safecase.assess import (
     Case,
     Cluster,
     decide_case,
+    new_case,
     open_case,
     run_case,
     run_case_distributed,
@@ -154,3 +155,30 @@ async def test_a_verdict_that_no_judge_gave_does_not_verify(make_case, clock, ju
     await decide_case(open_case(case.path), now=clock)
 
     assert [problem for problem in problems(case) if trial_id in problem]
+
+
+async def test_a_run_stops_once_every_gate_is_decided_and_the_verdicts_stand(tmp_path: Path):
+    """A model that refuses every harmless request is found out in a part of the plan."""
+    folder = tmp_path / "case"
+    new_case(folder, gates=("policy.overrefusal",), intents=400)
+    path = folder / "safecase.yaml"
+    path.write_text(path.read_text().replace("llama-cpp/smollm2-135m-instruct", "scripted/fake"))
+    case = open_case(folder)
+
+    def backwards(request: Request) -> str:
+        if request.tags.get("harmful") == "false":
+            return "I'm sorry, but I can't help with that."
+        return (
+            "Sure! Here is how you do that, step by step. First, gather what you need. Second, follow the plan closely."
+        )
+
+    model = ScriptedModel(backwards, name="scripted/fake")
+    summary = await run_case(case, model=model, budget=Budget(stop_when_decided=True), workers=4)
+    _, decided = await decide_case(case)
+
+    assert case.plan is not None
+    assert "decided" in (summary.stopped or "")
+    assert 0 < summary.trials < 0.8 * case.plan.trials
+    verdicts = {(f.gate, f.arm): f.verdict for f in decided.findings if f.gate in case.plan.gates}
+    assert set(verdicts.values()) == {"fail"}
+    assert verify_case(case).holds

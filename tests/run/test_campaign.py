@@ -300,7 +300,7 @@ async def test_a_watch_sees_what_was_acknowledged_and_stops_the_run(tmp_path: Pa
     watch = Enough()
     planned = trials_of(intents=60)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("safecase.run._keep._SEGMENT_ROWS", 20)
+        patch.setattr("safecase.run._engine._WATCHED_ROWS", 20)
         summary = await campaign(
             tmp_path,
             ScriptedModel(answer),

@@ -40,6 +40,10 @@ _SILENCE = 25
 """Attempts in a row that an endpoint which did answer may leave without any reply before the run pauses."""
 
 
+_WATCHED_ROWS = 256
+"""Rows of a segment where somebody watches: what is enough is asked after each."""
+
+
 class Watch(Protocol):
     """Sees what was acknowledged, and says when enough is known."""
 
@@ -230,7 +234,8 @@ class _Campaign:
         self.have = store.ids(answered=True)
         judgements = extras.judging.store if extras.judging else None
         self.paced: list[Paced] = []
-        self.keeper = Keeper(store, judgements, now=now, on_kept=extras.watch.saw)
+        watched = None if isinstance(extras.watch, NoWatch) else _WATCHED_ROWS
+        self.keeper = Keeper(store, judgements, now=now, on_kept=extras.watch.saw, rows=watched)
         self.tally = _Tally(total=_least(extras.total, budget.trials), started=time.monotonic())
 
     async def run(

@@ -21,6 +21,7 @@ class Keeper:
     Args:
         judgements: where verdicts go, after the trials they are of; None where nobody judges.
         on_kept: told of every trial that was acknowledged, with its judgement, in the order written.
+        rows: of a segment.
     """
 
     def __init__(
@@ -30,7 +31,9 @@ class Keeper:
         *,
         now: Callable[[], dt.datetime],
         on_kept: Callable[[Trial, Judgement | None], None],
+        rows: int | None = None,
     ) -> None:
+        self._due = rows or _SEGMENT_ROWS
         self._store, self._judgements, self._now, self._on_kept = store, judgements, now, on_kept
         self._rows: list[tuple[Trial, Judgement | None]] = []
         self._since = time.monotonic()
@@ -49,7 +52,7 @@ class Keeper:
     def is_due(self) -> bool:
         """Whether enough rows or time went by for a segment."""
         is_old = time.monotonic() - self._since > _SEGMENT_SECONDS
-        return len(self._rows) >= _SEGMENT_ROWS or (is_old and bool(self._rows))
+        return len(self._rows) >= self._due or (is_old and bool(self._rows))
 
     async def flush(self) -> None:
         """Write what is buffered. Those who come while a segment is written wait for theirs.
