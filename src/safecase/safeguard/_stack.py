@@ -212,7 +212,7 @@ class Stack:
             if got != golden.layer or (checked.withheld and checked.withheld.error):
                 raise GoldenFailed(
                     f"stack {self.id!r}: golden exchange {number} should be {_word(golden.layer)} and was "
-                    f"{_word(got)}; nothing is served until its layers rule as they did, or the stack file says otherwise"
+                    f"{_word(got)}; nothing is served until they agree: mend the layer, or the stack file"
                 )
 
     def note(self, exchange: Exchange, *, withheld: bool) -> None:

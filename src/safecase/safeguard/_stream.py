@@ -154,9 +154,9 @@ class ChunkGuard:
     """The same for the chunks of a streaming chat completion.
 
     Content, reasoning and refusals stream. Everything else is held until the whole reply is checked: tool calls (which
-    are acted on, not read, and only when complete), `logprobs`, `usage`, fields and events that this code does not know.
-    A reply that is stopped ends with one chunk of `finish_reason` `content_filter` and a field `safeguard`; the caller
-    ends the stream after it as after any other.
+    are acted on, not read, and only when complete), `logprobs`, `usage`, fields and events that this code does not
+    know. A reply that is stopped ends with one chunk of `finish_reason` `content_filter` and a field `safeguard`; the
+    caller ends the stream after it as after any other.
 
     Attributes:
         guard: the text's guard, with what it ruled.
@@ -238,7 +238,7 @@ class ChunkGuard:
         rests = [choice for event in self._held for choice in _choices_of(event) if choice.get("index") == index]
         around = [{k: v for k, v in event.items() if k != "choices" or not _choices_of(event)} for event in self._held]
         calls = list(self._calls.get(index, {}).values())
-        return parts_of({"choices_held": rests, "events": around, "tool_calls": [{"function": call} for call in calls]})
+        return parts_of({"message": rests, "metadata": around, "tool_calls": [{"function": call} for call in calls]})
 
     def _chunks(self, pieces: tuple[Piece, ...]) -> list[dict[str, Any]]:
         chunks = []

@@ -20,7 +20,8 @@ class TermsLayer:
     """Withholds where a declared term stands, however it is spelled.
 
     Look-alike letters, full-width and invisible characters, leetspeak and letters set apart are read through.
-    Misspelling, doubled letters, synonyms and ciphers are not. A term under six letters is found as a word of its own only.
+    Misspelling, doubled letters, synonyms and ciphers are not. A term under six letters is found as a word of its own
+    only.
 
     Raises:
         StackError: a term has fewer than two letters, or more than 200.
