@@ -136,11 +136,11 @@ def _turns(exchange: Exchange) -> tuple[Message, ...]:
 
 
 def _quoted(exchange: Exchange, fence: str) -> str:
-    """Every turn and string, with what could be taken for the fence removed from it."""
+    """Every turn and string, with what could be taken for the fence struck out."""
     turns: list[tuple[str, str]] = [(said.role, said.content) for said in exchange.messages]
     turns += [(part.channel, part.text) for part in exchange.parts if part.channel != "envelope"]
     turns += [("reply", part.text) for part in exchange.replied() if part.channel != "envelope"]
-    return "\n".join(f"[{who}] {text}" for who, text in turns).replace(fence, "")
+    return "\n".join(f"[{who}] {text}" for who, text in turns).replace(fence, "-")
 
 
 def _lines(parts: tuple[Part, ...]) -> str:

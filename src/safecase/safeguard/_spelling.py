@@ -16,7 +16,10 @@ from urllib.parse import unquote
 
 from safecase.detect import normalise
 
-_SIGNS = str.maketrans({"1": "i", "l": "i", "|": "i", "!": "i", "8": "b", "6": "g", "9": "g", "2": "z"})
+SIGN = "!"
+"""Stands in a skeleton for what may be an `i` as well as the end of a sentence."""
+_SIGN_FORMS = frozenset("!|¡ǃ")
+_SIGNS = str.maketrans({"1": "i", "l": "i", "8": "b", "6": "g", "9": "g", "2": "z"})
 # Look-alikes outside the scripts that `detect` reads: Armenian, Cherokee, palochka, letter-like signs.
 _ALIKE = str.maketrans(
     dict(zip("օոսհցզԁӏƅᴀꓮꓐꓒꓓꓰꓖꓧꓲꓙꓗꓡꓟꓠꓳꓑꓣꓢꓔꓴꓦꓪꓫꓬꓜ", "onuhgqdlbaabpdeghijklmnoprstuvwxyz", strict=True))
@@ -27,11 +30,13 @@ _NOTHING = frozenset({"Cs", "Co", "Cn", "Cf", "Mn", "Me"})
 
 @lru_cache(maxsize=8_192)
 def letters_of(character: str) -> str:
-    """The plain letters of one character: none for what is not seen, a space or a dash for what parts letters.
+    """The plain letters of one character: none for what is not seen, a space or a dash for what parts them.
 
     >>> [letters_of(c) for c in ("Ｆ", "о", "4", "\\u200b", "\\u0301", ".", "ﬁ")]
     ['f', 'o', 'a', '', '', '-', 'fi']
     """
+    if unicodedata.normalize("NFKC", character) in _SIGN_FORMS:
+        return SIGN
     if character.isascii() and character.isalpha():
         return character.lower().translate(_SIGNS)
     if not 0xE0000 <= ord(character) <= 0xE007F and unicodedata.category(character) in _NOTHING:
@@ -56,7 +61,7 @@ def back_by(text: str, end: int, letters: int) -> int:
     """The place before `end` after which stand so many characters that show a letter; 0 where there are fewer."""
     while end > 0 and letters > 0:
         end -= 1
-        letters -= any(letter not in " -" for letter in letters_of(text[end]))
+        letters -= any(letter not in " -!" for letter in letters_of(text[end]))
     return end
 
 

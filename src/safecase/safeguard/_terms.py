@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from safecase.evidence import digest_value
 from safecase.safeguard._errors import StackError
-from safecase.safeguard._spelling import back_by, readings, skeleton
+from safecase.safeguard._spelling import SIGN, back_by, readings, skeleton
 from safecase.safeguard._values import Exchange, Ruling, Stage
 
 LONG = 6
@@ -82,9 +82,10 @@ class TermsLayer:
             is_cut: more text stands before it, which was ruled on; a match at the very start is not new.
             is_open: more text may follow, so that a short word at the very end may yet become a longer one.
         """
-        plain = skeleton(text)
+        drawn = skeleton(text)
         return any(
             not (is_cut and found.start() == 0) and not (is_open and term.is_word and found.end() == len(plain))
+            for plain in {drawn.replace(SIGN, "-"), drawn.replace(SIGN, "i")}
             for term in self.patterns
             for found in term.pattern.finditer(plain)
         )
@@ -96,7 +97,7 @@ class _Term:
     is_word: bool
 
 
-_PARTED = str.maketrans("", "", " -")
+_PARTED = str.maketrans("", "", f" -{SIGN}")
 
 
 def _letters(term: str) -> str:
@@ -111,6 +112,6 @@ def _pattern(term: str, number: int, layer: str) -> _Term:
         )
     if len(letters) >= LONG:
         return _Term(pattern=re.compile(_GAP.join(letters)), is_word=False)
-    written = "[ -]+".join("-*".join(word) for word in skeleton(term).replace("-", " ").split())
+    written = "[ -]+".join("-*".join(word) for word in skeleton(term).replace("-", " ").replace(SIGN, " ").split())
     apart = "[ -]+".join(letters)
     return _Term(pattern=re.compile(rf"(?<![^\W_])(?:{written}|{apart})(?![^\W_])"), is_word=True)

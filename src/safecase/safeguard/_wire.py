@@ -111,7 +111,7 @@ def _parts(body: Any, turns: Sequence[Any], *, skip: Collection[Path] = (), role
 
 
 def _part(path: Path, text: str, turns: Sequence[Any], role: str) -> Part:
-    if len(path) > 1 and path[0] == "messages" and isinstance(path[1], int):
+    if len(path) > 1 and path[0] == "messages" and isinstance(path[1], int) and path[1] < len(turns):
         turn = turns[path[1]]
         role = str(turn.get("role", "")) if isinstance(turn, Mapping) else ""
     return Part(channel=_channel(path, role), role=role, where=".".join(map(str, path)), text=text)
