@@ -5,6 +5,7 @@ Gives:  rulings, safe completions, and `Stack.answer`, the one path to a guarded
 Does not own: judging (a judge shares no weights or rows with a guard), deciding, serving over HTTP.
 """
 
+from safecase.safeguard._ablation import LayerWorth, layer_worth
 from safecase.safeguard._accounts import AccountLayer
 from safecase.safeguard._asked import GuardModel, PrincipleJudge
 from safecase.safeguard._completion import safe_completion
@@ -33,6 +34,7 @@ __all__ = [
     "HeadsLayer",
     "InjectionLayer",
     "LayerConfig",
+    "LayerWorth",
     "Part",
     "PersonalDataLayer",
     "Piece",
@@ -51,6 +53,7 @@ __all__ = [
     "code_digest",
     "empty_stack",
     "exchange_of",
+    "layer_worth",
     "load_stack",
     "reply_of",
     "safe_completion",
