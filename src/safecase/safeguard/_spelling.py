@@ -11,7 +11,6 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import lru_cache
 from urllib.parse import unquote
 
 from safecase.detect import normalise
@@ -28,7 +27,6 @@ _ALIKE = str.maketrans(
 _NOTHING = frozenset({"Cs", "Co", "Cn", "Cf", "Mn", "Me"})
 
 
-@lru_cache(maxsize=8_192)
 def letters_of(character: str) -> str:
     """The plain letters of one character: none for what is not seen, a space or a dash for what parts them.
 
@@ -48,20 +46,34 @@ def letters_of(character: str) -> str:
     return "".join(letter if letter.isalnum() else " " if letter.isspace() else "-" for letter in read)
 
 
+class _Letters(dict[int, str]):
+    """The table, filled as characters come: `str.translate` then reads text at its own speed."""
+
+    def __missing__(self, code: int) -> str:
+        letters = letters_of(chr(code))
+        if len(self) < _MOST_KNOWN:
+            self[code] = letters
+        return letters
+
+
+_MOST_KNOWN = 8_192
+_LETTERS = _Letters()
+
+
 def skeleton(text: str) -> str:
     """The text as plain letters, spaces and dashes; the same for every way of writing a word, chunk by chunk or whole.
 
     >>> skeleton("Ｆо\\u200br-b1dd3n")
     'for-bidden'
     """
-    return "".join(map(letters_of, text))
+    return text.translate(_LETTERS)
 
 
 def back_by(text: str, end: int, letters: int) -> int:
     """The place before `end` after which stand so many characters that show a letter; 0 where there are fewer."""
     while end > 0 and letters > 0:
         end -= 1
-        letters -= any(letter not in " -!" for letter in letters_of(text[end]))
+        letters -= any(letter not in " -!" for letter in skeleton(text[end]))
     return end
 
 

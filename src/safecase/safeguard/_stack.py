@@ -15,7 +15,8 @@ from safecase.evidence import Message, RulingRecord, digest_value
 from safecase.models import Answer, Model, Request
 from safecase.safeguard._completion import safe_completion
 from safecase.safeguard._errors import GoldenFailed
-from safecase.safeguard._values import Exchange, Part, Ruling, Safeguard
+from safecase.safeguard._values import Exchange, Ruling, Safeguard
+from safecase.safeguard._wire import exchange_of, reply_of
 
 REPLACED = "[removed]"
 """What stands in place of a stretch that a layer replaces."""
@@ -172,18 +173,16 @@ class Stack:
             whatever the model raises: a failed attempt is the caller's to record.
         """
         await self.ready()
-        asked = Exchange(messages=request.messages)
+        said = [{"role": turn.role, "content": turn.content} for turn in request.messages]
+        asked = exchange_of({"messages": said})  # as off the wire, so that a gateway rules as an assessment did
         before = await self.rule(asked)
         if before.withheld:
             self.note(asked, withheld=True)
             return _withheld(before.withheld, None, before.rulings)
         answer = await model.generate(self.with_system_prompt(request))
-        said = tuple(
-            Part(channel="reasoning", role="assistant", where="reasoning", text=text)
-            for text in (answer.reasoning,)
-            if text
-        )
-        after = await self.rule(replace(asked, reply=answer.text, reply_parts=said, final=True))
+        message = {"content": answer.text, "reasoning": answer.reasoning}
+        (replied,) = reply_of({"choices": [{"message": message}]}, asked=asked)
+        after = await self.rule(replied)
         rulings = before.rulings + after.rulings
         self.note(asked, withheld=after.withheld is not None)
         if after.withheld:
@@ -258,7 +257,7 @@ class Stack:
         post, started = self._post(layer), time.perf_counter()
         try:
             async with asyncio.timeout(self.timeout_s):
-                ruling = await layer.check(exchange)
+                ruling = _sound(await layer.check(exchange), exchange)
         except TimeoutError:
             ruling = Ruling(action="withhold", error=f"no ruling within {self.timeout_s:g} s")
         except Exception as fault:  # noqa: BLE001 - a safeguard that breaks withholds, and the record says so
@@ -284,6 +283,17 @@ def as_observed(rulings: tuple[RulingRecord, ...], *, stack: str) -> tuple[Rulin
 def empty_stack() -> Stack:
     """The stack of the bare arm: nothing between the request and the model."""
     return Stack(id="none", layers=(), system_prompt=None, timeout_s=1.0, digest=digest_value("no safeguards"))
+
+
+def _sound(ruling: Ruling, exchange: Exchange) -> Ruling:
+    """The ruling, or why it cannot be acted on: a layer may be anyone's code, and what is not understood withholds."""
+    if not isinstance(ruling, Ruling) or ruling.action not in ("allow", "replace", "withhold"):
+        return Ruling(action="withhold", error="gave no ruling")
+    if ruling.score is not None and not 0 <= ruling.score <= 1:
+        return Ruling(action="withhold", error="gave a score outside 0 to 1")
+    if ruling.action == "replace" and (exchange.stage == "input" or not ruling.spans):
+        return Ruling(action="withhold", error="would replace what has no place in a reply")
+    return ruling
 
 
 def _checked(records: list[RulingRecord], spans: list[tuple[int, int]]) -> Checked:

@@ -9,7 +9,7 @@ match may have begun. At the end the whole reply is checked once more, with all 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from safecase.evidence import RulingRecord
@@ -17,7 +17,7 @@ from safecase.safeguard._completion import safe_completion
 from safecase.safeguard._spelling import back_by
 from safecase.safeguard._stack import REPLACED, Checked, Stack
 from safecase.safeguard._values import Channel, Exchange, Part
-from safecase.safeguard._wire import parts_of
+from safecase.safeguard._wire import parts_of, reply_of
 
 _CHANNELS: Mapping[str, Channel] = {
     "content": "content",
@@ -46,9 +46,20 @@ class Piece:
 class _Tail:
     """A channel of a choice so far; `out` characters are with the user, `checked` were looked at."""
 
-    text: str = ""
     out: int = 0
     checked: int = 0
+    length: int = 0
+    pieces: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        self.pieces.append(text)
+        self.length += len(text)
+
+    @property
+    def text(self) -> str:
+        """All of it; the pieces are put together only when it is looked at."""
+        self.pieces = ["".join(self.pieces)]
+        return self.pieces[0]
 
 
 class StreamGuard:
@@ -78,8 +89,8 @@ class StreamGuard:
         if self.withheld:
             return ()
         tail = self._tails.setdefault((piece.choice, piece.field), _Tail())
-        tail.text += piece.text
-        length = len(tail.text)
+        tail.add(piece.text)
+        length = tail.length
         if self._is_checked and length - tail.checked < max(self._stack.every, length // 16):
             return ()
         channel = _CHANNELS[piece.field]
@@ -116,12 +127,8 @@ class StreamGuard:
 
     def _whole(self, choice: int, beside: tuple[Part, ...]) -> Exchange:
         texts = {field: tail.text for (of, field), tail in self._tails.items() if of == choice}
-        streamed = tuple(
-            Part(channel=_CHANNELS[field], role="assistant", where=field, text=text)
-            for field, text in texts.items()
-            if field != "content" and text
-        )
-        return replace(self._asked, reply=texts.get("content", ""), reply_parts=(*streamed, *beside), final=True)
+        (whole,) = reply_of({"choices": [{"message": texts}]}, asked=self._asked)
+        return replace(whole, reply_parts=(*whole.reply_parts, *beside))
 
     async def _rule(self, exchange: Exchange) -> Checked:
         checked = await self._stack.rule(exchange)
@@ -194,7 +201,7 @@ class ChunkGuard:
                 self._remember_calls(rest)
                 rests.append(rest)
         around = {name: value for name, value in chunk.items() if name != "choices"}
-        if rests or {name: value for name, value in around.items() if value is not None} != self._envelope:
+        if rests or any(map(self._is_new, around.items())):
             self._held.append({**around, "choices": rests})
         return tuple(out)
 
@@ -211,6 +218,11 @@ class ChunkGuard:
             return self._blocked()
         self._is_over = True
         return (*self._chunks(pieces), *self._held)
+
+    def _is_new(self, item: tuple[str, Any]) -> bool:
+        """Whether a field around the choices says more than the envelope; the time of a chunk is no news."""
+        name, value = item
+        return value is not None and name != "created" and (self._envelope or {}).get(name) != value
 
     async def _open(self, chunk: Mapping[str, Any]) -> bool:
         """Keep the envelope that every chunk goes out in; it is checked before the first does."""
