@@ -324,7 +324,7 @@ async def test_terms_are_found_as_words_where_short_and_anywhere_where_long():
     assert [await action(text) for text in ("Zap!", "z a p", "z.a.p", "2ap", f"multi{WORD}s")] == ["withhold"] * 5
 
 
-# --- Other people's layers ----------------------------------------------------------------------------------------------
+# --- Other people's layers --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,32 @@ async def test_a_heavier_judge_is_asked_only_above_a_score_and_holds_the_stream(
         assert len(judge.seen) == asked
 
 
+class Unsure(Watching):
+    """Withholds what is shorter than so many characters, or longer."""
+
+    def __init__(self, *, under: int = 0, over: int = 10**6) -> None:
+        super().__init__("unsure")
+        self.under, self.over = under, over
+
+    async def check(self, exchange: Exchange) -> Ruling:
+        return Ruling(action="allow" if self.under <= len(exchange.reply) <= self.over else "withhold")
+
+
+@given(sizes=SIZES)
+@settings(max_examples=20, deadline=None)
+async def test_a_layer_that_reads_wholes_holds_the_stream_and_stops_it_only_at_the_end(sizes):
+    text = "The sea is wide and deep. " * 20
+    late, never = (StreamGuard(stack(layer), ASKED) for layer in (Unsure(under=200), Unsure(over=200)))
+
+    out = await stream(late, cut(text, sizes))
+    stopped = await stream(never, cut(text, sizes))
+
+    assert "".join(out) == text
+    assert len(out[0]) >= 200
+    assert never.withheld is not None
+    assert len("".join(stopped)) <= 200
+
+
 @settings(max_examples=40, deadline=None)
 @given(sizes=SIZES, every=st.integers(1, 40))
 async def test_personal_data_is_replaced_in_a_stream_as_in_a_whole_reply(sizes, every):

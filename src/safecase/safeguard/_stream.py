@@ -6,6 +6,11 @@
 Every `every` characters (and no more often than every sixteenth of what there is, so that long replies stay cheap) the
 output layers rule on the prefix so far. What is checked clean goes out but for the last `hold_back` letters, in which a
 match may have begun. At the end the whole reply is checked once more, with all its channels, and the rest goes out.
+
+A match of a layer of windows (a word, a number) stays one whatever follows, so it stops the reply. Other layers judge a
+reply as a whole, were measured on whole replies, and are unsure of a few words; where one of them would withhold a
+prefix, the stream is held, and goes on when a later look allows it. So a reply is stopped by such a layer exactly when
+the whole of it is: as in an assessment, which does not stream.
 """
 
 from collections.abc import Mapping
@@ -94,10 +99,12 @@ class StreamGuard:
         if self._is_checked and length - tail.checked < max(self._stack.every, length // 16):
             return ()
         channel = _CHANNELS[piece.field]
-        checked = await self._rule(replace(self._asked, reply=tail.text, channel=channel, seen=tail.out))
-        if checked.withheld:
-            return ()
+        checked = await self._stack.rule(replace(self._asked, reply=tail.text, channel=channel, seen=tail.out))
         tail.checked = length
+        if checked.withheld:
+            if checked.withheld.layer in self._stack.windows and not checked.withheld.error:
+                self._stop(checked)
+            return ()
         return self._release(piece.choice, piece.field, checked, limit=self._limit(tail, checked))
 
     async def finish(self, beside: Mapping[int, tuple[Part, ...]] | None = None) -> tuple[Piece, ...]:
@@ -106,14 +113,15 @@ class StreamGuard:
         Args:
             beside: by choice, the strings of a reply that did not stream.
         """
+        if self.withheld:
+            return ()
         beside = beside or {}
         passed: list[tuple[int, Checked]] = []
         for choice in sorted({*(choice for choice, _ in self._tails), *beside}):
-            if self.withheld:
+            passed.append((choice, await self._stack.rule(self._whole(choice, beside.get(choice, ())))))
+            if passed[-1][1].withheld:
+                self._stop(passed[-1][1])
                 return ()
-            passed.append((choice, await self._rule(self._whole(choice, beside.get(choice, ())))))
-        if self.withheld:
-            return ()
         self.rulings = tuple(ruling for _, checked in passed for ruling in checked.rulings)
         return tuple(
             piece
@@ -130,11 +138,8 @@ class StreamGuard:
         (whole,) = reply_of({"choices": [{"message": texts}]}, asked=self._asked)
         return replace(whole, reply_parts=(*whole.reply_parts, *beside))
 
-    async def _rule(self, exchange: Exchange) -> Checked:
-        checked = await self._stack.rule(exchange)
-        if checked.withheld:
-            self.withheld, self.rulings = checked.withheld, checked.rulings
-        return checked
+    def _stop(self, checked: Checked) -> None:
+        self.withheld, self.rulings = checked.withheld, checked.rulings
 
     def _limit(self, tail: _Tail, checked: Checked) -> int:
         """How far the text may go out: short of the hold-back, and never into a stretch that is to be replaced."""
