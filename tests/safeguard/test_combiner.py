@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from safecase.safeguard import (
     StreamGuard,
     TermsLayer,
     as_observed,
+    empty_stack,
     exchange_of,
     load_stack,
     reply_of,
@@ -78,6 +80,11 @@ async def test_an_error_of_a_layer_that_is_not_required_is_recorded_and_stops_no
     assert (lenient.withheld, lenient.rulings[0].error, lenient.rulings[0].enforced) == (None, "ValueError", False)
     assert strict.withheld is not None
     assert WORD not in str(strict)
+
+
+def test_a_stack_travels_to_another_process():
+    for one in (empty_stack(), load_stack("default", SPEC)):
+        assert pickle.loads(pickle.dumps(one)).digest == one.digest
 
 
 async def test_all_layers_are_asked_at_once_where_layers_are_compared():

@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Literal, Protocol, runtime_checkable
 
 from safecase.evidence import Message, RulingRecord, digest_value
@@ -124,7 +123,7 @@ class Stack:
     timeout_s: float
     digest: str
     disabled: tuple[str, ...] = ()
-    posts: Mapping[str, Post] = field(default_factory=lambda: MappingProxyType({}))
+    posts: Mapping[str, Post] = field(default_factory=dict)  # a plain one: stacks travel to other processes
     ask: Literal["until-withheld", "all"] = "until-withheld"
     windows: frozenset[str] = frozenset()
     every: int = 32

@@ -34,6 +34,7 @@ _FIELDS = _ENVELOPE | frozenset(
     "prompt_tokens_details completion_tokens_details cached_tokens audio_tokens reasoning_tokens title default".split()
 )
 _NESTED = 4  # how often JSON is looked for inside a string of JSON
+_NEAR = 32  # steps up from a string to where its neighbours are looked for
 _APART = frozenset({"messages", "choices"})  # neighbours here are turns and alternatives, not pieces of one text
 
 
@@ -103,8 +104,8 @@ def _parts(body: Any, turns: Sequence[Any], *, skip: Collection[Path] = (), role
     found = [_part(path, text, turns, role) for path, text in leaves]
     side_by_side: dict[Path, list[str]] = {}
     for path, text in leaves:
-        for at, step in enumerate(path):
-            if isinstance(step, int) and not (at == 1 and path[0] in _APART):
+        for at in range(max(0, len(path) - _NEAR), len(path)):
+            if isinstance(path[at], int) and not (at == 1 and path[0] in _APART):
                 side_by_side.setdefault((*path[:at], "*", *path[at + 1 :]), []).append(text)
     found += [_part(path, "".join(texts), turns, role) for path, texts in side_by_side.items() if len(texts) > 1]
     return tuple(found)
