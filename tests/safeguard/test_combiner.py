@@ -120,11 +120,25 @@ async def test_a_stack_that_rules_otherwise_than_it_is_known_to_answers_nothing(
     golden = (Golden(exchange=HELLO, layer="a"),)
     request = Request(messages=HELLO.messages)
 
-    for broken in (Layer("a", ALLOW), Layer("a", ValueError())):  # an error withholds too, for the wrong reason
-        with pytest.raises(GoldenFailed, match=r"golden exchange 1 should be withheld by 'a'"):
-            await stack(broken, golden=golden).answer(model, request)
+    with pytest.raises(GoldenFailed, match=r"golden exchange 1 should be withheld by 'a'"):
+        await stack(Layer("a", ALLOW), golden=golden).answer(model, request)
     assert model.asked == []
     assert (await stack(Layer("a", STOP), golden=golden).answer(model, request)).withheld_by == "a"
+
+
+async def test_a_layer_that_fails_on_a_golden_exchange_withholds_until_it_rules_again():
+    layer = Layer("a", ValueError())
+    tested = stack(layer, golden=(Golden(exchange=HELLO, layer="a"),))
+    request = Request(messages=(Message(role="user", content="Good morning"),))
+
+    with pytest.raises(GoldenFailed, match="gave no ruling"):
+        await tested.self_test()
+    served = await tested.answer(ScriptedModel([]), request)
+    assert (served.withheld_by, served.rulings[-1].error) == ("a", "ValueError")
+    layer.ruling = STOP
+    assert (await tested.answer(ScriptedModel([]), request)).rulings[-1].error is None
+    layer.ruling = ALLOW
+    assert (await tested.answer(ScriptedModel(["hi"]), request)).text == "hi"
 
 
 async def test_golden_exchanges_are_replayed_once_and_pass_on_the_shipped_stack():

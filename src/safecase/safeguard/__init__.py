@@ -14,7 +14,7 @@ from safecase.safeguard._injection import InjectionLayer
 from safecase.safeguard._layers import ChildAbuseScreen, HeadsLayer
 from safecase.safeguard._load import GUARD_WEIGHTS, LayerConfig, StackConfig, code_digest, load_stack
 from safecase.safeguard._personal import PersonalDataLayer
-from safecase.safeguard._stack import REPLACED, Checked, Golden, Post, Served, Stack, as_observed, empty_stack
+from safecase.safeguard._stack import REPLACED, Checked, Golden, Post, Served, Stack, Withheld, as_observed, empty_stack
 from safecase.safeguard._stream import ChunkGuard, Piece, StreamGuard
 from safecase.safeguard._terms import TermsLayer
 from safecase.safeguard._values import Exchange, Part, Ruling, Safeguard
@@ -49,6 +49,7 @@ __all__ = [
     "StackError",
     "StreamGuard",
     "TermsLayer",
+    "Withheld",
     "as_observed",
     "code_digest",
     "empty_stack",

@@ -83,6 +83,14 @@ class Checked:
         return reply
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """A check that stopped an exchange, and the ruling that did."""
+
+    rulings: tuple[RulingRecord, ...]
+    withheld: RulingRecord
+
+
 @runtime_checkable
 class Noting(Protocol):
     """A safeguard that learns what became of an exchange it ruled on."""
@@ -171,7 +179,8 @@ class Stack:
             GoldenFailed: an exchange with a known ruling got another one; no request is answered.
             whatever the model raises: a failed attempt is the caller's to record.
         """
-        await self.ready()
+        if failed := await self.ready():
+            return _withheld(failed.withheld, None, failed.rulings)
         said = [{"role": turn.role, "content": turn.content} for turn in request.messages]
         asked = exchange_of({"messages": said})  # as off the wire, so that a gateway rules as an assessment did
         before = await self.rule(asked)
@@ -188,30 +197,47 @@ class Stack:
             return _withheld(after.withheld, answer, rulings)
         return Served(text=after.text(answer.text), answer=answer, withheld_by=None, rulings=rulings)
 
-    async def ready(self) -> None:
-        """Replay the golden exchanges once; whoever serves by another way than `answer` calls this first.
+    async def ready(self) -> "Withheld | None":
+        """Replay the golden exchanges, once they all came out; whoever serves by another way than `answer` asks first.
+
+        Returns:
+            None when the stack may serve; else the check in which a layer failed, as what every request gets. The next
+            call tries again.
 
         Raises:
-            GoldenFailed: as `self_test`.
+            GoldenFailed: an exchange was ruled on otherwise than is known.
         """
-        if not self.start.is_tested:
-            await self.self_test()
-            self.start.is_tested = True
+        if self.start.is_tested:
+            return None
+        failed = await self._replay()
+        self.start.is_tested = failed is None
+        return failed
 
     async def self_test(self) -> None:
         """Replay the golden exchanges.
 
         Raises:
-            GoldenFailed: one of them was ruled on otherwise; the message gives its number and never its text.
+            GoldenFailed: a layer failed, or one of them was ruled on otherwise; the message gives its number and never
+                its text.
         """
+        if failed := await self._replay():
+            raise GoldenFailed(
+                f"stack {self.id!r}: layer {failed.withheld.layer!r} gave no ruling on a golden exchange "
+                f"({failed.withheld.error}); mend the layer"
+            )
+
+    async def _replay(self) -> "Withheld | None":
         for number, golden in enumerate(self.golden, start=1):
             checked = await self.rule(golden.exchange)
+            if checked.withheld and checked.withheld.error:
+                return Withheld(rulings=checked.rulings, withheld=checked.withheld)
             got = checked.withheld.layer if checked.withheld else None
-            if got != golden.layer or (checked.withheld and checked.withheld.error):
+            if got != golden.layer:
                 raise GoldenFailed(
                     f"stack {self.id!r}: golden exchange {number} should be {_word(golden.layer)} and was "
                     f"{_word(got)}; nothing is served until they agree: mend the layer, or the stack file"
                 )
+        return None
 
     def note(self, exchange: Exchange, *, withheld: bool) -> None:
         """Tell the layers that count attempts what became of one."""
