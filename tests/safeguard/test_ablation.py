@@ -1,6 +1,13 @@
 """What each layer is worth, and that what was not asked is never taken for allowed."""
 
-from safecase.evidence import RulingRecord, Trial
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from safecase.cli import main
+from safecase.evidence import RulingRecord, Trial, TrialStore
 from safecase.safeguard import layer_worth
 
 
@@ -65,3 +72,18 @@ def test_what_was_not_asked_is_not_known():
 
 def test_trials_without_rulings_tell_nothing():
     assert layer_worth([trial(True), trial(False)]) == ()
+
+
+def test_the_command_prints_what_each_layer_is_worth_and_says_when_there_is_nothing(tmp_path: Path):
+    case, run = tmp_path / "case", CliRunner()
+    run.invoke(main, ["new", str(case)])
+
+    empty = run.invoke(main, ["measure", "layers", str(case)])
+    TrialStore(case).append([trial(True, a=STOP), replace(trial(False, a=ALLOW, b=ALLOW), trial_id="u")])
+    text = run.invoke(main, ["measure", "layers", str(case)])
+    rows = json.loads(run.invoke(main, ["measure", "layers", str(case), "--json"]).output)
+
+    assert (empty.exit_code, text.exit_code) == (2, 0)
+    assert "holds no ruling" in empty.output
+    assert [(row["layer"], row["stopped"], row["over_refusal"]) for row in rows] == [("a", 1, 0.0), ("b", 0, 0.0)]
+    assert "0 of 1" in text.output
