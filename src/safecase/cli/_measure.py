@@ -9,6 +9,7 @@ import click
 from safecase.cli._balance import balance_command
 from safecase.cli._calibrate import calibrate_group
 from safecase.cli._common import DEFAULT, DefaultGroup, emit, fail, guarded, json_option, note
+from safecase.cli._measure_layers import layers_command
 from safecase.cli._measure_plan import plan_command
 
 
@@ -118,5 +119,6 @@ def _percent(value: float | None) -> str:
 
 measure_group.add_command(calibrate_group)
 measure_group.add_command(balance_command)
+measure_group.add_command(layers_command)
 
 COMMANDS = {"measure": measure_group}

@@ -34,6 +34,7 @@ _RULING = pa.struct(
         _text("principle", nullable=True),
         pa.field("latency_ms", pa.float64(), nullable=False),
         _text("error", nullable=True),
+        pa.field("enforced", pa.bool_(), nullable=False),
     ]
 )
 
@@ -183,7 +184,7 @@ def _pack_rulings(rulings: Sequence[RulingRecord]) -> list[dict[str, Any]]:
     packed = [{name: getattr(ruling, name) for name in _RULING_FIELDS} for ruling in rulings]
     canonical_json(packed)  # refuses NaN, which Arrow would take
     for ruling in packed:
-        if missing := [name for name in ("layer", "stage", "action", "latency_ms") if ruling[name] is None]:
+        if missing := [name for name in ("layer", "stage", "action", "latency_ms", "enforced") if ruling[name] is None]:
             raise ValueError(f"a ruling lacks {missing[0]}")
     return packed
 

@@ -77,6 +77,7 @@ class RulingRecord:
         principle: id of the model-spec principle it rests on.
         latency_ms: time the layer took.
         error: why it could not rule; a required layer that errs withholds.
+        enforced: False where the ruling was recorded and nothing was done about it (a layer that observes, a shadow).
     """
 
     layer: str
@@ -86,6 +87,7 @@ class RulingRecord:
     principle: str | None
     latency_ms: float
     error: str | None = None
+    enforced: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

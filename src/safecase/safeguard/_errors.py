@@ -1,7 +1,8 @@
 """What can be wrong with a safeguard stack.
 
 SafeguardError
-└── StackError    a stack file names a layer or a head that is not there
+├── StackError      a stack file names a layer, a head or a term that cannot be
+└── GoldenFailed    an exchange with a known ruling got another one
 """
 
 
@@ -11,3 +12,7 @@ class SafeguardError(Exception):
 
 class StackError(SafeguardError):
     """A stack file is wrong; the message names the layer."""
+
+
+class GoldenFailed(SafeguardError):
+    """A stack rules otherwise than it is known to; it answers nothing."""

@@ -1,4 +1,4 @@
-"""The layers that ship."""
+"""The layers that read with shipped weights and rules of `detect`: linear heads, and the child-abuse screen."""
 
 import base64
 import binascii
@@ -8,17 +8,19 @@ from dataclasses import dataclass
 
 from safecase.detect import Head, apparent_child_abuse
 from safecase.evidence import Message, digest_value
-from safecase.safeguard._values import Exchange, Ruling, Stage
+from safecase.safeguard._spelling import decoded
+from safecase.safeguard._values import Exchange, Part, Ruling, Stage
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
-_READ = {"user", "tool", "assistant"}  # our own system prompt is not a request
+_WORDS = 4  # from which on a string outside the turns is scored alone; shorter ones are scored together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadsLayer:
     """Linear heads over text; the highest score against its own threshold rules.
 
-    On input every turn is scored alone and all user turns together, so that a request spread over turns is seen whole.
+    On input every turn is scored alone and all user turns together, so that a request spread over turns is seen whole;
+    then every other string that is not the envelope of the protocol.
     """
 
     name: str
@@ -37,7 +39,7 @@ class HeadsLayer:
 
     async def check(self, exchange: Exchange) -> Ruling:
         """Withhold when a head crosses its threshold."""
-        texts = tuple(_views(exchange.messages)) if self.stage == "input" else (exchange.reply,)
+        texts = tuple(texts_of(exchange))
         top, crossed = 0.0, None
         for head in self.heads:
             score = max((head.score(text) for text in texts if text.strip()), default=0.0)
@@ -64,15 +66,24 @@ class ChildAbuseScreen:
 
     async def check(self, exchange: Exchange) -> Ruling:
         """Withhold on a match in what this layer looks at."""
-        text = exchange.reply if self.stage == "output" else "\n".join(_views(exchange.messages))
-        if apparent_child_abuse(text):
+        if apparent_child_abuse("\n".join(texts_of(exchange))):
             return Ruling(action="withhold", score=1.0, principle="no-serious-harm")
         return Ruling(action="allow", score=0.0)
 
 
+def texts_of(exchange: Exchange) -> Iterator[str]:
+    """What an exchange says in the part it has come to, as texts to be read one by one."""
+    if exchange.stage == "input":
+        yield from _views(exchange.messages)
+        yield from _further(exchange.parts)
+    else:
+        yield exchange.reply
+        yield from _further(exchange.reply_parts)
+
+
 def _views(messages: tuple[Message, ...]) -> Iterator[str]:
     """What a request says: each turn, all user turns together, and what base64 in them decodes to."""
-    turns = [message.content for message in messages if message.role in _READ]
+    turns = [message.content for message in messages]
     yield from turns
     users = [message.content for message in messages if message.role == "user"]
     if len(users) > 1:
@@ -83,3 +94,11 @@ def _views(messages: tuple[Message, ...]) -> Iterator[str]:
                 yield base64.b64decode(match.group(), validate=True).decode()
             except (binascii.Error, UnicodeDecodeError):
                 continue
+
+
+def _further(parts: tuple[Part, ...]) -> Iterator[str]:
+    texts = [part.text for part in parts if part.channel != "envelope"]
+    yield from (text for text in texts if len(text.split()) >= _WORDS)
+    if short := [text for text in texts if len(text.split()) < _WORDS]:
+        yield "\n".join(short)
+    yield from (inner for text in texts for inner in decoded(text))

@@ -1,13 +1,32 @@
-"""The three words of the room: an exchange, a ruling, a safeguard."""
+"""The words of the room: a part, an exchange, a ruling, a safeguard."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from safecase.evidence import Message
 
 Action = Literal["allow", "replace", "withhold"]
-Channel = Literal["content", "reasoning", "tool-arguments", "tool-result"]
+Channel = Literal["content", "reasoning", "tool-arguments", "tool-result", "description", "envelope", "other"]
+"""What a string is to the model. `envelope`: ids, kinds and names that a protocol carries and no one reads as text;
+`other`: a field that this code does not know."""
 Stage = Literal["input", "output"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One string of an exchange.
+
+    Attributes:
+        role: who said it, as the wire names it; "" where it is nobody's turn (a tool's description).
+        where: its place in the body it came from. Whoever sends a body chooses its field names, so a place is never
+            shown to a user.
+    """
+
+    channel: Channel
+    role: str
+    where: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,19 +34,48 @@ class Exchange:
     """A conversation prefix: what was said, and what of the reply is there so far.
 
     Attributes:
-        reply: empty at the input check.
-        final: True when nothing more will be added to `reply`.
+        messages: the turns as plain text.
+        parts: every further string of the request: names, tool calls, descriptions, unknown fields.
+        reply: what there is of the reply in `channel`; empty at the input check.
+        reply_parts: every further string of the reply.
+        final: True when nothing more will be added to the reply.
+        seen: characters at the start of `reply` that were ruled on before and are out. A layer that needs `reach`
+            characters of lookback may start reading there; one that reads prefixes ignores it.
+        account: who asks, as the caller knows them; "" in an assessment.
     """
 
     messages: tuple[Message, ...]
+    parts: tuple[Part, ...] = ()
     reply: str = ""
     channel: Channel = "content"
+    reply_parts: tuple[Part, ...] = ()
     final: bool = False
+    seen: int = 0
+    account: str = ""
 
     @property
     def stage(self) -> Stage:
         """`input` before anything of a reply exists."""
-        return "output" if self.reply or self.final else "input"
+        return "output" if self.reply or self.reply_parts or self.final else "input"
+
+    @property
+    def prefill(self) -> str:
+        """What the caller put into the model's mouth: a last turn of the assistant, which the reply goes on from."""
+        last = self.messages[-1] if self.messages else None
+        return last.content if last is not None and last.role == "assistant" else ""
+
+    def asked(self) -> Iterator[Part]:
+        """Every string of the request."""
+        for at, said in enumerate(self.messages):
+            channel: Channel = "tool-result" if said.role == "tool" else "content"
+            yield Part(channel=channel, role=said.role, where=f"messages[{at}]", text=said.content)
+        yield from self.parts
+
+    def replied(self) -> Iterator[Part]:
+        """Every string of the reply so far."""
+        if self.reply:
+            yield Part(channel=self.channel, role="assistant", where="reply", text=self.reply)
+        yield from self.reply_parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +85,7 @@ class Ruling:
     Attributes:
         score: in [0, 1], or None where the safeguard has none.
         principle: id of the model-spec principle it rests on.
-        spans: character ranges of `reply` (or of the last message) that matched.
+        spans: character ranges of `reply` to be replaced, where the action is `replace`.
         error: why it could not rule; the combiner then withholds.
     """
 
@@ -55,7 +103,8 @@ class Safeguard(Protocol):
         name: layer name, unique in its stack.
         stage: the part of the exchange it looks at.
         digest: configuration, weights and code.
-        reach: characters of lookback that a match may need.
+        reach: lookback that a match may need, in letters and digits (every character of a text counts as at most one,
+            so text held back by this count is held back by at least as many characters).
     """
 
     @property

@@ -2,10 +2,11 @@
 
 Takes:  scripts, implementations of a seam.
 Gives:  a scripted model that remembers what it was asked; an endpoint on loopback that answers as scripted, also badly;
-        checks that a target, or an attack, keeps its promises.
+        checks that a target, an attack, or a safeguard stack keeps its promises.
 Does not own: anything that runs in an assessment; nothing shipped imports this package.
 """
 
+from safecase.testing._bypasses import check_bypasses
 from safecase.testing._conformance import Nonconforming, check_attack, check_model
 from safecase.testing._dying import DyingOnce
 from safecase.testing._models import ScriptedModel, ScriptRanOut
@@ -20,5 +21,6 @@ __all__ = [
     "StubEndpoint",
     "StubReply",
     "check_attack",
+    "check_bypasses",
     "check_model",
 ]
