@@ -181,6 +181,8 @@ async def run_case(
                         total=plan.trials,
                     ),
                 )
+        for stack in case.arms.values():
+            await stack.aclose()
     if summary.trials:
         done: dict[str, object] = {
             "trials": summary.trials,

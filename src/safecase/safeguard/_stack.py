@@ -179,6 +179,9 @@ class Stack:
             GoldenFailed: an exchange with a known ruling got another one; no request is answered.
             whatever the model raises: a failed attempt is the caller's to record.
         """
+        if not self.layers:  # the bare arm: nothing rules, so nothing is read
+            answer = await model.generate(self.with_system_prompt(request))
+            return Served(text=answer.text, answer=answer, withheld_by=None, rulings=())
         if failed := await self.ready():
             return _withheld(failed.withheld, None, failed.rulings)
         said = [{"role": turn.role, "content": turn.content} for turn in request.messages]
