@@ -122,14 +122,11 @@ def read_manifest(data: bytes, *, mime: str, trust: str | None = None) -> Manife
 
 
 def _definition(*, model: str, title: str, watermark: bytes | None) -> dict[str, Any]:
-    from safecase import __version__
-
     created = {"action": "c2pa.created", "digitalSourceType": TRAINED, "softwareAgent": {"name": model}}
     assertions: list[dict[str, Any]] = [{"label": "c2pa.actions.v2", "data": {"actions": [created]}}]
     if watermark is not None:
         assertions.append({"label": WATERMARK_ASSERTION, "data": {"version": 1, "payload": watermark.hex()}})
-    about = [{"name": "safecase", "version": __version__}]
-    return {"claim_generator_info": about, "title": title, "assertions": assertions}
+    return {"claim_generator_info": [{"name": "safecase"}], "title": title, "assertions": assertions}
 
 
 def _manifest(state: str | None, store: dict[str, Any]) -> Manifest | None:

@@ -53,10 +53,9 @@ class TokenMark:
         data = b"".join(token.to_bytes(8, signed=True) for token in seen)
         hashed = hashlib.blake2b(b"safecase tokens 1" + data, key=self.key[:64], digest_size=16).digest()
         first, second = (np.uint64(int.from_bytes(part)) for part in (hashed[:8], hashed[8:]))
-        return np.asarray(_mixed(np.asarray(tokens).astype(np.uint64), first, second) < self._limit())
-
-    def _limit(self) -> np.uint64:
-        return np.uint64(min(int(self.share * 2.0**64), _MASK))
+        limit = np.uint64(min(int(self.share * 2.0**64), _MASK))
+        with np.errstate(over="ignore"):  # the mixing is arithmetic modulo 2^64
+            return np.asarray(_mixed(np.asarray(tokens).astype(np.uint64), first, second) < limit)
 
 
 def bias_logits(logits: npt.NDArray[np.floating], before: Sequence[int], mark: TokenMark) -> npt.NDArray[np.floating]:
