@@ -1,6 +1,6 @@
 """`safecase mark`: identifiers of AI-generated material, put on and found again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,9 +142,10 @@ def _marked_lines(done: "Marked", *, dry_run: bool) -> Iterator[str]:
 @mark.command("detect")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--keys", type=click.Path(path_type=Path), help="Folder with trust.pem and watermark.key.")
+@click.option("--model", help="llama-cpp/<file-or-name>: count the marked tokens of this model in text.")
 @json_option
 @guarded
-def detect_command(files: tuple[Path, ...], keys: Path | None, as_json: bool) -> None:
+def detect_command(files: tuple[Path, ...], keys: Path | None, model: str | None, as_json: bool) -> None:
     """Say which marks a file carries, how sure that is, and what of it is untrusted.
 
     Ends with 0 when every file is marked (a stripped manifest with the watermark still there counts), 3 when one has no
@@ -158,11 +159,14 @@ def detect_command(files: tuple[Path, ...], keys: Path | None, as_json: bool) ->
     from safecase.mark import Keys, detect_file, read_keys
 
     held = Keys() if keys is None else read_keys(keys)
+    tokenize = None if model is None else _tokenizer(model)
     seen: list[Detection] = []
     faults: list[MarkError] = []
     for file in files:
         _each(
-            lambda file=file: seen.append(detect_file(file, trust=held.trust, watermark=held.watermark)),
+            lambda file=file: seen.append(
+                detect_file(file, trust=held.trust, watermark=held.watermark, tokenize=tokenize)
+            ),
             faults,
         )
     value = {"files": [one.to_json() for one in seen], "errors": [str(one) for one in faults]}
@@ -175,6 +179,24 @@ def detect_command(files: tuple[Path, ...], keys: Path | None, as_json: bool) ->
         "invalid": NOT_VERIFIED,
     }
     _end(faults, max((codes[one.verdict] for one in seen), default=DONE))
+
+
+def _tokenizer(name: str) -> "Callable[[str], Sequence[int]]":
+    import asyncio
+
+    from safecase.models import open_model
+
+    async def tokens(text: str) -> tuple[int, ...]:
+        model = open_model(name)
+        try:
+            found: tuple[int, ...] = await model.tokenize(text)  # type: ignore[attr-defined]  # llama-cpp, seen below
+        finally:
+            await model.aclose()
+        return found
+
+    if not name.startswith("llama-cpp/"):
+        fail(f"--model is {name!r}; only llama-cpp/... shows its tokens here", BAD_INPUT)
+    return lambda text: asyncio.run(tokens(text))
 
 
 def _seen_lines(seen: "Detection") -> Iterator[str]:

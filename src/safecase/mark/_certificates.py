@@ -190,8 +190,17 @@ def read_keys(directory: Path) -> Keys:
 
 def _pem(path: Path) -> str | None:
     text = _text(path)
-    if text is not None and "-----BEGIN" not in text:
+    if text is None:
+        return None
+    if "-----BEGIN" not in text:
         raise KeysUnusable(f"{path}: is no PEM file; it must hold a block that starts with -----BEGIN")
+    if path.name != SIGNER_KEY:
+        from cryptography import x509
+
+        try:
+            x509.load_pem_x509_certificates(text.encode())
+        except ValueError as error:
+            raise KeysUnusable(f"{path}: holds no readable certificate ({error})") from None
     return text
 
 

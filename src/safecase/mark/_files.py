@@ -4,8 +4,8 @@ import hashlib
 import io
 import json
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,8 +16,9 @@ from safecase.evidence import write_atomic
 from safecase.mark._errors import MarkError, MissingExtra, NotMarkable
 from safecase.mark._label import Label, draw_label
 from safecase.mark._manifest import Manifest, Signer, read_manifest, sign_manifest
-from safecase.mark._text import add_notice, find_notice, fits, provenance
-from safecase.mark._watermark import PAYLOAD_BYTES, Found, embed, find
+from safecase.mark._text import add_notice, find_notice, fits, provenance, without_notice
+from safecase.mark._tokens import TokenEvidence, TokenMark, count_green, green_needed
+from safecase.mark._watermark import FOUND_AT, PAYLOAD_BYTES, Found, embed, find
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -237,7 +238,7 @@ class Detection:
         verdict: `marked`: marks found, nothing against them; `stripped`: the invisible mark without its manifest;
             `untrusted`: a manifest whose signer no anchor covers; `invalid`: a manifest or provenance that does not
             fit the file; `none`: no mark found among those looked for.
-        manifest, watermark, notice, provenance_fits: the finds; None for not found or not looked for.
+        manifest, watermark, notice, provenance_fits, tokens: the finds; None for not found or not looked for.
         sentences: the finds for people.
         not_looked_for: marks that this run could not see, with the reason.
     """
@@ -248,6 +249,7 @@ class Detection:
     watermark: Found | None = None
     notice: str | None = None
     provenance_fits: bool | None = None
+    tokens: TokenEvidence | None = None
     sentences: tuple[str, ...] = ()
     not_looked_for: tuple[str, ...] = ()
 
@@ -278,17 +280,24 @@ class Detection:
             },
             "notice": self.notice,
             "provenance_fits": self.provenance_fits,
+            "tokens": None if self.tokens is None else asdict(self.tokens),
             "sentences": list(self.sentences),
             "not_looked_for": list(self.not_looked_for),
         }
 
 
-def detect_file(path: Path, *, trust: str | None = None, watermark: bytes | None = None) -> Detection:
+Tokenize = Callable[[str], Sequence[int]]
+
+
+def detect_file(
+    path: Path, *, trust: str | None = None, watermark: bytes | None = None, tokenize: Tokenize | None = None
+) -> Detection:
     """Look for every mark that can be seen with these keys.
 
     Args:
         trust: anchors, PEM: whose manifests are trusted.
-        watermark: key of the invisible mark.
+        watermark: key of the invisible mark, and of the statistical one in text (`TokenMark(key=..., context=0)`).
+        tokenize: the tokens of the model that the text may be from.
 
     Raises:
         NotMarkable: the file cannot be read as what its name says.
@@ -296,7 +305,7 @@ def detect_file(path: Path, *, trust: str | None = None, watermark: bytes | None
     kind, data = _kind(path), _bytes(path)
     try:
         if kind == "text":
-            return _detected_text(path, data)
+            return _detected_text(path, data, watermark, tokenize)
         manifest = read_manifest(data, mime=_mime(path), trust=trust)
         found, blind = _watermark_in(data, watermark) if kind == "image" else (None, ())
     except MarkError as error:
@@ -343,8 +352,9 @@ def _watermark_in(data: bytes, key: bytes | None) -> tuple[Found | None, tuple[s
     return find(np.array(upright.convert("RGB")), key=key), blind
 
 
-def _detected_text(path: Path, data: bytes) -> Detection:
-    notice = find_notice(data.decode(errors="replace"))
+def _detected_text(path: Path, data: bytes, key: bytes | None, tokenize: Tokenize | None) -> Detection:
+    text = data.decode(errors="replace")
+    notice = find_notice(text)
     sidecar = path.with_name(path.name + SIDECAR)
     same = fits(_bytes(sidecar), data) if sidecar.exists() else None
     sentences = [f"notice: {notice}" if notice else "no notice at the top"]
@@ -353,15 +363,31 @@ def _detected_text(path: Path, data: bytes) -> Detection:
         sentences.append(f"provenance beside it {what[same]}")
     else:
         sentences.append("no provenance beside it")
-    verdict: Verdict = "invalid" if sidecar.exists() and not same else "marked" if notice or same else "none"
+    counted: TokenEvidence | None = None
+    if key is not None and tokenize is not None:
+        counted = count_green(tokenize(without_notice(text)), TokenMark(key=key, context=0))
+        sentences.append(_token_sentence(counted))
+    is_green = counted is not None and counted.p_value is not None and counted.p_value <= FOUND_AT
+    verdict: Verdict = "marked" if notice or same or is_green else "none"
+    if sidecar.exists() and not same:
+        verdict = "invalid"
     return Detection(
         path=path,
         verdict=verdict,
         notice=notice,
         provenance_fits=same,
         sentences=tuple(sentences),
-        not_looked_for=("statistical mark (needs the model's tokens; safecase.mark.count_green)",),
+        tokens=counted,
+        not_looked_for=() if counted is not None else ("statistical mark (needs its key and the model's tokens)",),
     )
+
+
+def _token_sentence(seen: TokenEvidence) -> str:
+    needed = green_needed(seen.counted, error=FOUND_AT)
+    if seen.p_value is None or needed is None:
+        return f"statistical mark: {seen.counted} distinct tokens are too few to tell"
+    says = "found" if seen.p_value <= FOUND_AT else "not found"
+    return f"statistical mark {says}: {seen.green} of {seen.counted} distinct tokens green, {needed} say it is there"
 
 
 def _manifest_sentences(manifest: Manifest | None, trust: str | None) -> list[str]:

@@ -105,6 +105,13 @@ def find_notice(text: str) -> str | None:
     return next((notice for notice in NOTICES.values() if any(notice in line for line in top)), None)
 
 
+def without_notice(text: str) -> str:
+    """The text below a notice of ours."""
+    lines = text.splitlines(keepends=True)
+    own = [at for at, line in enumerate(lines[:3]) if any(notice in line for notice in NOTICES.values())]
+    return "".join(lines[own[0] + 1 :]).lstrip("\n") if own else text
+
+
 def fits(block: str | bytes, content: bytes) -> bool | None:
     """Whether a provenance block belongs to this content; None where the block is none of ours."""
     try:

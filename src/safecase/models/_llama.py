@@ -133,8 +133,8 @@ class LlamaModel:
             if self._closing.is_set():
                 raise self._closed()
             if self._server is None:
-                load = (_load, self._path, self.concurrency, self._options, self._port_key)
-                server = await asyncio.to_thread(*load)
+                options, port_key = self._options, self._port_key
+                server = await asyncio.to_thread(_load, self._path, self.concurrency, options, port_key)
                 self._must_be_unchanged()
                 if self._options.bias is not None:
                     about = await asyncio.to_thread(self._ask, server, "/v1/models", None)
