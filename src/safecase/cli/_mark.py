@@ -31,20 +31,32 @@ class _Files(DefaultGroup):
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(ctx.command_path, "FILE... [OPTIONS] | COMMAND ...")
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The plain form has no help of its own that anyone would find, so its options stand here."""
+        with formatter.section("Options for FILE"):
+            records = (option.get_help_record(ctx) for option in self.commands[DEFAULT].params)
+            formatter.write_dl([record for record in records if record])
+        self.format_commands(ctx, formatter)
+
 
 @click.group("mark", cls=_Files)
 def mark() -> None:
-    """Mark generated files, and find the marks again. `safecase mark CASE --help` shows the options for FILE.
+    """Mark generated files, and find the marks again.
+
+    FILE gets every mark that it and the keys allow; those left out are named. Pictures (png, jpg, webp): label,
+    invisible watermark, C2PA manifest. Audio and video (wav, mp3, flac, m4a, mp4, mov): manifest. Text (txt, md):
+    notice, and provenance in a file beside it. The input stays as it is.
 
     \b
     Example:
         safecase mark certificates marks           a test chain and a watermark key
         safecase mark picture.png --keys marks     picture.marked.png
+        safecase mark *.png --keys marks --out marked/ --label "Made with AI" --place top-left
         safecase mark detect picture.marked.png --keys marks
     """
 
 
-@mark.command(DEFAULT)
+@mark.command(DEFAULT, hidden=True)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--keys", type=click.Path(path_type=Path), help="Folder with signer.pem, signer.key, watermark.key.")
 @click.option("--out", type=click.Path(path_type=Path), help="A file; for several FILEs a directory.")
@@ -76,17 +88,7 @@ def mark_command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Put every mark on that the file and the keys allow, and say which were left out.
-
-    Pictures (png, jpg, webp): label, invisible watermark, C2PA manifest. Audio and video (wav, mp3, flac, m4a, mp4,
-    mov): manifest. Text (txt, md): notice, and provenance in a file beside it. The input stays as it is.
-
-    \b
-    Example:
-        safecase mark picture.png --keys marks --model image-2 --provider "Example Lab"
-        safecase mark *.png --keys marks --out marked/ --label "Made with AI" --place top-left
-        safecase mark speech.wav --keys marks --dry-run
-    """
+    """Put every mark on that the file and the keys allow, and say which were left out."""
     from safecase.mark import Keys, Label, Marking, Signer, mark_file, read_keys
 
     if in_place and out is not None:
