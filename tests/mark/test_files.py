@@ -157,6 +157,33 @@ def test_pixels_of_another_file_under_a_valid_manifest_are_noticed(image, markin
     assert "contradict" in seen.sentences[-1]
 
 
+def test_what_was_edited_after_it_was_generated_still_says_so(image, marking, keys):
+    """Another program opened the picture, kept its manifest as an ingredient and signed what it did."""
+    import c2pa
+
+    made = mark_file(image, marking).path.read_bytes()
+    assert keys.signer
+    assert keys.signer_key
+    info = c2pa.C2paSignerInfo(b"es256", keys.signer.encode(), keys.signer_key.encode(), None)
+    out = io.BytesIO()
+    with c2pa.Builder({"claim_generator_info": [{"name": "editor"}]}) as builder:
+        builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
+        with c2pa.Signer.from_info(info) as signer:
+            builder.sign(signer, "image/png", io.BytesIO(made), out)
+
+    seen = read_manifest(out.getvalue(), mime="image/png", trust=keys.trust)
+
+    assert seen is not None
+    assert (seen.state, seen.says_generated) == ("trusted", True)
+
+
+def test_keys_are_never_printed(marking, keys):
+    for value in (marking, keys, make_chain(now=NOW)):
+        assert "PRIVATE KEY" not in repr(value)
+    assert keys.watermark
+    assert repr(keys.watermark) not in repr((marking, keys))
+
+
 @pytest.mark.parametrize(("name", "data"), [("a.wav", sound()), ("a.mp4", film())], ids=["wav", "mp4"])
 def test_audio_and_video_carry_a_manifest(name, data, marking, keys, tmp_path):
     (tmp_path / name).write_bytes(data)

@@ -34,7 +34,8 @@ class _Files(DefaultGroup):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The plain form has no help of its own that anyone would find, so its options stand here."""
         with formatter.section("Options for FILE"):
-            records = (option.get_help_record(ctx) for option in self.commands[DEFAULT].params)
+            options = [one for one in self.commands[DEFAULT].params if isinstance(one, click.Option)]
+            records = (option.get_help_record(ctx) for option in options)
             formatter.write_dl([record for record in records if record])
         self.format_commands(ctx, formatter)
 
@@ -62,7 +63,7 @@ def mark() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="A file; for several FILEs a directory.")
 @click.option("--in-place", is_flag=True, help="Replace the input.")
 @click.option("--model", default="not named", show_default=True, help="What made it, as it shall be named.")
-@click.option("--provider", default="not named", show_default=True, help="Who runs the model.")
+@click.option("--provider", default="not named", show_default=True, help="Who runs it; in the provenance of text.")
 @click.option("--label", default="AI-generated", show_default=True, help="Text burnt into pictures; '' for none.")
 @click.option("--place", default="bottom-right", show_default=True, help="Corner of the label.")
 @click.option("--size", type=float, default=0.045, show_default=True, help="Height of letters / shorter side.")

@@ -6,7 +6,7 @@ answered by "invalid certificate" and no more, so the chain is built here, with 
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ class Chain:
 
     root: str
     signer: str
-    key: str
+    key: str = field(repr=False)
 
 
 def make_chain(*, now: datetime, days: int = 365, name: str = "test signer") -> Chain:
@@ -137,8 +137,8 @@ class Keys:
 
     trust: str | None = None
     signer: str | None = None
-    signer_key: str | None = None
-    watermark: bytes | None = None
+    signer_key: str | None = field(default=None, repr=False)
+    watermark: bytes | None = field(default=None, repr=False)
 
 
 def write_keys(directory: Path, *, now: datetime, days: int = 365) -> tuple[Path, ...]:

@@ -5,7 +5,7 @@ import io
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,6 +42,9 @@ KINDS: Mapping[str, Kind] = {
 """Kind by file name ending."""
 _MIME = _PICTURES | _MEDIA | _TEXT
 SIDECAR = ".provenance.json"
+"""Added to a text's name: the file beside it that says where it comes from."""
+LARGEST = 2 << 30
+"""Most bytes of a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,7 @@ class Marking:
     provider: str
     created: datetime
     label: Label | None = None
-    watermark: bytes | None = None
+    watermark: bytes | None = field(default=None, repr=False)
     payload: bytes | None = None
     signer: Signer | None = None
     notice: str | None = "en"
@@ -219,6 +222,8 @@ def _opened(data: bytes) -> "Image":
             image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
             if getattr(image, "n_frames", 1) > 1:
                 raise NotMarkable("is animated; only still pictures can carry a label and a watermark")
+            if image.mode.startswith(("I", "F")):
+                raise NotMarkable("has more than 8 bits a channel, which would be lost; convert it before")
             image.load()
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise NotMarkable(f"is no whole PNG, JPEG or WebP picture ({type(error).__name__})") from None
@@ -337,7 +342,7 @@ def _agree(manifest: Manifest, found: Found | None) -> bool:
     """Whether the manifest admits the watermark and names its payload, where both can be read."""
     if not manifest.says_generated:
         return False
-    if found is None or found.payload is None:
+    if found is None or found.payload is None or manifest.watermark is None:
         return True
     return manifest.watermark == found.payload.hex()
 
@@ -426,6 +431,8 @@ def _mime(path: Path) -> str:
 
 def _bytes(path: Path) -> bytes:
     try:
+        if (size := path.stat().st_size) > LARGEST:
+            raise NotMarkable(f"{path}: has {size} bytes, and files are held in memory; the most is {LARGEST}")
         return path.read_bytes()
     except OSError as error:
         raise NotMarkable(f"{path}: cannot be read ({error.strerror})") from None

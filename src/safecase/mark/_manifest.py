@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from safecase.mark._errors import KeysUnusable, MissingExtra, NotMarkable
@@ -29,7 +29,7 @@ class Signer:
     """
 
     chain: str
-    sign: str | SignBytes
+    sign: str | SignBytes = field(repr=False)
     timestamp_url: str | None = None
 
 
@@ -42,7 +42,8 @@ class Manifest:
             covers; `invalid`: signature or bytes are not in order.
         signer: organisation and name in the certificate; a claim unless trusted.
         generator: program that made the manifest, and the model where it is named.
-        source_type: the digital source type of what was created, None where it is not said.
+        source_type: the digital source type of what was created, of an ingredient where only that was generated; None
+            where it is not said.
         watermark: payload that the manifest says the pixels carry, hex.
         failures: validation codes of the specification.
     """
@@ -136,8 +137,10 @@ def _manifest(state: str | None, store: dict[str, Any]) -> Manifest | None:
     results = store.get("validation_results", {}).get("activeManifest", {})
     failures = tuple(sorted({str(one.get("code")) for one in results.get("failure", ())}))
     said = {one.get("label", "").partition("__")[0]: one.get("data", {}) for one in active.get("assertions", ())}
-    actions = said.get("c2pa.actions.v2", said.get("c2pa.actions", {})).get("actions", ())
-    created: dict[str, Any] = next((one for one in actions if one.get("digitalSourceType")), {})
+    sourced = [one for manifest in (active, *store["manifests"].values()) for one in _sourced(manifest)]
+    # What was made from something generated is generated in part, whatever was done to it since.
+    generated = [one for one in sourced if one["digitalSourceType"] in _AI_SOURCES]
+    created: dict[str, Any] = next(iter(generated or sourced), {})
     info = active.get("signature_info") or {}
     programs = [one.get("name", "") for one in active.get("claim_generator_info") or ()]
     agent = created.get("softwareAgent")
@@ -150,6 +153,12 @@ def _manifest(state: str | None, store: dict[str, Any]) -> Manifest | None:
         watermark=said.get(WATERMARK_ASSERTION, {}).get("payload"),
         failures=failures,
     )
+
+
+def _sourced(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Actions of a manifest that name a digital source type."""
+    found = [one for one in manifest.get("assertions", ()) if str(one.get("label", "")).startswith("c2pa.actions")]
+    return [action for one in found for action in one["data"].get("actions", ()) if action.get("digitalSourceType")]
 
 
 def _native(signer: Signer) -> Any:

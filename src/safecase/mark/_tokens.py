@@ -10,7 +10,7 @@ independently, so the count is binomial and the p-value exact at every length. R
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ class TokenMark:
         bias: added to the logits of green tokens, above 0. Around 2 is hard to notice.
     """
 
-    key: bytes
+    key: bytes = field(repr=False)
     context: int = 1
     share: float = 0.5
     bias: float = 2.0

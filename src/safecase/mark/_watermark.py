@@ -102,8 +102,8 @@ def embed(pixels: npt.NDArray[np.uint8], *, key: bytes, payload: bytes, strength
     repeats = (-(-seen.shape[0] // TILE), -(-seen.shape[1] // TILE))
     mark = np.tile(tile, repeats)[: seen.shape[0], : seen.shape[1]]
     louder = _resized(np.clip(1.0 + 0.1 * _busy(seen), 1.0, 4.5) * mark, (height, width))
-    changed = pixels.astype(np.float64) + strength * louder[:, :, None]
-    return np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+    changed = pixels + (strength * louder).astype(np.float32)[:, :, None]
+    return np.asarray(np.clip(np.rint(changed), 0, 255), dtype=np.uint8)
 
 
 def find(pixels: npt.NDArray[np.uint8], *, key: bytes) -> Found:
