@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom
 
 _MASK = (1 << 64) - 1
 
@@ -104,6 +103,8 @@ def count_green(tokens: Sequence[int], mark: TokenMark) -> TokenEvidence:
     Args:
         tokens: ids of the generated text only; a prompt was not marked.
     """
+    from scipy.stats import binom  # a second to load, and a gateway that only adds headers never counts
+
     width = mark.context
     pairs = {tuple(tokens[at - width : at + 1]) for at in range(width, len(tokens))}
     green = sum(bool(mark.green(pair[:-1], pair[-1])) for pair in pairs)
@@ -121,6 +122,8 @@ def green_needed(counted: int, *, share: float = 0.5, error: float = 1e-6) -> in
     >>> [green_needed(counted) for counted in (10, 25, 50, 100, 200, 400)]
     [None, 24, 42, 75, 135, 248]
     """
+    from scipy.stats import binom
+
     needed = int(binom.isf(error, counted, share)) + 1
     return needed if needed <= counted else None
 

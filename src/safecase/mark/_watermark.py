@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import hadamard
 
 from safecase.mark._errors import MissingExtra, NotMarkable
 
@@ -182,7 +181,9 @@ def _signs(payload: bytes) -> Floats:
 @lru_cache(maxsize=1)
 def _code() -> Floats:
     """64 words of 32 signs; any two differ in 16 places or in all."""
-    half = hadamard(_CHIPS).astype(np.float64)
+    half: Floats = np.ones((1, 1))
+    while len(half) < _CHIPS:  # Sylvester's construction
+        half = np.kron([[1.0, 1.0], [1.0, -1.0]], half)
     return np.concatenate([half, -half])
 
 
