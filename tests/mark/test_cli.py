@@ -110,12 +110,12 @@ async def test_the_embedded_model_writes_text_that_is_found_again(tmp_path):
     from safecase.evidence import Message
     from safecase.models import LocalOptions, Options, Request, Settings, open_model
 
-    mark = TokenMark(key=b"a key for tests only", context=0, bias=2.5)
+    mark = TokenMark(key=b"a key for tests only", context=0, bias=3.0)
     local = LocalOptions(slots=1, bias=lambda size: fixed_bias(mark, vocabulary=size))
     model = open_model("llama-cpp/smollm2-135m-instruct", options=Options(local=local))
     asked = Message(role="user", content="Tell me a long story about the sea, with many details.")
     texts = []
-    for seed in range(3):
+    for seed in range(2):
         wanted = Settings(max_tokens=90, temperature=1.0, seed=seed)
         texts.append((await model.generate(Request(messages=(asked,), settings=wanted))).text)
     tokens = await model.tokenize(" ".join(texts))  # type: ignore[attr-defined]  # of the embedded model

@@ -120,7 +120,7 @@ def green_needed(counted: int, *, share: float = 0.5, error: float = 1e-6) -> in
     """Least number of green pairs that says "marked" with at most this error; None where no number does.
 
     >>> [green_needed(counted) for counted in (10, 25, 50, 100, 200, 400)]
-    [None, 24, 42, 75, 135, 248]
+    [None, 24, 42, 74, 134, 248]
     """
     from scipy.stats import binom
 

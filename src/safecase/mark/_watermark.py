@@ -183,7 +183,7 @@ def _code() -> Floats:
     """64 words of 32 signs; any two differ in 16 places or in all."""
     half: Floats = np.ones((1, 1))
     while len(half) < _CHIPS:  # Sylvester's construction
-        half = np.kron([[1.0, 1.0], [1.0, -1.0]], half)
+        half = np.block([[half, half], [half, -half]])
     return np.concatenate([half, -half])
 
 
