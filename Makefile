@@ -19,13 +19,14 @@ test: $(VENV)/.dev ## everything a change must keep; under 12 minutes on 2 cores
 test-all: $(VENV)/.dev ## the full-size proofs as well
 	$(BIN)/python -m pytest -q
 
-bench: $(VENV)/.dev ## the tables of docs/benchmarks.md and docs/coverage.md; PEERS=dir compares with installed peers
+bench: $(VENV)/.dev ## the tables of docs/benchmarks.md, docs/coverage.md and docs/mark.md; PEERS=dir compares with installed peers
 	$(BIN)/python benchmarks/peers.py --prompts 10000 $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python benchmarks/engine.py --trials 200000 --arms bare,guarded
 	$(BIN)/python benchmarks/kills.py --kills 20
 	$(BIN)/python benchmarks/estimates.py
 	$(BIN)/python benchmarks/calls_saved.py
 	$(BIN)/python benchmarks/coverage.py
+	$(BIN)/python benchmarks/marks.py
 
 check: test lint types imports docs ## what CI runs, but for the wheel
 

@@ -69,6 +69,7 @@ from safecase.run import (
     planned_domains,
     run_trials,
 )
+from safecase.safeguard import Stack
 
 ACTOR = "safecase"
 
@@ -156,7 +157,7 @@ async def run_case(
         hazardous = planned_domains(plan, case.framework, case.intents) & HAZARDOUS_DOMAINS
         case.trials.open(at=now())
         limits = budget or case.spec.budget
-        async with _JudgeOf(case) as (judge, card), _attacker_of(case) as attacker:
+        async with _JudgeOf(case) as (judge, card), _attacker_of(case) as attacker, _closing(case.arms):
             with _opened_cache(cache) as answers:
                 summary = await run_trials(
                     case.planned(plan),
@@ -181,8 +182,6 @@ async def run_case(
                         total=plan.trials,
                     ),
                 )
-        for stack in case.arms.values():
-            await stack.aclose()
     if summary.trials:
         done: dict[str, object] = {
             "trials": summary.trials,
@@ -438,6 +437,16 @@ class _GateWatch:
             return None
         standing = self._stopper.decided()
         return f"every one of {len(standing.gates)} gate readings is decided" if standing.may_stop else None
+
+
+@asynccontextmanager
+async def _closing(arms: Mapping[str, Stack]) -> AsyncIterator[None]:
+    """Stacks let go of their models' sockets when a run ends."""
+    try:
+        yield
+    finally:
+        for stack in arms.values():
+            await stack.aclose()
 
 
 @asynccontextmanager

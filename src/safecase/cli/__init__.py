@@ -24,6 +24,7 @@ _COMMANDS = {
     "measure": ("safecase.cli._measure", "Judgements and estimates; label answers."),
     "decide": ("safecase.cli._decide", "Findings, tiers and a proposal; sign, permit."),
     "report": ("safecase.cli._report", "Write an edition of the report."),
+    "mark": ("safecase.cli._mark", "Mark generated files, and find the marks again."),
     "redteam": ("safecase.cli._redteam", "A campaign of people against both arms."),
 }
 

@@ -6,6 +6,7 @@ from safecase.compose import ComposeError
 from safecase.declare import DeclareError
 from safecase.evidence import DiskFull, EvidenceError, KeyTrouble, RosterBroken
 from safecase.exchange import ExchangeError
+from safecase.mark import MarkError
 from safecase.measure import JudgeNotIndependent
 from safecase.models import ModelError, UnknownModel
 from safecase.redteam import NotKept, RedteamError
@@ -21,6 +22,7 @@ _INPUT = (
     ExchangeError,
     KeyTrouble,
     LabelError,
+    MarkError,
     NothingPlanned,
     NothingToRead,
     RedteamError,

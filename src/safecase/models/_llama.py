@@ -2,9 +2,11 @@
 
 import asyncio
 import importlib.util
+import json
 import os
 import secrets
 import threading
+import urllib.request
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -47,6 +49,8 @@ class LlamaModel:
         self._server: Any = None  # xllamacpp ships no types
         self._loading = asyncio.Lock()
         self._closing = threading.Event()
+        self._bias: list[tuple[int, float]] = []
+        self._port_key = secrets.token_hex(32)
         self._digest: str | None = None
 
     async def generate(self, request: Request) -> Answer:
@@ -102,6 +106,16 @@ class LlamaModel:
         self._must_be_unchanged()
         return Identity(kind="weights", model=self.name, digest=self._digest, details={"file": self._path.name})
 
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        """The ids of a text's tokens, without those that begin or end a text.
+
+        Raises:
+            EndpointError: closed.
+        """
+        server = await self._loaded()
+        asked = {"content": text, "add_special": False}
+        return tuple((await asyncio.to_thread(self._ask, server, "/tokenize", asked))["tokens"])
+
     async def aclose(self) -> None:
         """Stop what is being answered; let go of threads and weights."""
         self._closing.set()
@@ -119,9 +133,26 @@ class LlamaModel:
             if self._closing.is_set():
                 raise self._closed()
             if self._server is None:
-                self._server = await asyncio.to_thread(_load, self._path, self.concurrency, self._options)
+                options, port_key = self._options, self._port_key
+                server = await asyncio.to_thread(_load, self._path, self.concurrency, options, port_key)
                 self._must_be_unchanged()
+                if self._options.bias is not None:
+                    about = await asyncio.to_thread(self._ask, server, "/v1/models", None)
+                    self._bias = sorted(self._options.bias(about["data"][0]["meta"]["n_vocab"]).items())
+                self._server = server
             return self._server
+
+    def _ask(self, server: Any, path: str, body: dict[str, Any] | None) -> Any:  # JSON of llama.cpp
+        """Ask the port on loopback for what the library has no function for."""
+        headers = {"Authorization": f"Bearer {self._port_key}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        asked = urllib.request.Request(server.listening_address + path, data, headers)  # noqa: S310  # http, loopback
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy must not see the key
+        try:
+            with direct.open(asked, timeout=self._options.timeout_s) as answer:
+                return json.load(answer)
+        except OSError as error:
+            raise EndpointError(f"{self.name}: {path} gave {type(error).__name__}") from error
 
     def _body(self, request: Request) -> dict[str, Any]:
         settings = request.settings
@@ -138,6 +169,8 @@ class LlamaModel:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if self._bias:
+            body["logit_bias"] = self._bias
         if settings.seed is not None:
             body["seed"] = settings.seed
         if settings.stop:
@@ -210,7 +243,7 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return seen.st_ino, seen.st_size, seen.st_mtime_ns
 
 
-def _load(path: Path, slots: int, options: LocalOptions) -> Any:
+def _load(path: Path, slots: int, options: LocalOptions, port_key: str) -> Any:
     # Threads that spin while they wait starve each other as soon as anything else runs: beside one busy loop, 24
     # answers took 32 s waiting and were not done after 280 s spinning. It is read when the library is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -226,7 +259,7 @@ def _load(path: Path, slots: int, options: LocalOptions) -> Any:
     params.warmup = False
     params.verbosity = -1  # nothing on the terminal, not even while loading
     # xllamacpp also listens on a port of its own choosing, loopback only. A key that nobody is told closes it.
-    params.api_keys = [secrets.token_hex(32)]
+    params.api_keys = [port_key]
     params.ui = params.endpoint_slots = False
     try:
         return xllamacpp.Server(params)

@@ -1,5 +1,6 @@
 """What a caller may say about a target beside its name."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,12 +17,15 @@ class LocalOptions:
         deterministic: one answer at a time and no prompt cache, so that a replay gives the same text; slower, the
             more so the more cores there are.
         timeout_s: for one answer, waiting for a slot included.
+        bias: given the size of the vocabulary, what is added to which token's logit in every answer; a mark in what
+            is generated, for one. It changes the answers: assess with it what is served with it.
     """
 
     slots: int = 8
     context_tokens: int = 2048
     deterministic: bool = False
     timeout_s: float = 600.0
+    bias: Callable[[int], Mapping[int, float]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

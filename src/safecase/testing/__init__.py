@@ -2,7 +2,7 @@
 
 Takes:  scripts, implementations of a seam.
 Gives:  a scripted model that remembers what it was asked; an endpoint on loopback that answers as scripted, also badly;
-        checks that a target, an attack, or a safeguard stack keeps its promises.
+        checks that a target, an attack, or a safeguard stack keeps its promises; pictures made up on the spot.
 Does not own: anything that runs in an assessment; nothing shipped imports this package.
 """
 
@@ -10,6 +10,7 @@ from safecase.testing._bypasses import check_bypasses
 from safecase.testing._conformance import Nonconforming, check_attack, check_model
 from safecase.testing._dying import DyingOnce
 from safecase.testing._models import ScriptedModel, ScriptRanOut
+from safecase.testing._pictures import picture
 from safecase.testing._stub import Asked, StubEndpoint, StubReply
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "check_attack",
     "check_bypasses",
     "check_model",
+    "picture",
 ]

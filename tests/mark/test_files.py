@@ -1,0 +1,379 @@
+"""Files: marked, stripped, found again, and never lost."""
+
+import io
+import json
+import struct
+import wave
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from safecase.mark import (
+    SIDECAR,
+    Keys,
+    KeysUnusable,
+    Label,
+    MarkError,
+    Marking,
+    NotMarkable,
+    Signer,
+    detect_file,
+    draw_label,
+    make_chain,
+    mark_file,
+    read_keys,
+    read_manifest,
+    sign_manifest,
+    write_keys,
+)
+from safecase.testing import picture
+from tests.mark.extra import NEEDS_EXTRA
+
+pytestmark = NEEDS_EXTRA
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def marking(keys: Keys) -> Marking:
+    assert keys.signer
+    assert keys.signer_key
+    return Marking(
+        model="image-2",
+        provider="Example",
+        created=NOW,
+        label=Label(),
+        watermark=keys.watermark,
+        signer=Signer(chain=keys.signer, sign=keys.signer_key),
+    )
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return save(tmp_path / "made.png", picture(7, width=400, height=300))
+
+
+def save(path: Path, pixels, **how) -> Path:
+    from PIL import Image
+
+    Image.fromarray(pixels).save(path, **how)
+    return path
+
+
+def again(path: Path, out: Path) -> Path:
+    """Saved again by a program that knows nothing of manifests."""
+    opened(path).convert("RGB").save(out, quality=80)
+    return out
+
+
+def opened(path: Path):
+    from PIL import Image
+
+    return Image.open(io.BytesIO(path.read_bytes()))
+
+
+def sound() -> bytes:
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(1600))
+    return out.getvalue()
+
+
+def box(name: bytes, *parts: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(b"".join(parts)), name) + b"".join(parts)
+
+
+def film() -> bytes:
+    """An MP4 by its boxes: a movie header without tracks, which plays nothing, and some data."""
+    unity = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+    times = struct.pack(">IIIIIIH10x", 0, 0, 0, 1000, 0, 0x10000, 0x100)
+    header = box(b"mvhd", times, unity, bytes(24), struct.pack(">I", 1))
+    kind = box(b"ftyp", b"isom", struct.pack(">I", 512), b"isomiso2mp41")
+    return kind + box(b"moov", header) + box(b"mdat", b"frames go here")
+
+
+def test_a_marked_picture_is_shown_stripped_and_still_found(image, marking, keys, tmp_path):
+    before = image.read_bytes()
+
+    done = mark_file(image, marking)
+    shown = detect_file(done.path, trust=keys.trust, watermark=keys.watermark)
+    bare = again(done.path, tmp_path / "again.jpg")
+    left = detect_file(bare, trust=keys.trust, watermark=keys.watermark)
+
+    assert done.path == tmp_path / "made.marked.png"
+    assert done.marks == ("label", "watermark", "manifest")
+    assert image.read_bytes() == before
+    assert shown.verdict == "marked"
+    assert shown.manifest is not None
+    assert (shown.manifest.state, shown.manifest.says_generated) == ("trusted", True)
+    assert shown.manifest.watermark == done.payload
+    assert (left.verdict, left.manifest) == ("stripped", None)
+    assert left.watermark is not None
+    assert left.watermark.payload == bytes.fromhex(str(done.payload))
+    assert left.watermark.p_value < 1e-9
+
+
+def test_a_signer_whom_no_anchor_covers_is_untrusted(image, marking, keys):
+    done = mark_file(image, marking)
+    stranger = make_chain(now=datetime.now(UTC)).root
+
+    seen = {trust: detect_file(done.path, trust=trust, watermark=keys.watermark) for trust in (stranger, None)}
+
+    assert {one.verdict for one in seen.values()} == {"untrusted"}
+    assert "not in the trust list" in seen[stranger].sentences[0]
+    assert "no trust anchors were given" in seen[None].sentences[0]
+
+
+def test_a_changed_byte_makes_the_manifest_invalid(image, marking, keys):
+    done = mark_file(image, marking)
+    data = bytearray(done.path.read_bytes())
+    data[-40] ^= 1
+    done.path.write_bytes(bytes(data))
+
+    seen = detect_file(done.path, trust=keys.trust)
+
+    assert seen.verdict == "invalid"
+    assert seen.manifest is not None
+    assert "assertion.dataHash.mismatch" in seen.manifest.failures
+
+
+def test_pixels_of_another_file_under_a_valid_manifest_are_noticed(image, marking, keys, tmp_path):
+    """Somebody with a signing key of their own puts their manifest on marked pixels."""
+    done = mark_file(image, replace(marking, signer=None))
+    assert marking.signer
+    signed = sign_manifest(
+        done.path.read_bytes(), mime="image/png", signer=marking.signer, model="m", title="t", watermark=b"else"
+    )
+    (tmp_path / "x.png").write_bytes(signed)
+
+    seen = detect_file(tmp_path / "x.png", trust=keys.trust, watermark=keys.watermark)
+
+    assert seen.verdict == "invalid"
+    assert "contradict" in seen.sentences[-1]
+
+
+def test_what_was_edited_after_it_was_generated_still_says_so(image, marking, keys):
+    """Another program opened the picture, kept its manifest as an ingredient and signed what it did."""
+    import c2pa
+
+    made = mark_file(image, marking).path.read_bytes()
+    assert keys.signer
+    assert keys.signer_key
+    info = c2pa.C2paSignerInfo(b"es256", keys.signer.encode(), keys.signer_key.encode(), None)
+    out = io.BytesIO()
+    with c2pa.Builder({"claim_generator_info": [{"name": "editor"}]}) as builder:
+        builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
+        with c2pa.Signer.from_info(info) as signer:
+            builder.sign(signer, "image/png", io.BytesIO(made), out)
+
+    seen = read_manifest(out.getvalue(), mime="image/png", trust=keys.trust)
+
+    assert seen is not None
+    assert (seen.state, seen.says_generated) == ("trusted", True)
+
+
+def test_keys_are_never_printed(marking, keys):
+    for value in (marking, keys, make_chain(now=NOW)):
+        assert "PRIVATE KEY" not in repr(value)
+    assert keys.watermark
+    assert repr(keys.watermark) not in repr((marking, keys))
+
+
+@pytest.mark.parametrize(("name", "data"), [("a.wav", sound()), ("a.mp4", film())], ids=["wav", "mp4"])
+def test_audio_and_video_carry_a_manifest(name, data, marking, keys, tmp_path):
+    (tmp_path / name).write_bytes(data)
+
+    done = mark_file(tmp_path / name, marking)
+    seen = detect_file(done.path, trust=keys.trust)
+
+    assert done.marks == ("manifest",)
+    assert (seen.verdict, seen.manifest and seen.manifest.generator) == ("marked", "safecase, image-2")
+    if name == "a.wav":
+        with wave.open(str(done.path)) as file:
+            assert file.getnframes() == 800
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_every_picture_format_is_marked_and_keeps_its_kind(suffix, marking, keys, tmp_path):
+    source = save(tmp_path / f"a{suffix}", picture(3, width=320, height=320))
+
+    done = mark_file(source, marking)
+
+    assert opened(done.path).format == opened(source).format
+    assert detect_file(done.path, trust=keys.trust, watermark=keys.watermark).verdict == "marked"
+
+
+def test_transparency_stays_and_a_turned_photo_is_marked_upright(marking, keys, tmp_path):
+    from PIL import Image
+
+    pixels = np.dstack([picture(4, width=300, height=200), np.full((200, 300), 77, np.uint8)])
+    clear = mark_file(save(tmp_path / "clear.png", pixels), replace(marking, label=None)).path
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    photo = mark_file(save(tmp_path / "p.jpg", picture(5, width=300, height=200), exif=turned), marking).path
+
+    assert set(np.unique(np.asarray(opened(clear))[:, :, 3])) == {77}
+    assert opened(photo).size == (200, 300)
+    assert detect_file(photo, watermark=keys.watermark).watermark.is_there  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("ground", [0, 128, 255])
+def test_the_label_reads_on_any_ground(ground):
+    """Letters against plate: at least the 4.5 to 1 that WCAG asks of text."""
+    from PIL import Image
+
+    plain = Image.new("RGB", (600, 400), (ground, ground, ground))
+    shown = np.asarray(draw_label(plain, Label(place="top-left")).convert("L")) / 255
+    corner = shown[10:40, 10:140]
+    light, dark = np.quantile(corner, 0.99), np.median(corner)
+
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in (light, dark)]
+    assert (linear[0] + 0.05) / (linear[1] + 0.05) >= 4.5
+    assert np.all(shown[200:] == shown[-1, -1])
+
+
+def test_a_label_keeps_its_corner_and_shrinks_until_it_fits():
+    from PIL import Image
+
+    for place, corner in {"top-left": (0, 0), "bottom-right": (1, 1)}.items():
+        for size in ((300, 1200), (1600, 500)):
+            label = Label(text="Made by an artificial intelligence", place=place)  # type: ignore[arg-type]
+            rows, columns = np.nonzero(np.asarray(draw_label(Image.new("L", size).convert("RGB"), label))[:, :, 0])
+            assert (rows.mean() > size[1] / 2, columns.mean() > size[0] / 2 or size[0] == 300) == (
+                bool(corner[0]),
+                bool(corner[1]) or size[0] == 300,
+            )
+    with pytest.raises(NotMarkable, match="does not fit"):
+        draw_label(Image.new("RGB", (40, 40)), Label(text="Made by an artificial intelligence"))
+
+
+def test_text_gets_a_notice_and_provenance_and_a_change_is_noticed(marking, tmp_path):
+    source = tmp_path / "note.txt"
+    source.write_text("The sea is wide.\n", encoding="utf-8")
+
+    done = mark_file(source, marking)
+    fresh = detect_file(done.path)
+    about = json.loads(done.beside[0].read_text(encoding="utf-8"))
+    done.path.write_text(done.path.read_text(encoding="utf-8").replace("wide", "deep"), encoding="utf-8")
+    changed = detect_file(done.path)
+
+    assert done.path.read_text(encoding="utf-8").startswith("This text was generated by an AI system.\n\n")
+    assert (fresh.verdict, fresh.provenance_fits) == ("marked", True)
+    assert (about["model"], about["ai_generated"], about["created"][:10]) == ("image-2", True, "2026-11-21")
+    assert (changed.verdict, changed.provenance_fits) == ("invalid", False)
+    assert detect_file(source).verdict == "none"
+
+
+def test_no_file_that_is_there_is_touched_unless_told(image, marking, tmp_path):
+    taken = tmp_path / "taken.png"
+    taken.write_bytes(b"mine")
+
+    for out in (taken, image):
+        with pytest.raises(NotMarkable, match="is there already"):
+            mark_file(image, marking, out=out)
+    dry = mark_file(image, marking, dry_run=True)
+    assert not dry.path.exists()
+    assert taken.read_bytes() == b"mine"
+    assert mark_file(image, marking, in_place=True).path == image
+    with pytest.raises(NotMarkable, match="carries a manifest already"):
+        mark_file(image, marking, in_place=True)
+
+
+def test_a_text_whose_provenance_is_in_the_way_is_left_alone(marking, tmp_path):
+    source = tmp_path / "note.md"
+    source.write_text("x", encoding="utf-8")
+    (tmp_path / f"note.marked.md{SIDECAR}").write_text("{}", encoding="utf-8")
+
+    with pytest.raises(NotMarkable, match="is there already"):
+        mark_file(source, marking)
+    assert not (tmp_path / "note.marked.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("a.png", b"no picture", "a.png: cannot be read as image/png"),
+        ("a.exe", b"", "cannot be marked; known are"),
+        ("a.txt", b"\xff\xfe", "is not UTF-8"),
+        ("a.wav", b"RIFF", "a.wav: cannot be read as audio/wav"),
+    ],
+)
+def test_a_file_that_cannot_be_marked_is_named_with_its_reason(name, data, says, marking, tmp_path):
+    (tmp_path / name).write_bytes(data)
+
+    with pytest.raises(MarkError, match=says) as caught:
+        mark_file(tmp_path / name, marking)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_an_animation_and_a_file_without_any_mark_are_refused(marking, tmp_path, image):
+    from PIL import Image
+
+    frames = [Image.new("RGB", (200, 200), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:])
+
+    with pytest.raises(NotMarkable, match="is animated"):
+        mark_file(tmp_path / "a.webp", marking)
+    with pytest.raises(NotMarkable, match="nothing to put on it"):
+        mark_file(image, replace(marking, label=None, watermark=None, signer=None))
+    with pytest.raises(NotMarkable, match=r"must end in \.png"):
+        mark_file(image, marking, out=tmp_path / "a.jpg")
+
+
+def test_a_key_in_a_vault_signs_by_a_function(keys, image):
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = serialization.load_pem_private_key(str(keys.signer_key).encode(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    signer = Signer(chain=str(keys.signer), sign=lambda data: key.sign(data, ec.ECDSA(hashes.SHA256())))
+
+    signed = sign_manifest(image.read_bytes(), mime="image/png", signer=signer, model="m", title="t")
+
+    seen = read_manifest(signed, mime="image/png", trust=keys.trust)
+    assert seen is not None
+    assert seen.state == "trusted"
+
+
+def test_keys_that_do_not_fit_together_are_refused(keys, image):
+    other = make_chain(now=datetime.now(UTC))
+    wrong = {
+        "another's key": Signer(chain=str(keys.signer), sign=other.key),
+        "a root that signs": Signer(chain=other.root, sign=other.key),
+        "no key": Signer(chain=str(keys.signer), sign="rubbish"),
+        "no chain": Signer(chain="rubbish", sign=other.key),
+        "an expired chain": expired(),
+    }
+    for signer in wrong.values():
+        with pytest.raises(KeysUnusable):
+            sign_manifest(image.read_bytes(), mime="image/png", signer=signer, model="m", title="t")
+
+
+def expired() -> Signer:
+    old = make_chain(now=datetime(2020, 1, 1, tzinfo=UTC), days=10)
+    return Signer(chain=old.signer, sign=old.key)
+
+
+def test_a_keys_folder_is_written_once_and_its_secrets_are_private(tmp_path):
+    paths = write_keys(tmp_path / "k", now=NOW)
+
+    assert {path.name: path.stat().st_mode & 0o077 for path in paths if path.suffix == ".key"} == {
+        "signer.key": 0,
+        "watermark.key": 0,
+    }
+    with pytest.raises(KeysUnusable, match="never replaced"):
+        write_keys(tmp_path / "k", now=NOW)
+    (tmp_path / "k" / "watermark.key").write_text("abc")
+    with pytest.raises(KeysUnusable, match="32 hex digits"):
+        read_keys(tmp_path / "k")
+    (tmp_path / "k" / "trust.pem").write_text("-----BEGIN CERTIFICATE-----\nrubbish\n")
+    with pytest.raises(KeysUnusable, match="no readable certificate"):
+        read_keys(tmp_path / "k")
+    with pytest.raises(KeysUnusable, match="no such folder"):
+        read_keys(tmp_path / "nowhere")
