@@ -89,7 +89,13 @@ def mark_command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Put every mark on that the file and the keys allow, and say which were left out."""
+    """Put every mark on that the file and the keys allow, and say which were left out.
+
+    \b
+    Example:
+        safecase mark picture.png --keys marks
+        safecase mark *.png --keys marks --out marked/ --label "Made with AI" --place top-left
+    """
     from safecase.mark import Keys, Label, Marking, Signer, mark_file, read_keys
 
     if in_place and out is not None:
