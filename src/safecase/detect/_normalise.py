@@ -155,10 +155,12 @@ _SHORT = 8_000
 
 
 def _normalise(text: str) -> str:
-    while (after := _once(text)) != text:
+    after, is_settled = _once(text)
+    while not is_settled and after != text:
         if after.isascii() and not (_SPACED.search(after) or _has_leet(after)):
             return after  # nothing is left to undo: spares the second pass
         text = after
+        after, is_settled = _once(text)
     return after
 
 
@@ -166,15 +168,18 @@ def _normalise(text: str) -> str:
 _normalise_short = lru_cache(maxsize=64)(_normalise)
 
 
-def _once(text: str) -> str:
+def _once(text: str) -> tuple[str, bool]:
+    """One pass, and whether it is known that another would change nothing."""
     if not text.isascii():
         text = _unify(text)
     elif _INVISIBLE.search(text):
         text = _INVISIBLE.sub("", text)
     text = text.replace("\r\n", "\n") if "\r" in text else text
-    text = _SPACED.sub(_join, text.casefold())
-    text = " ".join(text.split())
-    return _LEET_TOKEN.sub(_unleet, text) if _LEET_SIGN.search(text) else text
+    folded = text.casefold()
+    joined = " ".join(_SPACED.sub(_join, folded).split())
+    plain = _LEET_TOKEN.sub(_unleet, joined) if _LEET_SIGN.search(joined) else joined
+    # Case alone was changed, in ASCII: every step was asked about this very text and left it.
+    return plain, plain == folded and plain.isascii()
 
 
 def _has_leet(text: str) -> bool:
