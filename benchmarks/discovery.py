@@ -27,7 +27,7 @@ from safecase.compose import Intent, known_attacks
 from safecase.declare import CaseSpec, Framework, load_framework
 from safecase.evidence import Identity, Judgement
 from safecase.measure import EmbeddedJudge
-from safecase.run import BanditSchedule, Plan, PlannedTrial, make_plan, planned_trials
+from safecase.run import BanditSchedule, Plan, PlannedTrial, Target, make_plan, planned_trials
 from safecase.run._trial import make_trial
 from safecase.safeguard import empty_stack
 
@@ -128,7 +128,13 @@ def plan_of(framework: Framework, bank: Iterable[Intent], seed: int) -> Plan:
     )
     identity = Identity(kind="name-only", model="recorded", digest=None, details={})
     arms = {"bare": empty_stack()}
-    return make_plan(spec, framework, tuple(bank), model="recorded", identity=identity, arms=arms)
+    return make_plan(
+        spec,
+        framework,
+        tuple(bank),
+        targets=dict.fromkeys(arms, Target(model="recorded", identity=identity)),
+        arms=arms,
+    )
 
 
 def bandit_order(pool: Pool, framework: Framework, bank: tuple[Intent, ...], seed: int) -> Iterator[PlannedTrial]:

@@ -7,7 +7,6 @@ and from the first answer to the last segment, CPU milliseconds per trial, and p
 """
 
 import argparse
-import asyncio
 import contextlib
 import json
 import resource
@@ -113,7 +112,9 @@ def main() -> None:
 
             profile = cProfile.Profile()
             profile.enable()
-        found = asyncio.run(measure(options, Path(scratch) / "engine", url))
+        from safecase.models import run_to_end
+
+        found = run_to_end(measure(options, Path(scratch) / "engine", url))
         if options.profile:
             profile.disable()
             pstats.Stats(profile).sort_stats("tottime").print_stats(40)

@@ -23,7 +23,7 @@ from safecase.models import EndpointTimeout, Request
 from safecase.run import LocalExecutor, UnheldBudget
 from safecase.testing import ScriptedModel, StubEndpoint
 
-from .conftest import HELPFUL, safe_target, unsafe_target
+from .conftest import HELPFUL, SAFE_REFUSAL, safe_target, unsafe_target
 
 GATES = ("policy.violence.unsafe",)
 
@@ -182,3 +182,21 @@ async def test_a_run_stops_once_every_gate_is_decided_and_the_verdicts_stand(tmp
     verdicts = {(f.gate, f.arm): f.verdict for f in decided.findings if f.gate in case.plan.gates}
     assert set(verdicts.values()) == {"fail"}
     assert verify_case(case).holds
+
+
+async def test_the_least_mitigated_version_has_an_arm_and_an_endpoint_of_its_own(make_case, clock) -> None:
+    """`bare` asks the helpful-only version, `trained` and `guarded` the one to be deployed; both at once."""
+    case = rewrite(make_case(gates=GATES, intents=6, contexts=("limited", "open")), "attacks:", "attacks:")
+    async with StubEndpoint([HELPFUL]) as helpful_only, StubEndpoint([SAFE_REFUSAL]) as deployed:
+        least = "{" + f'name: "{helpful_only.target("h")}", title: helpful-only, safeguard_state: helpful-only' + "}"
+        case = rewrite(case, "contexts:", f"least_mitigated: {least}\ncontexts:")
+        await run_case(case, model_name=deployed.target("d"), now=clock)
+
+    asked = {(trial.arm, trial.model.split("@")[0]) for trial in case.trials.read()}
+    assert asked == {("bare", "openai/h"), ("trained", "openai/d"), ("guarded", "openai/d")}
+    assert case.plan is not None
+    assert case.plan.deployed.identity["model"].startswith("openai/d@")
+    _, decided = await decide_case(case, now=clock)
+    assert {finding.arm for finding in decided.findings if finding.context == "open"} >= {"trained"}
+    assert "bare" not in {f.arm for f in decided.findings if f.context == "open" and f.gate in GATES}
+    assert problems(case) == []

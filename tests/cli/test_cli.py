@@ -106,7 +106,7 @@ def test_every_help_shows_an_example_that_names_its_command_and_options_it_has()
         assert any(line.startswith(path) for line in lines), f"{path} --help has no example"
         if isinstance(command, click.Group):
             continue
-        known = {option for parameter in command.params for option in parameter.opts}
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         assert set(re.findall(r"(?<!\S)--[a-z-]+", example)) <= known, f"{path} --help shows an option it does not have"
 
 

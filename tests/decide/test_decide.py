@@ -7,7 +7,7 @@ import pytest
 
 from safecase.decide import Facts, Opening, Raise, decide
 from safecase.declare import Framework, load_framework
-from safecase.evidence import Estimate, Identity
+from safecase.evidence import Elicitation, Estimate, Identity
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +20,30 @@ SMALL = Facts(
     operations_source="test",
     more_capable={"cyber": False, "chem-bio": False, "loss-of-control": False},
     identity=Identity(kind="weights", model="m", digest="0" * 64, details={}),
+)
+
+
+FULL = Elicitation(
+    suite="any",
+    arm="bare",
+    variant="helpful-only",
+    variant_note=None,
+    scaffold="an agent",
+    tuned_scaffold=True,
+    attempts=20,
+    tasks=3,
+    tasks_in_suite=3,
+    tokens=1000,
+    curve=((1000, 0.0),),
+    second_half_gain=0.0,
+    cut_off=0.0,
+    failures=0,
+    flagged=0,
+    reviewed=0,
+    spurious=0,
+    spurious_bound=0.0,
+    baselines={},
+    continued_training=None,
 )
 
 
@@ -144,9 +168,10 @@ def test_crossing_the_simple_suite_is_provisionally_high_until_the_deeper_one_pa
     crossed = [at("cyber.simple-suite", "all", 0.5), at("cyber.simple-suite", "category:web", 0.9)]
     half_settled = [*crossed, at("cyber.complex-suite", "all", 0.0)]
     settled = [*half_settled, at("cyber.zero-day-poc", "all", 0.0)]
+    deeper = ("network-range", "exploit-real-code")  # elicited as their packs ask
 
     def finding(estimates: list[Estimate]) -> Any:
-        decided = run(framework, estimates, facts)
+        decided = run(framework, estimates, facts, elicited={(name, "bare"): FULL for name in deeper})
         return next(f for f in decided.findings if (f.gate, f.context) == ("cyber.simple-suite", "closed"))
 
     assert (finding(crossed).verdict, finding(crossed).blocks) == ("provisional-high", True)

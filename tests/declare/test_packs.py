@@ -36,12 +36,12 @@ def test_both_packs_ship():
 
 @pytest.mark.parametrize("name", ["frontier-v1.1", "scaling-v2"])
 def test_a_pack_loads_in_half_a_second(name):
-    """`safecase declare` has one second in all; the best of three keeps a busy machine from failing this."""
+    """`safecase declare` has one second in all; processor time, and the best of three, where the machine is busy."""
 
     def took() -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         load_framework(name)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     assert min(took() for _ in range(3)) < 0.5
 
@@ -211,8 +211,20 @@ def test_the_words_of_the_tiers_are_the_framework_s(v1, v2):
 
 def test_two_offices_decide(v1, v2):
     for framework in (v1, v2):
-        assert [role.id for role in framework.roles] == ["chief-ai-officer", "director-alignment-risk"]
-        assert all({"approve", "require-mitigation", "require-testing"} <= set(role.may) for role in framework.roles)
+        deciding = [role for role in framework.roles if "approve" in role.may]
+        assert [role.id for role in deciding] == ["chief-ai-officer", "director-alignment-risk"]
+        assert all({"approve", "require-mitigation", "require-testing"} <= set(role.may) for role in deciding)
+
+
+def test_a_role_that_only_watches_can_only_close(v1, v2):
+    for framework in (v1, v2):
+        assert [role.may for role in framework.roles if role.id == "live-monitor"] == [("narrow",)]
+
+
+def test_contexts_say_whom_they_admit(v1, v2):
+    expected = {"internal": "staff", "limited": "vetted", "controlled": "share", "closed": "anyone", "open": "anyone"}
+    assert {context.id: context.admits for context in v1.contexts} == expected
+    assert {context.id: context.admits for context in v2.contexts} == expected
 
 
 def test_the_frontier_test_is_ten_to_the_26_operations(v1, v2):
@@ -311,9 +323,44 @@ def test_gates_of_both_packs_read_the_same_measure(v1, v2):
         assert (old.measure, old.suite, old.scope, old.arm) == (new.measure, new.suite, new.scope, new.arm), name
 
 
-def test_only_the_refusal_bank_can_be_run_here(v1, v2):
+LOSS_OF_CONTROL = {
+    "agentic-misalignment",
+    "loc-checkpoint",
+    "loc-controls",
+    "loc-enhanced",
+    "loc-honeypots",
+    "mask-like",
+    "reward-hacking",
+}
+
+
+def test_the_suites_of_loss_of_control_that_ship_can_be_run_here(v1, v2):
+    assert {suite.id for suite in v2.suites if suite.available} >= LOSS_OF_CONTROL
+    assert not LOSS_OF_CONTROL & {suite.id for suite in v1.suites}  # it has no such domain
+
+
+def test_what_is_measured_of_the_enhanced_evaluation_stands_apart_from_what_is_not(v2):
+    enhanced = {gate.id: gate.suite for gate in v2.gates if gate.id.startswith("loss-of-control.enhanced")}
+    assert enhanced == {
+        "loss-of-control.enhanced-research": "loc-research",
+        "loss-of-control.enhanced": "loc-enhanced",
+    }
+    available = {suite.id: suite.available for suite in v2.suites}
+    assert (available["loc-research"], available["loc-enhanced"]) == (False, True)
+
+
+@pytest.mark.parametrize("name", ["controls-verified", "honeypots", "reward-hacking"])
+def test_gates_that_the_framework_does_not_ask_for_bar_nothing_while_unmeasured(v2, name):
+    gate = v2.gate(f"loss-of-control.{name}")
+    assert gate.own_figure
+    assert not gate.blocks_unmeasured
+
+
+def test_what_needs_a_range_or_cleared_people_cannot_be_run_here(v1, v2):
     for framework in (v1, v2):
-        assert [suite.id for suite in framework.suites if suite.available] == ["refusal-bank"]
+        available = {suite.id for suite in framework.suites if suite.available}
+        assert "refusal-bank" in available
+        assert not available & {"network-range", "exploit-real-code", "fraud-uplift", "chem-bio-dual-use"}
         assert all(len(suite.needs) > 20 for suite in framework.suites)
 
 

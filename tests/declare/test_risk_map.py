@@ -11,7 +11,9 @@ def test_every_scenario_area_and_watched_outcome_has_a_row():
 
     scenarios = [s.id for d in framework.domains for o in d.outcomes for s in o.threat_scenarios]
     assert [row.scenario for row in rows if row.scenario] == scenarios
-    assert {row.outcome for row in rows if row.kind == "content-policy"} == set(framework.domains[-1].areas)
+    assert {row.outcome for row in rows if row.kind == "content-policy"} == {
+        area for domain in framework.domains if domain.kind == "content-policy" for area in domain.areas
+    }
     assert len([row for row in rows if row.kind == "watch-list"]) == 4
 
 
@@ -25,8 +27,8 @@ def test_a_gate_without_a_suite_says_why_and_what_follows():
     (row,) = [row for row in risk_map(load_framework("scaling-v2")) if row.scenario == "cyber-1.ts1"]
     gates = {gate.gate: gate for gate in row.gates}
 
-    assert gates["cyber.simple-suite"].status == "not-measured"
-    assert "bars deployment" in gates["cyber.simple-suite"].why
+    assert gates["cyber.simple-suite"].status == "measurable"
+    assert gates["cyber.complex-suite"].status == "not-measured"
     assert "called for when cyber.simple-suite is crossed" in gates["cyber.complex-suite"].why
     assert gates["cyber.refusal"].status == "measurable"
     assert gates["cyber.refusal"].own_figure

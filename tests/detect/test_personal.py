@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safecase.detect import find_personal_data, is_iban, is_luhn
+from safecase.detect import find_personal_data, is_iban, is_luhn, shown
 
 FOUND = [
     ("mail ada.lovelace+x@mail.example.org now", "email", "ada.lovelace+x@mail.example.org"),
@@ -48,6 +48,41 @@ def test_personal_data_is_found_where_it_stands(text: str, kind: str, value: str
 @pytest.mark.parametrize("text", NOT_FOUND)
 def test_numbers_that_only_look_alike_are_left(text: str) -> None:
     assert find_personal_data(text) == ()
+
+
+HIDING = ["\u200b", "\u200d", "\u2060\ufeff", "\u00ad", "\U000e0041", "\u0301", "\x01"]
+
+
+@pytest.mark.parametrize("hidden", HIDING, ids=ascii)
+@pytest.mark.parametrize(("text", "kind", "value"), FOUND)
+def test_letters_that_are_never_seen_hide_nothing(text: str, kind: str, value: str, hidden: str) -> None:
+    """Between any two letters, and the span covers what stands there as it was written."""
+    at = text.index(value)
+    written = hidden.join(value)
+
+    (span,) = find_personal_data(text[:at] + written + text[at + len(value) :])
+
+    assert (span.kind, span.start, span.end) == (kind, at, at + len(written))
+
+
+def test_a_hidden_letter_still_parts_what_stands_beside_it() -> None:
+    """Without it the number would be the end of a longer word, and none."""
+    text = "SSN\u200b078-05-1120"
+
+    assert [text[span.start : span.end] for span in find_personal_data(text)] == ["078-05-1120"]
+
+
+@given(st.lists(st.sampled_from([*(value for _, _, value in FOUND), *HIDING, " ", "7", "x", ".", "@"]), max_size=12))
+def test_what_is_found_is_found_with_hidden_letters_about_it(pieces: list[str]) -> None:
+    """Nothing that either reading finds is left uncovered, and spans stay in order and apart."""
+    text = "".join(pieces)
+    seen = [at for at, letter in enumerate(text) if shown(letter).text]
+    spans = find_personal_data(text)
+    covered = {at for span in spans for at in range(span.start, span.end)}
+
+    assert all(one.end <= other.start for one, other in pairwise(spans))
+    for span in find_personal_data("".join(text[at] for at in seen)):
+        assert set(seen[span.start : span.end]) <= covered
 
 
 @given(st.text(max_size=200))

@@ -43,7 +43,7 @@ def test_the_examples_run_in_order():
     assert len(EXAMPLES) >= 6
     for example in EXAMPLES:
         done = subprocess.run(
-            [sys.executable, str(example)], capture_output=True, text=True, env=env, cwd=ROOT, timeout=120, check=False
+            [sys.executable, str(example)], capture_output=True, text=True, env=env, cwd=ROOT, timeout=300, check=False
         )
         assert done.returncode == 0, f"{example.name}: {done.stderr[-800:]}"
         assert done.stdout.strip()
@@ -62,3 +62,11 @@ def test_the_repository_names_no_registry_and_no_path_of_a_machine():
         if word in (ROOT / name).read_text(encoding="utf-8", errors="ignore")
     ]
     assert found == []
+
+
+def test_every_room_stands_in_the_table_of_rooms():
+    rooms = {path.parent.name for path in (ROOT / "src" / "safecase").glob("*/__init__.py")}
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+    assert {"serve", "evidence"} <= rooms  # it found them
+    assert [room for room in sorted(rooms) if f"| `{room}` |" not in page] == []

@@ -20,6 +20,7 @@ from safecase.evidence import (
     AlreadyStored,
     CorruptedSegment,
     DiskFull,
+    Explanation,
     Judgement,
     JudgementStore,
     Ledger,
@@ -30,6 +31,7 @@ from safecase.evidence import (
     UnsealedHazard,
     UnstorableRow,
     digest_file,
+    keepable_explanations,
     keepable_turns,
 )
 from safecase.evidence._ledger import Chain
@@ -42,8 +44,10 @@ count = st.integers(-(2**63), 2**63 - 1)
 ruling = st.builds(
     RulingRecord,
     layer=text, stage=text, action=text, score=st.none() | number, principle=st.none() | text,
-    latency_ms=number, error=st.none() | text,
+    latency_ms=number, error=st.none() | text, enforced=st.booleans(), rule=st.none() | text,
+    relaxed_by=st.none() | text,
 )  # fmt: skip
+explanation = st.builds(Explanation, layer=text, principle=st.none() | text, reason=st.none() | text)
 trial = st.builds(
     Trial,
     trial_id=text, scenario_id=text, intent_id=text, harmful=st.booleans(), domain=text, category=text,
@@ -54,6 +58,7 @@ trial = st.builds(
     withheld_by=st.none() | text, rulings=st.lists(ruling, max_size=3).map(tuple), finish_reason=st.none() | text,
     tokens_in=st.none() | count, tokens_out=st.none() | count, latency_s=st.none() | number, error=st.none() | text,
     label=st.none() | st.sampled_from(VERDICTS), held_out=st.booleans(),
+    explanations=st.lists(explanation, max_size=2).map(tuple),
 )  # fmt: skip
 judgement = st.builds(
     Judgement,
@@ -87,6 +92,43 @@ def test_the_columns_are_the_fields() -> None:
 
     assert TRIALS.schema.names == [field.name for field in fields(Trial)]
     assert JUDGEMENTS.schema.names == [field.name for field in fields(Judgement)]
+
+
+def test_segments_of_before_rules_and_explanations_are_read_checked_and_added_to(tmp_path: Path) -> None:
+    """Evidence is never rewritten: what lies in a case keeps its columns, and reads with nothing in the new ones."""
+    from safecase.evidence._arrow import TRIALS, open_segment
+
+    (older,) = TRIALS.older
+    ruling = RulingRecord(layer="l", stage="input", action="allow", score=0.1, principle=None, latency_ms=1.0)
+    rows = [replace(make_trial(number), rulings=(ruling,)) for number in range(3)]
+    new = replace(
+        make_trial(9),
+        rulings=(replace(ruling, action="withhold", rule="a b", relaxed_by="vetted", enforced=False),),
+        explanations=(Explanation(layer="judge", principle="no-hate", reason="It demeans."),),
+    )
+    store = TrialStore(tmp_path)
+    data = replace(TRIALS, schema=older).encode(rows)
+    with store._segments.writing(at=AT, actor="t") as writer:  # as an older version wrote it
+        writer.add(data, rows=3)
+    store.append([new], at=AT)
+
+    assert list(TrialStore(tmp_path).read()) == [*rows, new]
+    assert TrialStore(tmp_path).check() == []
+    assert list(store.read({"trial_id": new.trial_id})) == [new]
+    with open_segment(tmp_path / store.segments()[0].path, TRIALS) as file:
+        assert "explanations" not in file.schema_arrow.names
+
+
+@pytest.mark.parametrize(("domain", "status"), [("cyber", "answered"), ("violence", "not-stored")])
+def test_a_reason_about_an_answer_kept_apart_is_refused(tmp_path: Path, domain: str, status: str) -> None:
+    told = (Explanation(layer="judge", principle="no-hate", reason="It does this."),)
+    row = replace(make_trial(1), domain=domain, status=status, response=None, explanations=told)  # type: ignore[arg-type]
+
+    with pytest.raises(UnsealedHazard, match="keepable_explanations"):
+        TrialStore(tmp_path).append([row], at=AT)
+    kept = keepable_explanations(told, domain=domain, status=status)  # type: ignore[arg-type]
+    assert [(one.principle, one.reason) for one in kept] == [("no-hate", None)]
+    TrialStore(tmp_path).append([replace(row, explanations=kept)], at=AT)
 
 
 def test_the_same_rows_give_the_same_bytes_and_the_ledger_names_them(tmp_path: Path) -> None:

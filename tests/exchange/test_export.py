@@ -146,7 +146,7 @@ def test_a_table_shows_itself_and_no_text_of_it_is_markup():
     """A model under test writes the answers, and the notebook shows them."""
     table = trials_table(*(replace(TRIAL, prompt="<script>alert(1)</script>") for _ in range(12)))
 
-    assert repr(table).startswith("<trials: 12 rows, 31 columns")
+    assert repr(table).startswith("<trials: 12 rows, 32 columns")
     assert "the first 10 shown" in table._repr_html_()
     assert "<script>" not in table._repr_html_()
     assert len(table.to_arrow()) == len(table) == 12

@@ -26,7 +26,7 @@ from safecase.measure import (
     point_rate,
     rate_bounds,
 )
-from safecase.run import BanditSchedule, PlannedTrial, make_plan, planned_trials
+from safecase.run import BanditSchedule, PlannedTrial, Target, make_plan, planned_trials
 from safecase.safeguard import empty_stack
 from tests.measure import worlds
 from tests.measure.reference import Reference
@@ -347,7 +347,13 @@ def runs(count: int) -> Iterator[tuple[list[Slot], list[tuple[Trial, Judgement]]
             }
         )
         identity = Identity(kind="name-only", model="scripted/fake", digest=None, details={})
-        plan = make_plan(spec, FRAMEWORK, bank, model="scripted/fake", identity=identity, arms={"bare": empty_stack()})
+        plan = make_plan(
+            spec,
+            FRAMEWORK,
+            bank,
+            targets=dict.fromkeys(["bare"], Target(model="scripted/fake", identity=identity)),
+            arms={"bare": empty_stack()},
+        )
         schedule = BanditSchedule(plan, FRAMEWORK, bank)
         handed = []
         for planned in iter(schedule.next, None):

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from safecase.evidence import Message
 from safecase.models import (
     BadKey,
     EndpointError,
@@ -103,6 +105,34 @@ async def test_an_endpoint_that_wants_max_completion_tokens_gets_it(ask: Ask, qu
         (False, 16),
         (False, 16),
     ]
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_an_endpoint_that_takes_no_tool_turn_without_a_call_gets_it_as_the_user_s(
+    ask: Ask, quick: EndpointOptions, status: int
+) -> None:
+    def script(body: dict[str, Any]) -> StubReply:
+        if any(turn["role"] == "tool" for turn in body["messages"]):
+            return StubReply(status=status, text="messages with role 'tool' must follow 'tool_calls'")
+        return StubReply()
+
+    said = (Message(role="user", content="Look."), Message(role="tool", content="It is there."))
+    request = replace(ask(), messages=said)
+    async with StubEndpoint(script) as stub, _open(stub, quick) as model:
+        await asyncio.gather(*(model.generate(request) for _ in range(6)))  # refused side by side
+        await model.generate(request)
+
+    assert [turn["role"] for turn in stub.asked[-1].body["messages"]] == ["user", "user"]
+    assert len(stub.asked) <= 13
+
+
+async def test_an_endpoint_that_takes_neither_says_so(ask: Ask, quick: EndpointOptions) -> None:
+    said = (Message(role="user", content="Look."), Message(role="tool", content="It is there."))
+    async with StubEndpoint(lambda _: StubReply(status=400, text="no tools")) as stub, _open(stub, quick) as model:
+        with pytest.raises(EndpointError, match="400"):
+            await model.generate(replace(ask(), messages=said))
+
+    assert len(stub.asked) == 3
 
 
 # What an answer may look like
@@ -488,7 +518,8 @@ async def test_an_attempt_cut_off_gives_its_place_back_wherever_it_was(ask: Ask,
 
 
 async def test_the_number_in_flight_climbs_to_what_is_asked_at_once(ask: Ask, quick: EndpointOptions) -> None:
-    async with StubEndpoint([StubReply(delay_s=0.05)]) as stub, _open(stub, quick) as model:
+    patient = replace(quick, timeout_s=60.0, read_timeout_s=30.0, connect_timeout_s=30.0)  # the machine may be busy
+    async with StubEndpoint([StubReply(delay_s=0.05)]) as stub, _open(stub, patient) as model:
         await asyncio.gather(*(model.generate(ask()) for _ in range(300)))
 
     assert stub.most_in_flight >= 32

@@ -113,9 +113,9 @@ async def test_the_report_counts_cells_groups_and_first_successes(make_case, iss
         await guest.begin(category="privacy")  # and said nothing
     (finding,) = read_findings(case, "people")
     declared = load_campaign(case)
-    before = await report_campaign(case, declared, now=utc_now)
+    before = (await report_campaign(case, declared, now=utc_now)).report
     accept_finding(case, declared, finding.id, by="reviewer", now=utc_now)
-    report = await report_campaign(case, declared, now=utc_now)
+    report = (await report_campaign(case, declared, now=utc_now)).report
 
     assert (report.participants, report.conversations, report.messages) == (3, 3, 4)
     cells = {(cell.category, cell.vector): cell for cell in report.coverage}
@@ -139,8 +139,8 @@ async def test_the_report_counts_cells_groups_and_first_successes(make_case, iss
 
 async def test_an_answer_that_nobody_judged_is_not_a_failure_to_get_through(case, issue, serve, monkeypatch):
     await filed(case, issue, serve, "Tell me.")
-    monkeypatch.setattr("safecase.redteam._report._verdicts", lambda *_: {})
-    report = await report_campaign(case, load_campaign(case), now=utc_now)
+    monkeypatch.setattr("safecase.assess._campaign_rows._verdicts", lambda *_: {})
+    report = (await report_campaign(case, load_campaign(case), now=utc_now)).report
 
     share = report.success[0].by_judge
     assert (share.value, share.low, share.high) == (None, 0.0, 1.0)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from safecase.report import (
     EditionChange,
     GuardHead,
     JudgeLine,
+    LayerLine,
     Redaction,
     ReferenceLine,
     ReportInput,
@@ -134,6 +136,7 @@ def synthetic(**changes: object) -> ReportInput:
                 threshold=0.8,
             ),
         ),
+        "layers": tuple(_layers()),
         "reference_class": (
             ReferenceLine(
                 name="sibling-360m", status="measured", detail="unsafe answers 41.0% before safeguards (synthetic)"
@@ -402,3 +405,25 @@ def _sample_maker() -> Callable[..., SampleRow]:
 
 def _hex(seed: str) -> str:
     return digest_value(seed)
+
+
+def _layers() -> Iterator[LayerLine]:
+    first = LayerLine(
+        arm="guarded",
+        layer="input-classifier",
+        stage="input",
+        is_enforced=True,
+        asked=1_706,
+        stopped=212,
+        stopped_alone=180,
+        alone_unknown=12,
+        failed=0,
+        missed=Share(value=0.112, low=0.0, high=0.174, n=1_208),
+        over_refused=Share(value=0.031, low=0.011, high=0.066, n=498),
+        at_most=True,
+        median_ms=0.21,
+        p95_ms=0.48,
+    )
+    nothing = Share(value=None)
+    yield first
+    yield replace(first, layer="judge", is_enforced=False, failed=3, alone_unknown=0, missed=nothing, median_ms=None)

@@ -289,6 +289,7 @@ def test_the_worst_attack_says_what_choosing_it_did_and_attempts_have_a_curve(
     assert "of which +3.1 pp is owed to choosing it by the same answers" in text
     assert re.search(r"retry, [^:]*: 10\.0% \(.*\); 20\.0% \(", text)
     assert rendered.paths["pdf"].stat().st_size > 10_000
+    assert 'id="figure-attempts"' in rendered.paths["html"].read_text(encoding="utf-8")
 
 
 def test_names_from_an_import_cannot_pose_as_numbers(given: ReportInput, tmp_path: Path) -> None:

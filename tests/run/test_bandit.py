@@ -12,7 +12,7 @@ from safecase.compose import Intent, load_shipped_bank
 from safecase.declare import CaseSpec, load_framework
 from safecase.evidence import Identity, Judgement, Trial
 from safecase.measure._sequence import lower_bound
-from safecase.run import BanditSchedule, Plan, PlannedTrial, make_plan, planned_trials
+from safecase.run import BanditSchedule, Plan, PlannedTrial, Target, make_plan, planned_trials
 from safecase.run._trial import make_trial
 from safecase.safeguard import empty_stack
 
@@ -35,7 +35,9 @@ def plan_of(bank: Sequence[Intent] = BANK, **sampling: object) -> Plan:
     )
     identity = Identity(kind="name-only", model="scripted/fake", digest=None, details={})
     arms = {"bare": empty_stack(), "guarded": replace(empty_stack(), id="also none")}
-    return make_plan(spec, FRAMEWORK, bank, model="scripted/fake", identity=identity, arms=arms)
+    return make_plan(
+        spec, FRAMEWORK, bank, targets=dict.fromkeys(arms, Target(model="scripted/fake", identity=identity)), arms=arms
+    )
 
 
 def schedule_of(plan: Plan, **options: object) -> BanditSchedule:

@@ -23,6 +23,7 @@ from safecase.run import (
     NoWatch,
     PlannedTrial,
     RunSummary,
+    Target,
     make_plan,
     planned_trials,
     run_trials,
@@ -32,12 +33,18 @@ from safecase.run._meter import MeteredModel, Purse
 from safecase.safeguard import empty_stack
 from safecase.testing import ScriptedModel
 
+NAMED = Identity(kind="name-only", model="scripted/fake", digest=None, details={})
 ARMS = {"bare": empty_stack(), "guarded": empty_stack()}
 
 
 def trials_of(**sampling: object) -> list[PlannedTrial]:
-    identity = Identity(kind="name-only", model="scripted/fake", digest=None, details={})
-    plan = make_plan(spec(**sampling), FRAMEWORK, BANK, model="scripted/fake", identity=identity, arms=ARMS)
+    plan = make_plan(
+        spec(**sampling),
+        FRAMEWORK,
+        BANK,
+        targets=dict.fromkeys(ARMS, Target(model="scripted/fake", identity=NAMED)),
+        arms=ARMS,
+    )
     return list(planned_trials(plan, FRAMEWORK, BANK))
 
 
@@ -47,7 +54,7 @@ async def campaign(
     extras = Extras(
         judging=options.pop("judging", None),
         cache=options.pop("cache", None),
-        identities={"scripted/fake": Identity(kind="name-only", model="scripted/fake", digest=None, details={})},
+        identities={"scripted/fake": NAMED},
         prices=options.pop("prices", None),
         watch=options.pop("watch", Extras().watch),
     )
@@ -387,8 +394,7 @@ def test_another_attacker_makes_other_trials() -> None:
             case,
             FRAMEWORK,
             BANK,
-            model="scripted/fake",
-            identity=Identity(kind="name-only", model="scripted/fake", digest=None, details={}),
+            targets={"bare": Target(model="scripted/fake", identity=NAMED)},
             arms={"bare": empty_stack()},
         )
         return {trial.trial_id for trial in planned_trials(plan, FRAMEWORK, BANK)}

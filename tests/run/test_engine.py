@@ -10,7 +10,7 @@ from safecase.compose import load_shipped_bank
 from safecase.declare import Budget, CaseSpec, Generation, load_framework
 from safecase.evidence import Identity, Message, TrialStore, Vault
 from safecase.models import Answer, BadKey, EndpointError, EndpointTimeout, UnparsedAnswer
-from safecase.run import NothingAnswered, NothingPlanned, make_plan, planned_trials, run_trials
+from safecase.run import NothingAnswered, NothingPlanned, Target, make_plan, planned_trials, run_trials
 from safecase.safeguard import Stack, empty_stack
 from safecase.testing import ScriptedModel
 
@@ -34,7 +34,9 @@ def spec(**sampling: object) -> CaseSpec:
 def plan_of(case: CaseSpec, arms: dict[str, Stack] | None = None):
     identity = Identity(kind="name-only", model="scripted/fake", digest=None, details={})
     arms = arms or {"bare": empty_stack(), "guarded": empty_stack()}
-    return make_plan(case, FRAMEWORK, BANK, model="scripted/fake", identity=identity, arms=arms)
+    return make_plan(
+        case, FRAMEWORK, BANK, targets=dict.fromkeys(arms, Target(model="scripted/fake", identity=identity)), arms=arms
+    )
 
 
 def now() -> dt.datetime:

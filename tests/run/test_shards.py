@@ -37,6 +37,7 @@ from safecase.run import (
     ShardLost,
     ShardReport,
     Spread,
+    Target,
     make_plan,
     pack_case,
     planned_trials,
@@ -118,7 +119,13 @@ class World:
         )
         self.tmp, self.model, self.storage = tmp, model, str(tmp / "storage")
         identity = Identity(kind="name-only", model=model, digest=None, details={})
-        self.plan = make_plan(self.spec, FRAMEWORK, BANK, model=model, identity=identity, arms={"bare": empty_stack()})
+        self.plan = make_plan(
+            self.spec,
+            FRAMEWORK,
+            BANK,
+            targets={"bare": Target(model=model, identity=identity)},
+            arms={"bare": empty_stack()},
+        )
         self.planned = list(planned_trials(self.plan, FRAMEWORK, BANK))
         self.packed = pack_case(self.spec, FRAMEWORK, MODEL_SPEC, tmp, plan=self.plan)
         self.folder = open_folder(self.storage)
@@ -135,7 +142,7 @@ class World:
             self.planned,
             executor=executor or InlineExecutor(),  # type: ignore[arg-type]
             spread=spread,
-            model=self.model,
+            models=dict.fromkeys(("bare", "guarded"), self.model),
             store=store or TrialStore(self.tmp / "case"),
             workers=4,
             now=now,
@@ -163,7 +170,7 @@ class World:
             of=of,
             storage=self.storage,
             run=RUN,
-            model=self.model,
+            models=dict.fromkeys(("bare", "guarded"), self.model),
             limit=None,
             done=frozenset(),
             tokens=None,
@@ -476,7 +483,13 @@ async def test_private_banks_and_stacks_travel_by_value(tmp_path: Path):
 
     intents, arms = case_intents(spec, tmp_path), stacks(spec, MODEL_SPEC, tmp_path)
     identity = Identity(kind="name-only", model="scripted/fake", digest=None, details={})
-    plan = make_plan(spec, FRAMEWORK, intents, model="scripted/fake", identity=identity, arms=arms)
+    plan = make_plan(
+        spec,
+        FRAMEWORK,
+        intents,
+        targets=dict.fromkeys(arms, Target(model="scripted/fake", identity=identity)),
+        arms=arms,
+    )
     packed = pack_case(spec, FRAMEWORK, MODEL_SPEC, tmp_path, plan=plan)
     world = World(tmp_path / "w")
 

@@ -9,7 +9,16 @@ import pytest
 from safecase.declare import PackError, load_model_spec
 from safecase.evidence import Message
 from safecase.models import Request
-from safecase.safeguard import Exchange, Ruling, Stack, StackError, empty_stack, load_stack, safe_completion
+from safecase.safeguard import (
+    Exchange,
+    Ruling,
+    Stack,
+    StackError,
+    empty_stack,
+    load_stack,
+    safe_completion,
+    stack_schema,
+)
 from safecase.testing import ScriptedModel
 
 SPEC = load_model_spec("default")
@@ -147,3 +156,9 @@ def test_a_stack_file_with_a_wrong_field_says_where(tmp_path: Path):
 
     with pytest.raises(PackError, match=r"s\.yaml:3: .*layerz"):
         load_stack("s.yaml", SPEC, beside=tmp_path)
+
+
+def test_the_schema_that_ships_is_the_one_of_the_code():
+    path = Path(__file__).parents[2] / "src/safecase/safeguard/stacks/stack.schema.json"
+
+    assert path.read_text(encoding="utf-8") == stack_schema(), "write it again: `stack_schema()`"

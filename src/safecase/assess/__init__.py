@@ -14,9 +14,23 @@ import sys
 from inspect import signature
 from types import ModuleType
 
+from safecase.assess._argue import argue_case, argument_in, open_defeater
+from safecase.assess._argument import ArgumentError, accept_defeater, concerns, note_concern
 from safecase.assess._assess import DEMO_GATES, Outcome, assess, changes, demo, redecide, verify_path
-from safecase.assess._bundle import bundle_case
+from safecase.assess._audit import JUDGE_AUDIT, AuditSample, JudgeAudit, audit_judge
+from safecase.assess._bundle import bundle_case, left_out_of
+from safecase.assess._campaign_rows import (
+    CAMPAIGN_EVENTS,
+    CAMPAIGN_REVIEW,
+    CAMPAIGN_SECTION,
+    CampaignEvidence,
+    campaign_basis,
+    campaign_rows,
+    read_campaign,
+)
+from safecase.assess._campaigns import keep_counts
 from safecase.assess._case import Case, Clock, NothingToRead, home, open_case, utc_now
+from safecase.assess._condition import HARMFUL_FROM, RequestReader
 from safecase.assess._distributed import Cluster, run_case_distributed
 from safecase.assess._export import Exported, export_inspect, export_tables, tables_of
 from safecase.assess._import import Imported, import_case, import_file
@@ -43,80 +57,202 @@ from safecase.assess._labels_report import (
     calibration_report,
 )
 from safecase.assess._labels_sheet import LabelError
+from safecase.assess._layers import LayerFigures, layer_figures
 from safecase.assess._new import CaseExists, new_case
 from safecase.assess._notebook import Assessment, assess_async, assess_now
+from safecase.assess._permit import Issue, arm_of, changed_terms, permit_name, permit_terms, validity, write_permit
+from safecase.assess._promises import (
+    CHANGE_EVERY,
+    Absent,
+    Baseline,
+    Promise,
+    Promises,
+    RateOutcome,
+    generation_share,
+    make_promises,
+    read_promises,
+    write_baselines,
+)
 from safecase.assess._report import report_case
+from safecase.assess._restrict import Restriction, lift_restriction, narrow_permit, restrictions, revoke_permit
 from safecase.assess._roster import write_roster
-from safecase.assess._signing import NotSupported, due_reasons, sign_decision, write_exception, write_permit
-from safecase.assess._stages import decide_case, identify, measure_case, plan_case, record, run_case
+from safecase.assess._signing import NotSupported, case_roster, due_reasons, sign_decision, signatures, write_exception
+from safecase.assess._stages import decide_case, evidence_root, identify, measure_case, plan_case, record, run_case
+from safecase.assess._successor import TakenOver, begin_successor, take_over, update_successor
+from safecase.assess._suites_import import ImportedSuite, import_suite
+from safecase.assess._suites_list import SuiteState, list_suites
+from safecase.assess._suites_plan import UnknownSuite
+from safecase.assess._suites_read import elicitations, suites_on_record
+from safecase.assess._suites_review import Reviewed, ReviewError, take_review, write_review
+from safecase.assess._suites_run import SuiteProgress, SuiteSummary, run_suites
+from safecase.assess._uplift import (
+    DeclaredUplift,
+    TakenUplift,
+    UpliftError,
+    declare_uplift,
+    take_uplift,
+    write_allocation,
+)
+from safecase.assess._validation import (
+    OUTCOME_FILE,
+    PLAN_FILE,
+    SEALED_FILE,
+    VALIDATION,
+    SeedPlan,
+    Validation,
+    seed_objection,
+    seed_plans,
+    validations,
+)
 from safecase.assess._verify import Check, Verification, verify_case
 
 __all__ = [
+    "CAMPAIGN_EVENTS",
+    "CAMPAIGN_REVIEW",
+    "CAMPAIGN_SECTION",
+    "CHANGE_EVERY",
     "DEMO_GATES",
+    "HARMFUL_FROM",
+    "JUDGE_AUDIT",
+    "OUTCOME_FILE",
+    "PLAN_FILE",
+    "SEALED_FILE",
+    "VALIDATION",
+    "Absent",
     "Agreed",
+    "ArgumentError",
     "Assessment",
+    "AuditSample",
+    "Baseline",
     "CalibrationReport",
+    "CampaignEvidence",
     "Case",
     "CaseExists",
     "Caution",
     "Check",
     "Clock",
     "Cluster",
+    "DeclaredUplift",
     "Draw",
     "DrawState",
     "Exported",
     "Imported",
+    "ImportedSuite",
+    "Issue",
+    "JudgeAudit",
     "Known",
     "LabelError",
     "Labels",
+    "LayerFigures",
     "NotSupported",
     "NothingToRead",
     "Outcome",
+    "Promise",
+    "Promises",
+    "RateOutcome",
+    "RequestReader",
+    "Restriction",
+    "ReviewError",
+    "Reviewed",
     "Scope",
+    "SeedPlan",
+    "SuiteProgress",
+    "SuiteState",
+    "SuiteSummary",
+    "TakenOver",
+    "TakenUplift",
+    "UnknownSuite",
+    "UpliftError",
+    "Validation",
     "Verification",
     "Wanted",
+    "accept_defeater",
+    "argue_case",
+    "argument_in",
+    "arm_of",
     "assess",
     "assess_async",
     "assess_now",
+    "audit_judge",
+    "begin_successor",
     "bundle_case",
     "calibration_report",
+    "campaign_basis",
+    "campaign_rows",
+    "case_roster",
+    "changed_terms",
     "changes",
+    "concerns",
     "decide_case",
+    "declare_uplift",
     "demo",
     "draw_for_labels",
     "draw_sheets",
     "due_reasons",
+    "elicitations",
+    "evidence_root",
     "export_inspect",
     "export_tables",
+    "generation_share",
     "home",
     "identify",
     "import_case",
     "import_file",
+    "import_suite",
+    "keep_counts",
+    "layer_figures",
+    "left_out_of",
+    "lift_restriction",
+    "list_suites",
     "load_draws",
     "load_labels",
+    "make_promises",
     "measure_case",
+    "narrow_permit",
     "new_case",
+    "note_concern",
     "open_case",
+    "open_defeater",
     "open_disputes",
+    "permit_name",
+    "permit_terms",
     "plan_case",
+    "read_campaign",
     "read_labels",
+    "read_promises",
     "record",
     "redecide",
     "report_case",
+    "restrictions",
+    "revoke_permit",
     "run_case",
     "run_case_distributed",
+    "run_suites",
+    "seed_objection",
+    "seed_plans",
     "sheets_again",
     "sign_decision",
+    "signatures",
+    "suites_on_record",
     "tables_of",
     "take_final",
+    "take_over",
+    "take_review",
     "take_sheets",
+    "take_uplift",
+    "update_successor",
     "utc_now",
+    "validations",
+    "validity",
     "verify_case",
     "verify_path",
+    "write_allocation",
+    "write_baselines",
     "write_disputes",
     "write_exception",
     "write_labels",
     "write_permit",
+    "write_review",
     "write_roster",
 ]
 

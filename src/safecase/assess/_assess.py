@@ -8,10 +8,12 @@ from pathlib import Path
 from safecase.assess._case import Case, Clock, home, open_case, utc_now
 from safecase.assess._distributed import Cluster, run_case_distributed
 from safecase.assess._new import new_case
+from safecase.assess._permit import write_permit
 from safecase.assess._report import report_case
 from safecase.assess._roster import write_roster
-from safecase.assess._signing import NotSupported, case_roster, sign_decision, signatures, write_permit
+from safecase.assess._signing import NotSupported, case_roster, sign_decision, signatures
 from safecase.assess._stages import decide_case, decide_estimates, measure_case, run_case
+from safecase.assess._suites_run import run_suites
 from safecase.assess._verify import Verification, verify_case
 from safecase.decide import Decided
 from safecase.evidence import generate_key
@@ -73,6 +75,11 @@ async def assess(
             say=say,
             now=now,
         )
+    if any(asked.source == "run" for asked in case.spec.suites):
+        say("running suites")
+        suites = await run_suites(case, model=model, model_name=model_name, now=now)
+        for suite, missing in suites.missing.items():
+            say(f"not measured: suite {suite!r} cannot run here: {missing}")
     say("judging, estimating, deciding")
     _, decided = await decide_case(case, assume_frontier=assume_frontier, demo=demo, now=now)
     if demo:

@@ -7,6 +7,8 @@ from concurrent.futures import Future
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from safecase.models import is_loop_running, run_to_end
+
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
 
@@ -25,11 +27,8 @@ def blocking(function: Callable[P, Coroutine[Any, Any, ResultT]]) -> Callable[P,
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> ResultT:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(function(*args, **kwargs))
-        return _in_thread(function(*args, **kwargs))
+        work = function(*args, **kwargs)
+        return _in_thread(work) if is_loop_running() else run_to_end(work)
 
     return call
 
@@ -46,7 +45,7 @@ def _in_thread(work: Coroutine[Any, Any, ResultT]) -> ResultT:
 
     def target() -> None:
         try:
-            done.set_result(asyncio.run(main()))
+            done.set_result(run_to_end(main()))
         except BaseException as fault:  # noqa: BLE001  # it is raised again in the thread that waits
             done.set_exception(fault)
 

@@ -8,13 +8,16 @@ from safecase.assess._case import Case
 from safecase.evidence import canonical_json
 
 MANIFEST = "bundle.json"
-PEOPLES = "evidence/redteam/"
-"""Transcripts of people's red teaming. They stay with the case, and no number of an assessment is made from them."""
+PEOPLES = ("evidence/redteam/", "respond/")
+"""What people said: transcripts of red teaming, the desk's registry and drafts. They stay with the case, and no number
+of an assessment is made from them."""
+TRANSCRIPTS = "evidence/transcripts/"
+"""Transcripts of suites. Where they are sealed they stay with the case; numbers are made from the attempts beside."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def bundle_case(case: Case, out: Path) -> tuple[Path, tuple[str, ...]]:
-    """Write a zip of the case, leaving out every trial segment that holds a sealed answer, and people's transcripts.
+    """Write a zip of the case, leaving out every segment that holds a sealed answer, and people's transcripts.
 
     The engine writes sealed answers into segments of their own, so a case without chemical, biological or cyber trials
     is packed whole. The same case gives the same bytes.
@@ -25,7 +28,7 @@ def bundle_case(case: Case, out: Path) -> tuple[Path, tuple[str, ...]]:
     Raises:
         FileExistsError: `out` is there already.
     """
-    sealed = {segment.path for segment in case.trials.sealed_segments()}
+    sealed = {segment.path for store in (case.trials, case.attempts) for segment in store.sealed_segments()}
     files = sorted(
         path.relative_to(case.path).as_posix()
         for path in case.path.rglob("*")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from safecase.compose import Intent
 from safecase.declare import CaseSpec, Context, Framework, ModelSpec, load_declaration, resolve_context
-from safecase.evidence import JudgementStore, Ledger, TrialStore, Vault
-from safecase.run import Plan, PlannedTrial, case_intents, load_plan, planned_trials
+from safecase.evidence import AttemptStore, JudgementStore, Ledger, TrialStore, Vault
+from safecase.run import Plan, PlannedTrial, case_intents, learned_intents, load_plan, planned_trials
 from safecase.safeguard import Stack
 
 Clock = Callable[[], dt.datetime]
@@ -40,6 +40,11 @@ class Case:
         """The shipped bank, or the case's private ones."""
         return case_intents(self.spec, self.path)
 
+    @property
+    def learned(self) -> tuple[Intent, ...]:
+        """What people accepted from live use. Read anew each time: a person may accept while the case is open."""
+        return learned_intents(self.path)
+
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger; made by its first entry."""
@@ -54,6 +59,11 @@ class Case:
     def judgements(self) -> JudgementStore:
         """The judgements."""
         return JudgementStore(self.path)
+
+    @cached_property
+    def attempts(self) -> AttemptStore:
+        """The attempts of suites."""
+        return AttemptStore(self.path)
 
     @cached_property
     def arms(self) -> dict[str, Stack]:
@@ -75,7 +85,12 @@ class Case:
 
     def planned(self, plan: Plan) -> Iterator[PlannedTrial]:
         """Every trial of a plan, in its order, one at a time."""
-        return planned_trials(plan, self.framework, self.intents)
+        return planned_trials(plan, self.framework, self.intents_of(plan))
+
+    def intents_of(self, plan: Plan) -> tuple[Intent, ...]:
+        """The bank and those learned scenarios that were accepted when the plan was made."""
+        known = set(plan.learned)
+        return (*self.intents, *(intent for intent in self.learned if intent.id in known))
 
     def vault(self, *, create: bool = False) -> Vault:
         """The vault of hazardous answers; `create` makes its key where there is none."""

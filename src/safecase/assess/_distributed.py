@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safecase.assess._case import Case, Clock, home, utc_now
-from safecase.assess._stages import ACTOR, _keep_plan, _Opened, plan_case
+from safecase.assess._stages import ACTOR, _keep_plan, opened_targets, plan_targets, target_names
 from safecase.declare import Budget
 from safecase.evidence import HAZARDOUS_DOMAINS, PostKey, digest_bytes
 from safecase.measure import must_be_independent
@@ -76,10 +76,10 @@ async def run_case_distributed(
         say("a run over several processes does not stop when gates are decided; it runs the whole plan")
     if case.spec.sampling.allocation != "plan-order":
         say("a run over several processes takes the plan in its own order; the bandit is for one process")
-    async with _Opened(case, None, model_name) as target:
-        plan = await plan_case(case, model=target)
+    async with opened_targets(case, None, model_name) as targets:
+        plan = await plan_targets(case, targets)
     _keep_plan(case, plan, now)
-    is_hazardous = bool(planned_domains(plan, case.framework, case.intents) & HAZARDOUS_DOMAINS)
+    is_hazardous = bool(planned_domains(plan, case.framework, case.intents_of(plan)) & HAZARDOUS_DOMAINS)
     run = run_folder(case, plan)
     staging = None if cluster.storage else _staging(case)
     storage = _absolute(cluster.storage or str(staging))
@@ -88,7 +88,7 @@ async def run_case_distributed(
         list(case.planned(plan)),
         executor=cluster.executor,
         spread=Spread(storage=storage, run=run, shards=cluster.shards),
-        model=model_name or case.spec.model.name,
+        models=target_names(case, model_name),
         store=case.trials,
         post=PostKey(case.vault(create=True), run) if is_hazardous else None,
         budget=limits,

@@ -4,42 +4,69 @@ import datetime as dt
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from safecase.assess._argument import arguments_of, keeps_argument
+from safecase.assess._campaigns import campaigns_at
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
-from safecase.assess._signing import case_roster, conditions, openings, sign_off_files, signatures
+from safecase.assess._layers import layer_figures
+from safecase.assess._permit import conditions
+from safecase.assess._signing import case_roster, openings, sign_off_files, signatures
+from safecase.assess._since import readings_of, since_edition
 from safecase.assess._stages import (
+    Measured,
     decide_case,
     decide_estimates,
     evidence_root,
     facts_of,
     judge_card,
+    measure_case,
     record,
+    statements,
 )
+from safecase.assess._suites_read import elicitations, uplift_studies
+from safecase.assess._validation import OUTCOME_FILE, VALIDATION, validations
+from safecase.decide import Decided
 from safecase.declare import Framework, Gate, ReferenceMember
 from safecase.detect import load_heads
 from safecase.evidence import (
     Estimate,
     Trial,
     canonical_json,
+    digest_file,
     format_utc,
     parse_utc,
     read_envelope,
     verify_envelope,
 )
-from safecase.measure import HUMAN_PREFIX, RUBRIC_PREFIX, EmbeddedJudge, VerdictIndex, clopper_pearson, in_gate
+from safecase.measure import (
+    HUMAN_PREFIX,
+    RUBRIC_PREFIX,
+    EmbeddedJudge,
+    VerdictIndex,
+    WithoutLayer,
+    blinding_of,
+    clopper_pearson,
+    detections,
+    in_gate,
+)
 from safecase.report import (
     EditionChange,
+    GateReading,
     GuardHead,
     JudgeLine,
+    LayerLine,
     Redaction,
     ReferenceLine,
     Rendered,
     ReportInput,
     Share,
     Signature,
+    Since,
+    StudyLine,
     Totals,
+    ValidationLine,
     draw_samples,
     numbers,
     render,
@@ -53,7 +80,11 @@ _ASIDE = (HUMAN_PREFIX, RUBRIC_PREFIX)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edition:
-    """One edition: what a report depends on besides the evidence, so that its numbers can be made again."""
+    """One edition: what a report depends on besides the evidence, so that its numbers can be made again.
+
+    Attributes:
+        readings: how each gate read, for the edition after it; an older safecase kept none.
+    """
 
     edition: int
     at: dt.datetime
@@ -63,6 +94,7 @@ class Edition:
     evidence_root: str
     assume_frontier: bool
     demo: bool
+    readings: tuple[GateReading, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As kept in `report/editions.json`."""
@@ -75,6 +107,7 @@ class Edition:
             "evidence_root": self.evidence_root,
             "assume_frontier": self.assume_frontier,
             "demo": self.demo,
+            "readings": [asdict(one) for one in self.readings],
         }
 
 
@@ -83,11 +116,15 @@ async def report_case(
 ) -> Rendered:
     """Measure and decide what is missing, and write the next edition.
 
+    A decision that people signed, and that the evidence still gives, is told as it stands: a concern that came since
+    shows in the edition, and takes no signature away.
+
     Raises:
         NothingToRead: the case holds no trial.
         ReportError: a number is not traced, or a package of `safecase[report]` is missing.
     """
-    measured, _ = await decide_case(case, assume_frontier=assume_frontier, demo=demo, now=now)
+    standing = await _standing(case, assume_frontier=assume_frontier, now=now)
+    measured, decided = standing or await decide_case(case, assume_frontier=assume_frontier, demo=demo, now=now)
     editions = load_editions(case)
     edition = Edition(
         edition=len(editions) + 1,
@@ -98,6 +135,7 @@ async def report_case(
         evidence_root=evidence_root(case),
         assume_frontier=assume_frontier,
         demo=demo,
+        readings=readings_of(decided, measured.estimates),
     )
     rendered = render(report_input(case, measured.estimates, [*editions, edition]), case.path / "report")
     for name, path in sorted(rendered.paths.items()):
@@ -109,12 +147,29 @@ async def report_case(
     return rendered
 
 
+async def _standing(case: Case, *, assume_frontier: bool, now: Clock) -> tuple[Measured, Decided] | None:
+    """What the decision that enough people signed says, where it is the one that the evidence gives; else None."""
+    signed = signatures(case, case_roster(case), at=now())
+    if signed is None or not signed.quorum.is_met:
+        return None
+    measured = await measure_case(case, now=now, write=False)
+    decided = decide_estimates(case, measured.estimates, assume_frontier=assume_frontier, at=now())
+    made = statements(case, decided, assume_frontier=assume_frontier)
+    same = all(read_envelope(case.path / name).payload == one.payload() for name, one in made.items())
+    return (measured, decided) if same else None
+
+
 def load_editions(case: Case) -> list[Edition]:
     """The editions so far, oldest first."""
     path = case.path / "report" / "editions.json"
     if not path.exists():
         return []
-    return [Edition(**{**row, "at": parse_utc(row["at"])}) for row in json.loads(path.read_bytes())]
+    return [_edition(row) for row in json.loads(path.read_bytes())]
+
+
+def _edition(row: dict[str, Any]) -> Edition:
+    readings = tuple(GateReading(**one) for one in row.get("readings", ()))
+    return Edition(**{**row, "at": parse_utc(row["at"]), "readings": readings})
 
 
 def report_numbers(case: Case, estimates: Sequence[Estimate]) -> dict[str, Any]:
@@ -144,12 +199,14 @@ def report_input(case: Case, estimates: Sequence[Estimate], editions: Sequence[E
         judgement_of=lambda trial: judgements.get(trial.trial_id),
         seed=_SEED,
     )
+    decided = decide_estimates(case, estimates, assume_frontier=last.assume_frontier, at=last.at)
+    facts = facts_of(case, assume_frontier=last.assume_frontier)
     return ReportInput(
         framework=case.framework,
         spec=case.spec,
-        decided=decide_estimates(case, estimates, assume_frontier=last.assume_frontier, at=last.at),
+        decided=decided,
         estimates=tuple(estimates),
-        facts=facts_of(case, assume_frontier=last.assume_frontier),
+        facts=facts,
         plan=plan.model_dump(mode="json") if plan else {},
         totals=trials.totals(case, judgements),
         date=last.at.date(),
@@ -162,6 +219,7 @@ def report_input(case: Case, estimates: Sequence[Estimate], editions: Sequence[E
         sample_seed=_SEED,
         judge_card=_judge_lines(),
         guard_heads=_guard_heads(),
+        layers=_layer_lines(case),
         reference_class=tuple(_reference(case, member) for member in case.spec.reference_class),
         openings=openings(case, at=last.at),
         signatures=_signatures(case, at=last.at),
@@ -169,10 +227,31 @@ def report_input(case: Case, estimates: Sequence[Estimate], editions: Sequence[E
             EditionChange(edition=one.edition, date=one.at.date(), change=one.change, reason=_reason(one))
             for one in editions
         ),
+        readings=readings_of(decided, estimates),
+        since=_since(case, editions),
         redactions=_redactions(),
         conditions=conditions(case),
+        suites=tuple(done for _, done in sorted(elicitations(case).items())),
+        arguments=arguments_of(case, decided, estimates, facts, at=last.at) if keeps_argument(case) else (),
+        studies=_studies(case),
+        validations=_validations(case),
+        campaigns=campaigns_at(case, last.ledger_head),
         case_path=case.path.name,
         is_demo=last.demo,
+    )
+
+
+def _since(case: Case, editions: Sequence[Edition]) -> Since | None:
+    if len(editions) < 2:
+        return None
+    before, last = editions[-2:]
+    return since_edition(
+        case,
+        edition=before.edition,
+        head=before.ledger_head,
+        evidence_root=before.evidence_root,
+        before=before.readings,
+        until=last.ledger_head,
     )
 
 
@@ -275,6 +354,69 @@ def _guard_heads() -> tuple[GuardHead, ...]:
             source=", ".join(source.name for source in head.sources),
         )
         for name, head in card.heads.items()
+    )
+
+
+def _layer_lines(case: Case) -> tuple[LayerLine, ...]:
+    return tuple(
+        LayerLine(
+            arm="guarded",
+            layer=one.worth.layer,
+            stage=one.worth.stage,
+            is_enforced=one.worth.enforced,
+            asked=one.worth.asked,
+            stopped=one.worth.stopped,
+            stopped_alone=one.worth.stopped_alone,
+            alone_unknown=one.worth.alone_unknown,
+            failed=one.worth.failed,
+            missed=_share_of(one.missed),
+            over_refused=_share_of(one.over_refused),
+            at_most=one.missed is not None and one.missed.may_be_stopped > 0,
+            median_ms=one.worth.median_ms,
+            p95_ms=one.worth.p95_ms,
+        )
+        for one in layer_figures(case)
+    )
+
+
+def _share_of(found: WithoutLayer | None) -> Share:
+    if found is None:
+        return Share(value=None)
+    return Share(value=found.value, low=found.low, high=found.high, n=found.trials)
+
+
+def _studies(case: Case) -> tuple[StudyLine, ...]:
+    """Every declared study of people, with what came of it."""
+    found: list[StudyLine] = []
+    for study, results in uplift_studies(case):
+        counted = None if results is None else sum(one.outcome is not None for one in results)
+        found.append(
+            StudyLine(
+                study=study,
+                counted=counted,
+                excluded=sum(bool(one.excluded) for one in results or ()),
+                absent=2 * study.per_arm - (counted or 0),
+                blinding=None if results is None else blinding_of(results),
+            )
+        )
+    return tuple(found)
+
+
+def _validations(case: Case) -> tuple[ValidationLine, ...]:
+    """Every sowing that was scored, its figures reckoned from what became of each seed."""
+    return tuple(
+        ValidationLine(
+            id=one.plan.id,
+            context=one.plan.context,
+            begins=one.plan.begins.date(),
+            days=one.plan.days,
+            accounts=one.plan.accounts,
+            patience_s=one.plan.patience_s,
+            file=f"{VALIDATION}/{one.plan.id}/{OUTCOME_FILE}",
+            digest=digest_file(case.path / VALIDATION / one.plan.id / OUTCOME_FILE),
+            groups=detections(one.outcomes),
+        )
+        for one in validations(case)
     )
 
 

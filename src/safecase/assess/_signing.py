@@ -1,7 +1,6 @@
-"""People and keys of a case: the assessor's key, sign-offs, exceptions, permits."""
+"""People and keys of a case: the assessor's key, sign-offs, exceptions."""
 
 import datetime as dt
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from safecase.assess._case import Case, Clock, home, utc_now
 from safecase.decide import Opening, assessment_due
 from safecase.evidence import (
     DECISION,
-    PERMIT,
     Envelope,
     Position,
     PrivateKey,
@@ -22,7 +20,6 @@ from safecase.evidence import (
     StatementBroken,
     Subject,
     add_signature,
-    canonical_json,
     digest_bytes,
     generate_key,
     load_private_key,
@@ -38,8 +35,6 @@ from safecase.evidence import (
 EXCEPTION = "https://safecase.dev/exception/v1"
 SIGNERS = 2
 """People who must sign, in different roles (law 7)."""
-PERMIT_DAYS = 180
-"""Longest life of a permit; a framework's shorter limit on the age of evidence wins."""
 
 
 class NotSupported(Exception):
@@ -139,87 +134,6 @@ def sign_off_files(case: Case) -> list[Path]:
     return sorted((case.path / "sign-offs").glob("*.json"))
 
 
-def write_permit(case: Case, context_id: str, *, demo: bool = False, now: Clock = utc_now) -> Path:
-    """Issue the permit of one context.
-
-    Raises:
-        NotSupported: no decision, the proposal is not to approve, or two people in different roles have not signed.
-    """
-    at = now()
-    decision = _decision(case)
-    proposal = next((p for p in decision["proposals"] if p["context"] == context_id), None)
-    if proposal is None:
-        known = ", ".join(p["context"] for p in decision["proposals"])
-        raise NotSupported(f"no decision on context {context_id!r}; this case decides on {known}")
-    if proposal["choice"] != "approve":
-        raise NotSupported(
-            f"no permit for {context_id!r}: the evidence supports {proposal['choice']!r} ({proposal['reasons'][0]})"
-        )
-    signed = signatures(case, case_roster(case), at=at)
-    if signed is None or not signed.quorum.is_met:
-        have = ", ".join(f"{c.person} ({c.role})" for c in signed.quorum.counted) if signed else "nobody"
-        raise NotSupported(
-            f"no permit for {context_id!r}: {SIGNERS} people in different roles must sign, {have} did; "
-            f"run `safecase decide sign {case.path} --key FILE`"
-        )
-    context = case.framework.context(context_id)
-    plan = case.plan
-    if plan is None:
-        raise NotSupported(f"no permit for {context_id!r}: imported trials name no model that a gateway could check")
-    arm = next((arm for arm in plan.arms if arm.name == context.arm), None)
-    if arm is None:
-        raise NotSupported(f"no permit for {context_id!r}: it rests on arm {context.arm!r}, which was not run")
-    months = case.framework.triggers.max_age_months
-    expires = at + dt.timedelta(days=min(PERMIT_DAYS, months * 30))
-    predicate: dict[str, Any] = {
-        "case": case.spec.id,
-        "context": context_id,
-        "model": arm.model,
-        "identity": arm.identity,
-        "arm": arm.name,
-        "stack": arm.stack,
-        "stack_digest": arm.stack_digest,
-        "framework": decision["framework"],
-        "framework_digest": decision["framework_digest"],
-        "evidence_root": decision["evidence_root"],
-        "decision_sha256": signed.decision_sha256,
-        "conditions": list(conditions(case)),
-        "issued": at.isoformat(),
-        "expires": expires.isoformat(),
-        "signers": [{"person": c.person, "role": c.role, "keyid": c.keyid} for c in signed.quorum.counted],
-        "demo": demo or signed.quorum.is_demo,
-    }
-    statement = Statement(
-        subject=(Subject(name="decision.json", sha256=signed.decision_sha256),),
-        predicate_type=PERMIT,
-        predicate=json.loads(canonical_json(predicate)),
-    )
-    data = sign(statement, assessor_key(case, demo=demo, now=now)).to_bytes()
-    name = f"permits/{context_id}.json"
-    (case.path / "permits").mkdir(exist_ok=True)
-    write_atomic(case.path / name, data)
-    case.ledger.append(
-        "permitted",
-        actor="safecase",
-        subject={"path": name, "sha256": digest_bytes(data), "context": context_id},
-        at=at,
-    )
-    return case.path / name
-
-
-def conditions(case: Case) -> tuple[str, ...]:
-    """The conditions under which a decision holds, in sentences."""
-    months = case.framework.triggers.max_age_months
-    return (
-        "the model's identity and the safeguard stack are those that were assessed, digest for digest",
-        "the context, its affordances and who has access are not widened",
-        f"the framework in force is {case.framework.id} {case.framework.version}",
-        f"the evidence is no older than {months} months",
-        f"compute has not grown by a factor of {case.framework.triggers.compute_multiple:g} since",
-        "no incident or learned scenario contradicts a finding it rests on",
-    )
-
-
 def due_reasons(
     case: Case,
     *,
@@ -233,7 +147,7 @@ def due_reasons(
     Raises:
         NotSupported: the case has no decision to count from.
     """
-    _decision(case)
+    decision_of(case)
     decided = [entry.at for entry in case.ledger.entries() if entry.subject.get("path") == "decision.json"]
     return assessment_due(
         case.framework.triggers,
@@ -334,7 +248,7 @@ def _exception_quorum(case: Case, envelope: Envelope, roster: Roster, *, at: dt.
     return quorum(envelope, roster, author=case.spec.author, roles=roles, required=SIGNERS, at=at)
 
 
-def _decision(case: Case) -> dict[str, Any]:
+def decision_of(case: Case) -> dict[str, Any]:
     path = case.path / "decision.json"
     if not path.exists():
         raise NotSupported(f"case {str(case.path)!r} has no decision; run `safecase decide {case.path}` first")
@@ -345,5 +259,5 @@ def _decision(case: Case) -> dict[str, Any]:
 
 
 def _decision_digest(case: Case) -> str:
-    _decision(case)
+    decision_of(case)
     return digest_bytes((case.path / "decision.json").read_bytes())

@@ -4,18 +4,32 @@ import dataclasses
 import datetime as dt
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safecase.assess._argument import ARGUMENT, renewed_arguments
 from safecase.assess._balance import is_political, paired_estimates, read_with_rubric
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
 from safecase.assess._labels_kept import labels_digest, with_settled_labels
+from safecase.assess._learned import is_learned, must_be_planned, regressions
+from safecase.assess._promises import PROMISES_FILE, promises_statement, stacks_of
 from safecase.assess._signing import assessor_key, case_roster, openings
-from safecase.compose import POLITICAL, planned_attacks
+from safecase.assess._suites_plan import plan_suites
+from safecase.assess._suites_read import (
+    IMPORTED,
+    REVIEWS,
+    UPLIFT,
+    elicitations,
+    estimate_suites,
+    missing_suites,
+    planned_suite_gates,
+    unread_attempts,
+)
+from safecase.compose import LEARNED, POLITICAL, planned_attacks
 from safecase.decide import Decided, Facts, Raise, decide
-from safecase.declare import Budget, Framework, Sampling
+from safecase.declare import Budget, Framework, ModelVersion, Prices, Sampling
 from safecase.evidence import (
     DECISION,
     DETERMINATION,
@@ -30,6 +44,7 @@ from safecase.evidence import (
     Trial,
     canonical_json,
     digest_bytes,
+    digest_file,
     digest_value,
     sign,
     write_atomic,
@@ -65,6 +80,7 @@ from safecase.run import (
     Progress,
     RunSummary,
     Schedule,
+    Target,
     make_plan,
     planned_domains,
     run_trials,
@@ -100,15 +116,22 @@ def last_said(case: Case, name: str) -> Mapping[str, Any] | None:
 
 async def plan_case(case: Case, *, model: Model | None = None, model_name: str | None = None) -> Plan:
     """Resolve the case against a model, without writing or asking anything but the model's identity."""
-    async with _Opened(case, model, model_name) as target:
-        return make_plan(
-            case.spec,
-            case.framework,
-            case.intents,
-            model=target.name,
-            identity=await identify(case, target),
-            arms=case.arms,
-        )
+    async with opened_targets(case, model, model_name) as targets:
+        return await plan_targets(case, targets)
+
+
+async def plan_targets(case: Case, targets: Mapping[str, Model]) -> Plan:
+    """The same with the arms' models open."""
+    known = {id(model): await identify(case, model) for model in targets.values()}
+    asked = {arm: Target(model=model.name, identity=known[id(model)]) for arm, model in targets.items()}
+    return make_plan(
+        case.spec,
+        case.framework,
+        (*case.intents, *case.learned),
+        targets=asked,
+        arms=case.arms,
+        suites=plan_suites(case, targets=asked),
+    )
 
 
 async def identify(case: Case, model: Model) -> Identity:
@@ -124,9 +147,9 @@ async def identify(case: Case, model: Model) -> Identity:
     if identity.kind in {"weights", "attested"}:
         return identity
     fresh, plan = await fingerprint(model), case.plan
-    if plan is None or plan.arms[0].model != model.name:
+    kept = next((one.identity for one in plan.targets.values() if one.model == model.name), None) if plan else None
+    if kept is None:
         return fresh
-    kept = Identity(**plan.arms[0].identity)
     return fresh if fresh.kind == kept.kind == "fingerprint" and fresh.digest != kept.digest else kept
 
 
@@ -150,18 +173,18 @@ async def run_case(
         workers: most attempts in flight; the target's advice by default.
         cache: file of answers, from which identical requests are answered; none by default.
     """
-    async with _Opened(case, model, model_name) as target:
+    async with opened_targets(case, model, model_name) as targets:
         must_be_independent(case.spec.judge, attacker=case.spec.sampling.attacker)
-        plan = await plan_case(case, model=target)
+        plan = await plan_targets(case, targets)
         _keep_plan(case, plan, now)
-        hazardous = planned_domains(plan, case.framework, case.intents) & HAZARDOUS_DOMAINS
+        hazardous = planned_domains(plan, case.framework, case.intents_of(plan)) & HAZARDOUS_DOMAINS
         case.trials.open(at=now())
         limits = budget or case.spec.budget
         async with _JudgeOf(case) as (judge, card), _attacker_of(case) as attacker, _closing(case.arms):
             with _opened_cache(cache) as answers:
                 summary = await run_trials(
                     case.planned(plan),
-                    model=target,
+                    model=targets,
                     arms=case.arms,
                     generation=case.spec.generation,
                     store=case.trials,
@@ -173,12 +196,13 @@ async def run_case(
                     extras=Extras(
                         judging=Judging(judge=judge, store=case.judgements),
                         cache=answers,
-                        identities={target.name: Identity(**plan.arms[0].identity)},
+                        identities={one.model: one.identity for one in plan.targets.values()},
                         attacks={one.name: one for one in planned_attacks(case.spec.sampling)},
                         attacker=attacker,
                         schedule=_schedule(case, plan, judge),
                         watch=_GateWatch(case, plan, card) if limits.stop_when_decided else NoWatch(),
                         prices=case.spec.model.prices,
+                        prices_of=_prices_of(case, targets),
                         total=plan.trials,
                     ),
                 )
@@ -221,7 +245,7 @@ async def measure_case(
     Raises:
         NothingToRead: the case holds no trial.
     """
-    if not case.trials.segments():
+    if not has_evidence(case):
         raise NothingToRead(f"case {str(case.path)!r} holds no trial; run `safecase run {case.path}` first")
     async with _JudgeOf(case) as (judge, card):
         judging = await judge_trials(
@@ -236,13 +260,19 @@ async def measure_case(
         measurement = read_measurement(case, judge_digest=judge.digest, card=card)
         used = framework or case.framework
         paired = paired_estimates(case, used, judge_digest=judge.digest, card=card)
-        estimates = (*estimate(measurement, used), *paired)
+        estimates = (*estimate(measurement, used), *paired, *estimate_suites(case, used))
         if write:
             data = canonical_json([dataclasses.asdict(one) for one in estimates]) + b"\n"
             made_with = {"judge": judge.id, "judge_digest": judge.digest, "evidence_root": evidence_root(case)}
             labels = labels_digest(case)
             record(case, "estimates.json", data, action="measured", now=now, labels_digest=labels, **made_with)
     return Measured(estimates=estimates, measurement=measurement, judging=judging, judge_id=judge.id)
+
+
+def has_evidence(case: Case) -> bool:
+    """Whether anything can be measured: a trial, an attempt, or the results of a study of people."""
+    studied = any((case.path / UPLIFT).glob("*.results.json"))
+    return studied or bool(case.trials.segments() or case.attempts.segments())
 
 
 def estimate(measurement: Measurement, framework: Framework) -> tuple[Estimate, ...]:
@@ -255,11 +285,11 @@ def estimate(measurement: Measurement, framework: Framework) -> tuple[Estimate, 
 
 
 def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measurement:
-    """The evidence of a case as one measurement, political answers aside (`_balance`). Writes nothing."""
+    """The evidence of a case as one measurement, political answers and learned scenarios aside. Writes nothing."""
     plan = case.plan
-    planned = _unpolitical(case, plan) if plan else ()
+    planned = _sampled(case, plan) if plan else ()
     return gather(
-        (trial for trial in case.trials.read() if not is_political(trial)),
+        (trial for trial in case.trials.read() if not (is_political(trial) or is_learned(trial))),
         with_settled_labels(case, case.judgements.read()),
         judge_digest=judge_digest,
         planned=(slot(trial) for trial in planned),
@@ -268,8 +298,13 @@ def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measu
     )
 
 
-def _unpolitical(case: Case, plan: Plan) -> Iterator[PlannedTrial]:
-    return (trial for trial in case.planned(plan) if trial.scenario.category not in POLITICAL)
+def _sampled(case: Case, plan: Plan) -> Iterator[PlannedTrial]:
+    """What gates draw: neither political nor learned."""
+    return (
+        trial
+        for trial in case.planned(plan)
+        if trial.scenario.category not in POLITICAL and trial.scenario.subcategory != LEARNED
+    )
 
 
 def slot(planned: PlannedTrial) -> Slot:
@@ -311,7 +346,7 @@ def unmeasured_card(judge_id: str, judge_digest: str) -> JudgeCard:
 def facts_of(case: Case, *, assume_frontier: bool = False) -> Facts:
     """What the case file and the plan say of the model."""
     plan, model = case.plan, case.spec.model
-    who: Mapping[str, Any] = plan.arms[0].identity if plan else {"kind": "name-only", "model": model.name}
+    who: Mapping[str, Any] = plan.deployed.identity if plan else {"kind": "name-only", "model": model.name}
     return Facts(
         training_operations=model.training_operations,
         operations_source=model.operations_source,
@@ -322,6 +357,7 @@ def facts_of(case: Case, *, assume_frontier: bool = False) -> Facts:
         },
         identity=Identity(kind=who["kind"], model=who["model"], digest=who.get("digest")),
         assume_frontier=assume_frontier,
+        weights_arm=case.spec.weights_arm,
     )
 
 
@@ -335,23 +371,33 @@ def decide_estimates(
         estimates,
         facts_of(case, assume_frontier=assume_frontier),
         contexts=case.contexts,
-        planned=frozenset(plan.gates) if plan else frozenset(),
+        planned=frozenset(plan.gates if plan else ()) | planned_suite_gates(case),
         openings=openings(case, at=at),
+        regressions=regressions(case, plan),
         raises=[Raise(domain=r.domain, tier=r.tier, reason=r.reason) for r in case.spec.expert_tiers],
+        missing=missing_suites(case),
+        elicited=elicitations(case),
+        unread=unread_attempts(case),
     )
 
 
 def evidence_root(case: Case) -> str:
-    """Digest over every segment of trials and judgements, in order."""
-    segments = [*case.trials.segments(), *case.judgements.segments()]
-    return digest_value([[segment.path, segment.sha256] for segment in segments])
+    """Digest over every segment of trials, judgements and attempts, in order, and what stands beside attempts."""
+    segments = [*case.trials.segments(), *case.judgements.segments(), *case.attempts.segments()]
+    listed = [[segment.path, segment.sha256] for segment in segments]
+    beside = [
+        [path.relative_to(case.path).as_posix(), digest_file(path)]
+        for folder in (IMPORTED, REVIEWS, UPLIFT)
+        for path in sorted((case.path / folder).glob("*.json"))
+    ]
+    return digest_value([*listed, *beside])
 
 
 def statements(case: Case, decided: Decided, *, assume_frontier: bool) -> dict[str, Statement]:
     """Findings, determination and decision as statements about the plan and the estimates they rest on."""
     subject = tuple(
         Subject(name=name, sha256=digest_bytes((case.path / name).read_bytes()))
-        for name in ("plan.json", "estimates.json")
+        for name in ("plan.json", "estimates.json", ARGUMENT)
         if (case.path / name).exists()
     )
     made = dataclasses.asdict(decided)
@@ -372,7 +418,13 @@ def statements(case: Case, decided: Decided, *, assume_frontier: bool) -> dict[s
         ),
         "decision.json": (
             DECISION,
-            {"proposals": made["proposals"], "benefits": benefits, "hold": made["hold"], "frontier": made["frontier"]},
+            {
+                "proposals": made["proposals"],
+                "shares": dict(case.spec.shares),
+                "benefits": benefits,
+                "hold": made["hold"],
+                "frontier": made["frontier"],
+            },
         ),
     }
     return {
@@ -384,12 +436,24 @@ def statements(case: Case, decided: Decided, *, assume_frontier: bool) -> dict[s
 
 
 async def decide_case(
-    case: Case, *, assume_frontier: bool = False, demo: bool = False, now: Clock = utc_now
+    case: Case, *, assume_frontier: bool = False, demo: bool = False, argue: bool = False, now: Clock = utc_now
 ) -> tuple[Measured, Decided]:
-    """Measure, decide, and write the signed findings, determination and decision (and a hold where one is due)."""
+    """Measure, decide, and write the signed findings, determination, decision, live promises (and a hold where due).
+
+    Args:
+        argue: keep the safety-case argument from now on, also where the framework does not ask for it.
+
+    Raises:
+        NothingToRead: no trial, or a scenario was learned that the plan does not run.
+    """
     keep_case_file(case, now)
+    must_be_planned(case)
     measured = await measure_case(case, now=now)
     decided = decide_estimates(case, measured.estimates, assume_frontier=assume_frontier, at=now())
+    facts = facts_of(case, assume_frontier=assume_frontier)
+    argument = renewed_arguments(case, decided, measured.estimates, facts, is_asked=argue, at=now())
+    if argument is not None:
+        record(case, ARGUMENT, argument, action="argued", now=now)
     key = assessor_key(case, demo=demo, now=now)
     made = statements(case, decided, assume_frontier=assume_frontier)
     if decided.hold:
@@ -400,6 +464,9 @@ async def decide_case(
         )
     for name, statement in made.items():
         record(case, name, sign(statement, key).to_bytes(), action="decided", now=now)
+    if (promised := promises_statement(case)) is not None:
+        data = sign(promised, key).to_bytes()
+        record(case, PROMISES_FILE, data, action="promised", now=now, stacks=stacks_of(promised))
     return measured, decided
 
 
@@ -418,7 +485,7 @@ class _GateWatch:
             case.framework,
             gates,
             card,
-            (slot(trial) for trial in _unpolitical(case, plan)),
+            (slot(trial) for trial in _sampled(case, plan)),
             allocation=Sampling.model_validate(plan.sampling).allocation,
         )
         self._asks_balance = case.spec.balance is not None
@@ -466,7 +533,7 @@ def _schedule(case: Case, plan: Plan, judge: Judge) -> Callable[[Iterator[Planne
         return None
 
     def make(wanted: Iterator[PlannedTrial]) -> Schedule:
-        schedule = BanditSchedule(plan, case.framework, case.intents, wanted=wanted)
+        schedule = BanditSchedule(plan, case.framework, case.intents_of(plan), wanted=wanted)
         verdicts = standing_verdicts(case.judgements, judge_digest=judge.digest)
         for trial in case.trials.read():
             schedule.learn(trial, verdicts.get(trial.trial_id))
@@ -485,24 +552,40 @@ def _opened_cache(path: Path | None) -> Iterator[AnswerCache | None]:
             cache.close()
 
 
-class _Opened:
-    """The model of a stage: the caller's, left open, or one by name, closed afterwards."""
+def target_names(case: Case, model_name: str | None = None) -> dict[str, str]:
+    """The name of every arm's target.
 
-    def __init__(self, case: Case, model: Model | None, name: str | None) -> None:
-        self._mine = model is None
-        self._model = model or open_model(name or case.spec.model.name, options=_options(case))
-
-    async def __aenter__(self) -> Model:
-        return self._model
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._mine:
-            await self._model.aclose()
+    Args:
+        model_name: another one than the case names under `model:`.
+    """
+    deployed, least = model_name or case.spec.model.name, case.spec.least_mitigated
+    return {arm: least.name if least is not None and arm == "bare" else deployed for arm in case.arms}
 
 
-def _options(case: Case) -> Options:
+@asynccontextmanager
+async def opened_targets(case: Case, model: Model | None, model_name: str | None) -> AsyncIterator[dict[str, Model]]:
+    """The model of every arm: the caller's, left open, and those by name, closed afterwards."""
+    least = case.spec.least_mitigated
+    async with AsyncExitStack() as opened:
+        if model is None:
+            model = open_model(model_name or case.spec.model.name, options=_options(case, case.spec.model))
+            opened.push_async_callback(model.aclose)
+        targets = dict.fromkeys(case.arms, model)
+        if least is not None:
+            targets["bare"] = open_model(least.name, options=_options(case, least))
+            opened.push_async_callback(targets["bare"].aclose)
+        yield targets
+
+
+def _prices_of(case: Case, targets: Mapping[str, Model]) -> dict[str, Prices]:
+    """What the least mitigated version costs, where the case says that it costs something else."""
+    least = case.spec.least_mitigated
+    return {targets["bare"].name: least.prices} if least is not None and least.prices is not None else {}
+
+
+def _options(case: Case, version: ModelVersion) -> Options:
     """An attestation is believed from whoever stands on the case's roster."""
-    attestation = case.spec.model.attestation
+    attestation = version.attestation
     if attestation is None:
         return Options()
     roster = case_roster(case)
@@ -527,8 +610,14 @@ class _JudgeOf:
 
 
 def keep_case_file(case: Case, now: Clock) -> None:
-    """Name `safecase.yaml` in the ledger as it stands."""
-    record(case, "safecase.yaml", (case.path / "safecase.yaml").read_bytes(), action="case-file", now=now)
+    """Name `safecase.yaml` in the ledger as it stands, and what it names of the case: pack, stack, spec, banks."""
+    banks = [str(bank.path) for bank in case.spec.banks]
+    given = ("safecase.yaml", case.spec.framework, case.spec.safeguards, case.spec.model_spec, *banks)
+    for name in given:
+        path = case.path / name
+        if path.is_file() and path.resolve().is_relative_to(case.path.resolve()):
+            inside = path.resolve().relative_to(case.path.resolve()).as_posix()
+            record(case, inside, path.read_bytes(), action="case-file", now=now)
 
 
 def _keep_plan(case: Case, plan: Plan, now: Clock) -> None:

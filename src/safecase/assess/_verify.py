@@ -8,34 +8,46 @@ holds a local key could have written all of it anew. Then the verdict is *self-c
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safecase.assess._argument import ARGUMENT, argument_bytes, arguments_of, keeps_argument
 from safecase.assess._balance import paired_estimates
-from safecase.assess._bundle import MANIFEST, PEOPLES, left_out_of
+from safecase.assess._bundle import MANIFEST, PEOPLES, TRANSCRIPTS, left_out_of
+from safecase.assess._campaign_check import campaign_problems
 from safecase.assess._case import Case
 from safecase.assess._labels_kept import labels_digest
+from safecase.assess._permit import Issue, changed_terms, permit_terms
+from safecase.assess._promises import PROMISES_FILE, promises_statement
 from safecase.assess._report import load_editions, report_numbers
-from safecase.assess._signing import case_roster, sign_off_files, signatures
+from safecase.assess._restrict import restrictions
+from safecase.assess._signing import NotSupported, case_roster, sign_off_files, signatures
 from safecase.assess._stages import (
     decide_estimates,
     estimate,
     evidence_root,
+    facts_of,
+    has_evidence,
     judge_card,
     last_said,
     read_measurement,
     statements,
     unmeasured_card,
 )
+from safecase.assess._suites_plan import suite_of
+from safecase.assess._suites_read import estimate_suites, suite_lines, suites_on_record
 from safecase.compose import bank_digest
 from safecase.detect import load_heads, shared_material
 from safecase.evidence import (
     Estimate,
+    PlannedAttempt,
     PublicKey,
+    Roster,
     RosterBroken,
     StatementBroken,
+    TaskAttempt,
     Trial,
     canonical_json,
     digest_bytes,
@@ -43,13 +55,17 @@ from safecase.evidence import (
     load_roster,
     parse_public_key,
     read_envelope,
+    transcript_digest,
     verify_envelope,
 )
 from safecase.measure import JUDGE_WEIGHTS, KNOWN_JUDGES, EmbeddedJudge, VerdictIndex, known_without_judging
 from safecase.run import Plan
 from safecase.safeguard import GUARD_WEIGHTS
+from safecase.suites import SuiteMissing
 
-_UNLISTED = {"ledger.jsonl", "ledger.jsonl.torn", MANIFEST}
+_REGISTRY = "respond/registry.db"
+"""The desk's registry changes with every report; its own chain is checked by `safecase respond check`."""
+_UNLISTED = {"ledger.jsonl", "ledger.jsonl.torn", MANIFEST, *(f"{_REGISTRY}{end}" for end in ("", "-wal", "-shm"))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +119,9 @@ def verify_case(case: Case, *, trust: Path | None = None, head: str | None = Non
     notes: list[str] = []
     if not ledger:
         checks.append(_files(case, left_out))
-    if sealed := [name for name in left_out if not name.startswith(PEOPLES)]:
+        if not checks[-1].problems:
+            checks += _campaigns(case, left_out, notes)
+    if sealed := [name for name in left_out if not name.startswith((*PEOPLES, TRANSCRIPTS))]:
         notes.append(
             f"this is a bundle without {len(sealed)} segments of sealed answers, so its numbers were not made again"
         )
@@ -121,7 +139,7 @@ def verify_case(case: Case, *, trust: Path | None = None, head: str | None = Non
 
 def _files(case: Case, left_out: frozenset[str]) -> Check:
     """Every file the ledger names is what it says, and no file that counts is unnamed."""
-    found = [*case.ledger.check_listed(), *case.trials.check(), *case.judgements.check()]
+    found = [*case.ledger.check_listed(), *case.trials.check(), *case.judgements.check(), *case.attempts.check()]
     gone = {case.path / name for name in left_out if not (case.path / name).exists()}
     problems = [str(problem) for problem in found if problem.file not in gone]
     named = {entry.subject["path"] for entry in case.ledger.entries() if "path" in entry.subject}
@@ -138,6 +156,12 @@ def _files(case: Case, left_out: frozenset[str]) -> Check:
     return Check(name="files", looked_at=len(present), problems=tuple(dict.fromkeys(problems)))
 
 
+def _campaigns(case: Case, left_out: frozenset[str], notes: list[str]) -> list[Check]:
+    """Counts of red-team campaigns; nothing in a case that counted none."""
+    looked_at, problems = campaign_problems(case, left_out=left_out, notes=notes)
+    return [Check(name="red-team counts", looked_at=looked_at, problems=tuple(problems))] if looked_at else []
+
+
 def _content(case: Case, notes: list[str]) -> Iterator[Check]:
     plan = case.plan
     if plan is not None:
@@ -147,12 +171,14 @@ def _content(case: Case, notes: list[str]) -> Iterator[Check]:
             notes.append("what follows from the plan was not made again, since the plan itself does not hold")
             return
     yield _disjoint()
-    if not case.trials.segments():
+    if not has_evidence(case):
         notes.append("the case holds no trials yet")
         return
     if case.spec.judge != "embedded":
         notes.append(f"judgements by {case.spec.judge!r} were not made again: that needs its model")
     yield _judgements(case, notes)
+    if suite_lines(case):
+        yield _suites(case, notes)
     made = last_said(case, "estimates.json")
     if made is None:
         notes.append("the case was not measured yet")
@@ -171,6 +197,12 @@ def _content(case: Case, notes: list[str]) -> Iterator[Check]:
     yield _estimates(case, estimates)
     if (case.path / "decision.json").exists():
         yield _decision(case, estimates)
+        if keeps_argument(case):
+            if _came_after(case, ARGUMENT, {"concern", "accepted-defeater"}):
+                notes.append("concerns or acceptances came since the argument was made; `safecase decide` renews it")
+            else:
+                yield _argument(case, estimates)
+        yield _permits(case, notes)
     editions = load_editions(case)
     if editions and editions[-1].evidence_root == evidence_root(case):
         yield _report(case, estimates)
@@ -182,7 +214,7 @@ def _plan(case: Case, plan: Plan) -> Check:
     problems = []
     if plan.framework_digest != digest_value(case.framework.model_dump(mode="json")):
         problems.append(f"plan.json: it was made under another state of framework {case.framework.id!r}")
-    if plan.bank_digest != bank_digest(case.intents):
+    if plan.bank_digest != bank_digest(case.intents_of(plan)):
         problems.append("plan.json: it was made with another state of the bank")
     for arm in plan.arms:
         stack = case.arms.get(arm.name)
@@ -193,6 +225,63 @@ def _plan(case: Case, plan: Plan) -> Check:
         if digest_value(ids) != plan.scenarios_digest:
             problems.append("plan.json: its scenarios compose to other ids")
     return Check(name="plan", looked_at=plan.scenarios, problems=tuple(problems))
+
+
+def _suites(case: Case, notes: list[str]) -> Check:
+    """Attempts are those of the plan, transcripts what they were, and suites that ship in the state that was run."""
+    problems: list[str] = []
+    looked = 0
+    for one in suites_on_record(case):
+        looked += len(one.attempts)
+        planned = {row.attempt_id: row for row in one.planned}
+        problems += [
+            f"evidence/attempts: attempt {row.attempt_id} is not of the task that its id names"
+            for row in one.attempts.values()
+            if not _is_as_planned(row, planned[row.attempt_id])
+        ]
+        problems += [
+            f"evidence/attempts: attempt {row.attempt_id}: {what}"
+            for row in one.attempts.values()
+            for what in _odd(row)
+        ]
+    digests = {row.attempt_id: row.transcript_sha256 for row in case.attempts.read()}
+    for transcript in case.attempts.transcripts():
+        if transcript.turns and transcript_digest(transcript.turns) != transcript.sha256:
+            problems.append(f"evidence/transcripts: that of attempt {transcript.attempt_id} does not have its digest")
+        elif digests.get(transcript.attempt_id, transcript.sha256) != transcript.sha256:
+            problems.append(f"evidence/transcripts: that of attempt {transcript.attempt_id} is not the one it names")
+    notes += _other_states(case)
+    return Check(name="suites", looked_at=looked, problems=tuple(problems))
+
+
+def _is_as_planned(row: TaskAttempt, planned: PlannedAttempt) -> bool:
+    names = [field.name for field in dataclasses.fields(PlannedAttempt)]
+    return all(getattr(row, name) == getattr(planned, name) for name in names)
+
+
+def _odd(row: TaskAttempt) -> Iterator[str]:
+    if (row.score is not None) != (row.status == "answered"):
+        yield f"status {row.status!r} with score {row.score!r}"
+    yield from (
+        f"{name} {value!r} lies outside [0, 1]"
+        for name, value in {"score": row.score, **row.measures}.items()
+        if value is not None and not 0 <= value <= 1
+    )
+
+
+def _other_states(case: Case) -> Iterator[str]:
+    """Suites that are in another state here than when they were run: their tasks were not looked at again."""
+    for line in suite_lines(case):
+        asked = next((one for one in case.spec.suites if one.suite == line.suite), None)
+        if line.source != "run" or line.digest is None or asked is None:
+            continue
+        try:
+            here = suite_of(case, asked).digest
+        except SuiteMissing as fault:
+            yield f"suite {line.suite!r} is not here, so its tasks were taken as the plan lists them ({fault})"
+            continue
+        if here != line.digest:
+            yield f"suite {line.suite!r} is in another state here than when it was run ({line.digest[:12]})"
 
 
 def _disjoint() -> Check:
@@ -267,7 +356,7 @@ def _recomputed(case: Case, judge_digest: str) -> tuple[Estimate, ...]:
         card = unmeasured_card(case.spec.judge, judge_digest)
     measurement = read_measurement(case, judge_digest=judge_digest, card=card)
     paired = paired_estimates(case, case.framework, judge_digest=judge_digest, card=card)
-    return (*estimate(measurement, case.framework), *paired)
+    return (*estimate(measurement, case.framework), *paired, *estimate_suites(case, case.framework))
 
 
 def _estimates(case: Case, estimates: Sequence[Estimate]) -> Check:
@@ -294,12 +383,62 @@ def _decision(case: Case, estimates: Sequence[Estimate]) -> Check:
             problems.append(f"{name}: it does not follow from the evidence")
         if not verify_envelope(envelope, keys):
             problems.append(f"{name}: no key of the case signed it as it stands")
-    problems += [
-        f"permits/{path.name}: no key of the case signed it as it stands"
-        for path in sorted((case.path / "permits").glob("*.json"))
-        if not verify_envelope(read_envelope(path), keys)
-    ]
+    problems += _promises(case, keys)
     return Check(name="decision", looked_at=3, problems=tuple(problems))
+
+
+def _promises(case: Case, keys: Sequence[PublicKey]) -> Iterator[str]:
+    """Live promises follow from the trials; a case decided by an older safecase has none."""
+    if not (case.path / PROMISES_FILE).exists():
+        return
+    envelope, made = read_envelope(case.path / PROMISES_FILE), promises_statement(case)
+    if made is None or envelope.payload != made.payload():
+        yield f"{PROMISES_FILE}: it does not follow from the evidence"
+    if not verify_envelope(envelope, keys):
+        yield f"{PROMISES_FILE}: no key of the case signed it as it stands"
+
+
+def _argument(case: Case, estimates: Sequence[Estimate]) -> Check:
+    """The argument follows from the evidence, the concerns and the acceptances of the case."""
+    written = read_envelope(case.path / "decision.json").statement().predicate
+    at, assumed = _written_at(case, ARGUMENT), bool(written["assume_frontier"])
+    decided = decide_estimates(case, estimates, assume_frontier=assumed, at=at)
+    made = arguments_of(case, decided, estimates, facts_of(case, assume_frontier=assumed), at=at)
+    problems: list[str] = []
+    if (case.path / ARGUMENT).read_bytes() != argument_bytes(made):
+        problems.append(f"{ARGUMENT}: it does not follow from the case; `safecase decide` makes it again")
+    return Check(name="argument", looked_at=sum(len(one.nodes) for one in made), problems=tuple(problems))
+
+
+def _permits(case: Case, notes: list[str]) -> Check:
+    """Every permit is signed and is the one that the case gives; every restriction is by someone who may."""
+    problems: list[str] = []
+    keys, roster = _assessor_keys(case), case_roster(case)
+    permits = sorted((case.path / "permits").glob("*.json"))
+    decision = digest_bytes((case.path / "decision.json").read_bytes())
+    for path in permits:
+        envelope = read_envelope(path)
+        held = envelope.statement().predicate
+        if not verify_envelope(envelope, keys):
+            problems.append(f"permits/{path.name}: no key of the case signed it as it stands")
+        elif held["decision_sha256"] != decision:
+            notes.append(f"permits/{path.name} is of an earlier decision; it permits nothing now")
+        elif changed := _changed_terms(case, held, roster):
+            problems.append(f"permits/{path.name}: it does not follow from the case ({', '.join(changed)})")
+    try:
+        standing = restrictions(case, None, roster, at=dt.datetime.now(dt.UTC))
+    except StatementBroken as fault:
+        return Check(name="permits", looked_at=len(permits), problems=(*problems, str(fault)))
+    return Check(name="permits", looked_at=len(permits) + len(standing), problems=tuple(problems))
+
+
+def _changed_terms(case: Case, held: Mapping[str, Any], roster: Roster | None) -> tuple[str, ...]:
+    """Against the permit as the case gave it on the day it was issued."""
+    issue = Issue(at=dt.datetime.fromisoformat(held["issued"]), share=held["share"], demo=held["demo"])
+    try:
+        return changed_terms(held, permit_terms(case, held["context"], issue, roster=roster, at=issue.at))
+    except NotSupported as fault:
+        return (str(fault),)
 
 
 def _report(case: Case, estimates: Sequence[Estimate]) -> Check:
@@ -342,6 +481,13 @@ def _assessor_keys(case: Case) -> list[PublicKey]:
         parse_public_key(path.read_text(encoding="utf-8"), origin=str(path))
         for path in sorted((case.path / "keys").glob("*.pem"))
     ]
+
+
+def _came_after(case: Case, name: str, actions: Set[str]) -> bool:
+    """Whether the ledger has one of these actions after its last word on a file."""
+    entries = list(case.ledger.entries())
+    last = max(place for place, entry in enumerate(entries) if entry.subject.get("path") == name)
+    return any(entry.action in actions for entry in entries[last:])
 
 
 def _written_at(case: Case, name: str) -> dt.datetime:

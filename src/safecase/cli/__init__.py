@@ -21,10 +21,14 @@ _COMMANDS = {
     "declare": ("safecase.cli._declare", "Check a framework; show its risk map, differences, schema, exercises."),
     "compose": ("safecase.cli._compose", "List, count and sample scenarios."),
     "run": ("safecase.cli._run", "Run trials."),
+    "suites": ("safecase.cli._suites", "What a model can do, and whether controls work: run, review, import suites."),
     "measure": ("safecase.cli._measure", "Judgements and estimates; label answers."),
     "decide": ("safecase.cli._decide", "Findings, tiers and a proposal; sign, permit."),
     "report": ("safecase.cli._report", "Write an edition of the report."),
+    "serve": ("safecase.cli._serve", "The gateway, under a case's permit; its API keys."),
     "mark": ("safecase.cli._mark", "Mark generated files, and find the marks again."),
+    "monitor": ("safecase.cli._monitor", "Watch live traffic; hold its rates against what was promised."),
+    "respond": ("safecase.cli._respond", "Reports, incidents, and what is owed by when."),
     "redteam": ("safecase.cli._redteam", "A campaign of people against both arms."),
 }
 

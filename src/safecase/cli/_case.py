@@ -1,6 +1,5 @@
 """Commands on a whole case: demo, new, assess, verify."""
 
-import asyncio
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,10 @@ def demo_command(directory: Path, as_json: bool) -> None:
     """
     from safecase.assess import demo
     from safecase.cli._progress import progress_bar
+    from safecase.models import run_to_end
 
     with progress_bar("trials") as on_progress:
-        outcome = asyncio.run(demo(directory, on_progress=on_progress, say=note))
+        outcome = run_to_end(demo(directory, on_progress=on_progress, say=note))
     emit(_outcome(outcome), as_json=as_json, lines=_outcome_lines(outcome))
 
 
@@ -83,10 +83,11 @@ def assess_command(
     """
     from safecase.assess import assess, open_case
     from safecase.cli._progress import progress_bar
+    from safecase.models import run_to_end
 
     cluster = open_cluster(ray=ray, processes=processes, storage=storage, shards=shards)
     with progress_bar("trials") as on_progress:
-        outcome = asyncio.run(
+        outcome = run_to_end(
             assess(
                 open_case(case),
                 model_name=model,

@@ -1,4 +1,4 @@
-"""`safecase decide`: findings, tiers and a proposal; keys, roster, sign-off, exceptions, permits."""
+"""`safecase decide`: findings, tiers and a proposal; keys, roster, sign-off, exceptions, permits and their limits."""
 
 import asyncio
 import dataclasses
@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from safecase.cli._common import DEFAULT, NOT_SUPPORTED, DefaultGroup, emit, fail, guarded, json_option
+from safecase.cli._argument import ARGUMENT_COMMANDS
+from safecase.cli._common import BAD_INPUT, DEFAULT, NOT_SUPPORTED, DefaultGroup, emit, fail, guarded, json_option
 
 
 @click.group("decide", cls=DefaultGroup)
@@ -21,6 +22,7 @@ def decide_group() -> None:
         safecase decide my-case --framework frontier-v1.1     what an older framework would say
         safecase decide sign my-case --key signer.pem
         safecase decide permit my-case --context closed
+        safecase decide argument my-case --context closed
     """
 
 
@@ -184,19 +186,120 @@ def except_command(
 @decide_group.command("permit")
 @click.argument("case", type=click.Path(path_type=Path))
 @click.option("--context", required=True, help="The context to permit.")
+@click.option("--share", type=click.FloatRange(0, 1, min_open=True), help="Serve less than the share that was decided.")
 @json_option
 @guarded
-def permit_command(case: Path, context: str, as_json: bool) -> None:
+def permit_command(case: Path, context: str, share: float | None, as_json: bool) -> None:
     """Issue the permit of one context: identity, stack, framework and evidence, bound together and signed.
 
     \b
     Example:
         safecase decide permit my-case --context closed
+        safecase decide permit my-case --context controlled --share 0.01
     """
     from safecase.assess import open_case, write_permit
 
-    path = write_permit(open_case(case), context)
+    path = write_permit(open_case(case), context, share=share)
     emit({"permit": str(path)}, as_json=as_json, lines=[str(path)])
+
+
+@decide_group.command("revoke")
+@click.argument("case", type=click.Path(path_type=Path))
+@click.option("--context", required=True, help="The context whose permit is taken back.")
+@click.option("--key", required=True, type=click.Path(path_type=Path), help="Of someone whose role may narrow.")
+@click.option("--reason", required=True, help="In your words; the ledger keeps it.")
+@json_option
+@guarded
+def revoke_command(case: Path, context: str, key: Path, reason: str, as_json: bool) -> None:
+    """Take a permit back. One signature does, and every gateway under it stops within seconds.
+
+    It serves again under a decision on new evidence, or once two people lift the revocation.
+
+    \b
+    Example:
+        safecase decide revoke my-case --context closed --key ana.pem --reason "leaks personal data"
+    """
+    from safecase.assess import open_case, revoke_permit
+
+    _emit_restriction(revoke_permit(open_case(case), context, key, reason=reason), as_json=as_json)
+
+
+@decide_group.command("narrow")
+@click.argument("case", type=click.Path(path_type=Path))
+@click.option("--context", required=True, help="The context to serve to fewer.")
+@click.option("--where", multiple=True, metavar="NAME=VALUE", help="Suspend accounts of this verified attribute.")
+@click.option("--unverified", type=click.Choice(["refused", "served"]), default="refused", show_default=True)
+@click.option("--share", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Serve this share at most.")
+@click.option("--key", required=True, type=click.Path(path_type=Path), help="Of someone whose role may narrow.")
+@click.option("--reason", required=True, help="In your words; the ledger keeps it.")
+@json_option
+@guarded
+def narrow_command(
+    case: Path,
+    context: str,
+    where: tuple[str, ...],
+    unverified: str,
+    share: float | None,
+    key: Path,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """Suspend a group of accounts by verified attribute, or serve a smaller share. One signature does.
+
+    Several --where mean accounts that have all of them. An account whose attribute nobody verified is suspended too,
+    unless --unverified served. It stays in force, whatever is decided later, until two people lift it.
+
+    \b
+    Example:
+        safecase decide narrow my-case --context closed --where region=XX --key ana.pem --reason "directive 12/2026"
+        safecase decide narrow my-case --context controlled --share 0.01 --key ana.pem --reason "alerts doubled"
+    """
+    from safecase.assess import narrow_permit, open_case
+
+    groups = dict(_pair(text) for text in where)
+    path = narrow_permit(
+        open_case(case),
+        context,
+        key,
+        reason=reason,
+        where=groups,
+        unverified=unverified,  # type: ignore[arg-type]  # click checked
+        share=share,
+    )
+    _emit_restriction(path, as_json=as_json)
+
+
+@decide_group.command("lift")
+@click.argument("case", type=click.Path(path_type=Path))
+@click.option("--restriction", required=True, help="Its id: the name of its file.")
+@click.option(
+    "--key", "keys", multiple=True, required=True, type=click.Path(path_type=Path), help="Repeat: two people."
+)
+@click.option("--reason", required=True, help="In your words; the ledger keeps it.")
+@json_option
+@guarded
+def lift_command(case: Path, restriction: str, keys: tuple[Path, ...], reason: str, as_json: bool) -> None:
+    """End a revocation or a narrowing. It opens, so it takes two people in different roles, as the decision did.
+
+    \b
+    Example:
+        safecase decide lift my-case --restriction 7589e0ba1b786014 --key ana.pem --key ben.pem --reason "mended"
+    """
+    from safecase.assess import lift_restriction, open_case
+
+    path = lift_restriction(open_case(case), restriction, keys, reason=reason)
+    emit({"lifting": str(path)}, as_json=as_json, lines=[str(path)])
+
+
+def _emit_restriction(path: Path, *, as_json: bool) -> None:
+    emit({"restriction": path.stem, "file": str(path)}, as_json=as_json, lines=[str(path), f"restriction {path.stem}"])
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not (name and sign and value):
+        fail(f"--where is {text!r}; give NAME=VALUE, such as region=XX", BAD_INPUT)
+    return name, value
 
 
 @decide_group.command("due")
@@ -226,5 +329,8 @@ def due_command(
     if reasons:
         raise click.exceptions.Exit(NOT_SUPPORTED)
 
+
+for _command in ARGUMENT_COMMANDS:
+    decide_group.add_command(_command)
 
 COMMANDS = {"decide": decide_group}

@@ -3,14 +3,21 @@
 import asyncio
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from safecase.cli._balance import balance_command
 from safecase.cli._calibrate import calibrate_group
 from safecase.cli._common import DEFAULT, DefaultGroup, emit, fail, guarded, json_option, note
+from safecase.cli._measure_audit import audit_command
+from safecase.cli._measure_cards import cards_command
 from safecase.cli._measure_layers import layers_command
 from safecase.cli._measure_plan import plan_command
+from safecase.cli._measure_uplift import uplift_group
+
+if TYPE_CHECKING:
+    from safecase.evidence import Estimate
 
 
 @click.group("measure", cls=DefaultGroup)
@@ -46,9 +53,9 @@ def case_command(case: Path, show_all: bool, as_json: bool) -> None:
         note(f"{measured.judging.unscored} answers could not be judged; they are bounded at their worst")
     rows = [dataclasses.asdict(estimate) for estimate in measured.estimates]
     shown = [e for e in measured.estimates if show_all or e.group in {"all", "worst"} or e.scope["name"] == "attempts"]
-    header = f"{'estimate':52} {'value':>7} {'low':>6} {'high':>6} {'n':>6} {'intents':>7}  calibration"
+    header = f"{'estimate':52} {'value':>12} {'low':>12} {'high':>12} {'n':>6} {'intents':>7}  calibration"
     lines = [
-        f"{e.estimate_id:52} {_percent(e.value):>7} {_percent(e.low):>6} {_percent(e.high):>6} {e.n:>6} "
+        f"{e.estimate_id:52} {_text(e, e.value):>12} {_text(e, e.low):>12} {_text(e, e.high):>12} {e.n:>6} "
         f"{e.clusters:>7}  {e.calibration}"
         for e in shown
     ]
@@ -113,12 +120,17 @@ def label_command(
 measure_group.add_command(plan_command)
 
 
-def _percent(value: float | None) -> str:
-    return "n/a" if value is None else f"{100 * value:.1f}%"
+def _text(estimate: "Estimate", value: float | None) -> str:
+    from safecase.report import measured_text
+
+    return measured_text(estimate.measure, estimate.arm, value)
 
 
 measure_group.add_command(calibrate_group)
+measure_group.add_command(audit_command)
 measure_group.add_command(balance_command)
 measure_group.add_command(layers_command)
+measure_group.add_command(cards_command)
+measure_group.add_command(uplift_group)
 
 COMMANDS = {"measure": measure_group}

@@ -1,7 +1,6 @@
 """`safecase redteam`: a campaign of people against both arms."""
 
 import asyncio
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,8 @@ import click
 from safecase.cli._common import BAD_INPUT, emit, fail, guarded, json_option, note
 
 if TYPE_CHECKING:
-    from safecase.redteam import CampaignReport, Finding, Share
+    from safecase.measure import CampaignReport, CampaignShare
+    from safecase.redteam import Finding
 
 _CASE = click.argument("case", type=click.Path(path_type=Path))
 _BY = click.option("--by", required=True, help="The person who says so.")
@@ -256,16 +256,21 @@ def reject_command(case: Path, finding: str, by: str, why: str, as_json: bool) -
 def report_command(case: Path, as_json: bool) -> None:
     """Coverage by category and way in; success by team and arm; time to the first success. No gate reads any of it.
 
+    The counts are kept in `redteam/counted/`, from where `safecase report` prints them and `safecase verify` counts
+    them again.
+
     \b
     Example:
         safecase redteam report my-case
+        safecase report my-case
     """
     from safecase.assess import open_case, utc_now
     from safecase.redteam import load_campaign, report_campaign
 
     opened = open_case(case)
-    report = asyncio.run(report_campaign(opened, load_campaign(opened), now=utc_now))
-    emit(dataclasses.asdict(report), as_json=as_json, lines=_report_lines(report))
+    counted = asyncio.run(report_campaign(opened, load_campaign(opened), now=utc_now))
+    value = {**counted.report.model_dump(mode="json"), "file": str(counted.file)}
+    emit(value, as_json=as_json, lines=[*_report_lines(counted.report), "", f"counts in {counted.file}"])
 
 
 def _finding(one: "Finding") -> dict[str, Any]:
@@ -308,7 +313,7 @@ def _report_lines(report: "CampaignReport") -> list[str]:
     return [*lines, "", *report.limits]
 
 
-def _share(share: "Share") -> str:
+def _share(share: "CampaignShare") -> str:
     value = "not known" if share.value is None else f"{share.value:.1%}"
     return f"{value} ({share.low:.1%} to {share.high:.1%})"
 

@@ -1,6 +1,5 @@
 """`safecase run`: trials, with progress."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,7 @@ import click
 
 from safecase.cli._cluster import cluster_options, open_cluster
 from safecase.cli._common import emit, fail, guarded, json_option, note
+from safecase.cli._measure_layers import layer_lines
 from safecase.cli._progress import progress_bar
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def run_command(
 ) -> None:
     """Send the planned scenarios through every arm and keep each trial.
 
-    Stop it at any time; the same command goes on where it was.
+    Stop it at any time; the same command goes on where it was. At the end it says what each safeguard layer did, over
+    everything the case holds (as `safecase measure layers` does; beyond 50,000 planned trials only that command).
 
     \b
     Example:
@@ -61,13 +62,14 @@ def run_command(
         safecase run my-case --ray
         safecase run my-case --ray 10.0.0.5:6379 --storage s3://evidence/my-case
     """
-    from safecase.assess import open_case, plan_case, run_case, run_case_distributed
+    from safecase.assess import layer_figures, open_case, plan_case, run_case, run_case_distributed
     from safecase.compose import planned_attacks
     from safecase.declare import Budget
+    from safecase.models import run_to_end
 
     opened = open_case(case)
     if dry_run:
-        plan = asyncio.run(plan_case(opened, model_name=model))
+        plan = run_to_end(plan_case(opened, model_name=model))
         value = {**plan.model_dump(mode="json"), "digest": plan.digest}
         lines = [f"run {plan.digest[:12]}: {plan.scenarios} scenarios, {plan.trials} trials over {len(plan.arms)} arms"]
         plays = [one for one in planned_attacks(opened.spec.sampling) if one.attempts > 1]
@@ -107,9 +109,13 @@ def run_command(
                 on_progress=on_progress,
                 say=note,
             )
-        summary = asyncio.run(running)
+        summary = run_to_end(running)
     if changed := _changed(before, opened.plan):
         note(f"note: the plan is another one than before ({', '.join(changed)}); estimates read what this one asks for")
+    is_large = opened.plan is not None and opened.plan.trials > _TABLE_UP_TO
+    layers = layer_figures(opened) if "guarded" in opened.arms and not is_large else ()
+    if is_large:
+        note(f"what each layer did, over so many trials: `safecase measure layers {case}`")
     value = {
         "trials": summary.trials,
         "skipped": summary.skipped,
@@ -120,6 +126,7 @@ def run_command(
         "cached": summary.cached,
         "cost_usd": summary.cost_usd,
         "stopped": summary.stopped,
+        "layers": None if is_large else [one.to_json() for one in layers],
     }
     line = (
         f"{summary.trials} trials in {summary.seconds:.1f} s ({summary.trials_per_s:.1f}/s), {summary.errors} without "
@@ -129,7 +136,11 @@ def run_command(
         line += f", {summary.cached} from the cache"
     if summary.cost_usd is not None:
         line += f", {summary.cost_usd:.4f} USD"
-    emit(value, as_json=as_json, lines=[line, *([f"stopped: {summary.stopped}"] if summary.stopped else [])])
+    lines = [line, *([f"stopped: {summary.stopped}"] if summary.stopped else [])]
+    emit(value, as_json=as_json, lines=[*lines, *(["", *layer_lines(layers)] if layers else [])])
+
+
+_TABLE_UP_TO = 50_000  # planned trials; making the table of layers takes seconds beyond
 
 
 def _changed(before: "Plan | None", after: "Plan | None") -> list[str]:

@@ -6,7 +6,7 @@ Does not own: models, answers, judging. Attacks here are generators without I/O.
 """
 
 from safecase.compose._attacks import ATTACKS, FAMILIES, TRANSLATED, Attack
-from safecase.compose._bank import Intent, bank_digest, intents_from_rows, load_bank, load_shipped_bank
+from safecase.compose._bank import LEARNED, Intent, bank_digest, intents_from_rows, load_bank, load_shipped_bank
 from safecase.compose._catalogue import attacks_named, known_attacks
 from safecase.compose._compose import compose, matching, planned_attacks, sample, scenario_of, scope_holds, select
 from safecase.compose._errors import BankError, ComposeError, NoAttacker, UnknownAttack
@@ -30,6 +30,7 @@ __all__ = [
     "ATTACKS",
     "FAMILIES",
     "LEANING",
+    "LEARNED",
     "LEFT_RIGHT",
     "PAIRS",
     "PLAYS",

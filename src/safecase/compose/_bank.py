@@ -11,6 +11,8 @@ from safecase.compose._errors import BankError
 from safecase.evidence import digest_value
 
 _BANKS = Path(__file__).parent / "banks"
+LEARNED = "learned"
+"""Subcategory of scenarios that came back from live use. Every plan runs them; no gate's sample draws them."""
 _DOMAINS = ("cyber", "chem-bio", "loss-of-control", "content-policy")
 
 
@@ -128,7 +130,7 @@ def _intent(row: Mapping[str, Any], *, path: Path, number: int, held_out: bool) 
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):  # a text may hold U+2028
         if not line.strip():
             continue
         try:

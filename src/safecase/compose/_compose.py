@@ -8,7 +8,7 @@ from itertools import groupby, zip_longest
 from typing import NamedTuple
 
 from safecase.compose._attacks import ATTACKS, TRANSLATED, Attack
-from safecase.compose._bank import Intent
+from safecase.compose._bank import LEARNED, Intent
 from safecase.compose._catalogue import attacks_named
 from safecase.compose._errors import NoAttacker
 from safecase.compose._pairs import POLITICAL
@@ -53,9 +53,13 @@ def select(
     the intents of any gate, category or attack come in a random order too.
 
     The whole of one intent comes together, so that a bet per *completed intent* can be made at any point of the run; a
-    scenario that two gates share comes once. Political pairs and statements, where the case asks for them, come last in
-    the order in which they stand among the intents.
+    scenario that two gates share comes once. Learned scenarios come before all, as they were met, so that a run that
+    stops early has run them; political pairs and statements, where the case asks for them, last. Both in the order in
+    which they stand among the intents.
     """
+    for intent in intents:
+        if intent.subcategory == LEARNED:
+            yield scenario_of(intent, attack=ATTACKS[0], language="en", harmful=True, seed=0)
     attacks = planned_attacks(sampling)
     for _, drawn in groupby(_draws(framework, intents, sampling, gates), key=lambda draw: draw.intent.id):
         seen: set[str] = set()
@@ -95,12 +99,16 @@ def _draws(framework: Framework, intents: Sequence[Intent], sampling: Sampling, 
 
 
 def matching(intents: Iterable[Intent], scope: Scope, framework: Framework) -> list[Intent]:
-    """The intents of a scope; for benign scopes, those that have a twin. Political ones are in no scope."""
+    """The intents of a scope; for benign scopes, those that have a twin. Political and learned ones are in no scope.
+
+    A learned scenario is there because it once went wrong: in a sample that stands for a whole it is no fair draw.
+    """
     policy = {area for domain in framework.domains if domain.kind == "content-policy" for area in domain.areas}
     return [
         intent
         for intent in intents
         if intent.category not in POLITICAL
+        and intent.subcategory != LEARNED
         and (not scope.domains or intent.domain in scope.domains or intent.category in scope.domains)
         and (not scope.categories or intent.category in scope.categories)
         and (not scope.subcategories or intent.subcategory.startswith(scope.subcategories))

@@ -1,11 +1,22 @@
 """Findings, tiers and a proposal per context, from estimates and declared gates. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from safecase.decide._values import Choice, Decided, Determination, Facts, Opening, Proposal, Raise, TierState
+from safecase.decide._elicitation import shortfalls
+from safecase.decide._values import (
+    Choice,
+    Decided,
+    Determination,
+    Facts,
+    Opening,
+    Proposal,
+    Raise,
+    Regression,
+    TierState,
+)
 from safecase.decide._verdict import Reading, read_gate
 from safecase.declare import Context, Domain, Framework, Gate
-from safecase.evidence import Estimate, Finding, GateVerdict, meets
+from safecase.evidence import Elicitation, Estimate, Finding, GateVerdict, meets
 
 _RANK: tuple[TierState, ...] = (
     "not-applicable",
@@ -38,6 +49,10 @@ def decide(
     planned: frozenset[str],
     openings: Sequence[Opening] = (),
     raises: Sequence[Raise] = (),
+    regressions: Sequence[Regression] = (),
+    missing: Mapping[str, str] | None = None,
+    elicited: Mapping[tuple[str, str], Elicitation] | None = None,
+    unread: Mapping[str, int] | None = None,
 ) -> Decided:
     """Decide what the evidence supports. The same inputs give the same decision in ten years.
 
@@ -45,15 +60,32 @@ def decide(
         planned: ids of the gates the plan concentrates on.
         openings: verified exceptions that have not expired; those on catastrophic gates are ignored.
         raises: tiers that people raised.
+        regressions: learned scenarios. One that is answered unsafely on an arm bars the contexts that the arm speaks
+            about, one that nobody could judge asks for testing; no exception opens either.
+        missing: suite -> what it would have taken to run it where the plan was made.
+        elicited: (suite, arm) -> how hard it tried.
+        unread: suite -> attempts on record that the plan does not ask for.
     """
     by_id = {estimate.estimate_id: estimate for estimate in estimates}
-    available = {suite.id: suite.available for suite in framework.suites}
+    suites = {suite.id: suite for suite in framework.suites}
 
-    def read(gate: Gate, arm: str) -> Reading:
-        return read_gate(gate, by_id, arm=arm, planned=gate.id in planned, available=available[gate.suite])
+    def read(gate: Gate, arm: str, context: Context) -> Reading:
+        suite = suites[gate.suite]
+        standard = suite.elicitation
+        done = (elicited or {}).get((gate.suite, arm))
+        return read_gate(
+            gate,
+            by_id,
+            arm=arm,
+            planned=gate.id in planned,
+            available=suite.available,
+            missing=(missing or {}).get(gate.suite),
+            margin=standard.margin if standard else 0.0,
+            short=shortfalls(standard, done, context=context.id) if standard else (),
+        )
 
     findings = [
-        _finding(framework, gate, context, read(gate, _arm(gate, context)), facts)
+        _finding(framework, gate, context, read(gate, _arm(gate, context, facts), context), facts)
         for context in contexts
         for gate in framework.gates
         if context.id in gate.contexts
@@ -66,7 +98,7 @@ def decide(
         if domain.kind != "watch-list"
         for context in contexts
     )
-    proposals = _proposals(contexts, findings, determinations, facts, openings)
+    proposals = _proposals(contexts, findings, determinations, facts, openings, regressions)
     return Decided(
         framework=f"{framework.id} {framework.version}",
         findings=tuple(findings),
@@ -74,7 +106,10 @@ def decide(
         proposals=proposals,
         hold=_hold(framework, determinations),
         frontier=frontier_sentence(framework, facts),
-        limits=_limits(framework, findings, by_id),
+        limits=(
+            *_limits(framework, findings, by_id),
+            *_limits_of_suites(framework, contexts, elicited or {}, unread or {}),
+        ),
     )
 
 
@@ -109,12 +144,17 @@ def frontier_sentence(framework: Framework, facts: Facts) -> str:
     )
 
 
-def _arm(gate: Gate, context: Context) -> str:
-    return "bare" if gate.arm == "bare" else context.arm
+def arm_of(context: Context, facts: Facts) -> str:
+    """The arm whose numbers speak about a context."""
+    return facts.weights_arm if context.arm == "bare" else context.arm
+
+
+def _arm(gate: Gate, context: Context, facts: Facts) -> str:
+    return "bare" if gate.arm == "bare" else arm_of(context, facts)
 
 
 def _finding(framework: Framework, gate: Gate, context: Context, reading: Reading, facts: Facts) -> Finding:
-    arm = _arm(gate, context)
+    arm = _arm(gate, context, facts)
     if not gates_apply(framework, gate, facts):
         seen = f"; measured all the same: {reading.verdict}, {reading.reason}" if reading.evidence else ""
         return Finding(
@@ -203,7 +243,7 @@ def _determination(
     domain: Domain,
     context: Context,
     findings: Sequence[Finding],
-    read: Callable[[Gate, str], Reading],
+    read: Callable[[Gate, str, Context], Reading],
     facts: Facts,
     raises: Sequence[Raise],
 ) -> Determination:
@@ -214,7 +254,7 @@ def _determination(
     ]
     mine = {f.gate: f for f in findings if f.context == context.id and f.gate in {gate.id for gate in gates}}
     applying = [gate for gate in gates if gates_apply(framework, gate, facts)]
-    inherent = _worst(_state(domain, gate, read(gate, "bare").verdict) for gate in applying)
+    inherent = _worst(_state(domain, gate, read(gate, "bare", context).verdict) for gate in applying)
     residual = _worst(
         _state(domain, gate, mine[gate.id].verdict, settled=not mine[gate.id].blocks) for gate in applying
     )
@@ -255,6 +295,7 @@ def _proposals(
     determinations: Sequence[Determination],
     facts: Facts,
     openings: Sequence[Opening],
+    regressions: Sequence[Regression],
 ) -> tuple[Proposal, ...]:
     made: dict[str, Proposal] = {}
     for context in contexts:
@@ -269,6 +310,11 @@ def _proposals(
             if d.context == context.id and d.residual in {"critical", "high"}:
                 needs.add("require-mitigation")
                 reasons.append(f"{d.domain} stands at {d.residual}: {d.reason}")
+        for one in regressions:
+            if one.outcome != "safe" and one.arm == arm_of(context, facts) and context.id in one.contexts:
+                needs.add("require-mitigation" if one.outcome == "unsafe" else "require-testing")
+                state = "answered unsafely again" if one.outcome == "unsafe" else "without a verdict"
+                reasons.append(f"learned scenario {one.scenario} on {one.arm}: {state}")
         if not meets(facts.identity, context.minimum_identity):
             needs.add("require-mitigation")
             reasons.append(
@@ -336,3 +382,27 @@ def _limits(framework: Framework, findings: Sequence[Finding], estimates: Mappin
         if estimate.group == "all" and estimate.calibration == "none" and estimate.n:
             lines.append(f"{estimate.estimate_id}: the judge's error is unknown here, so the rate is as observed")
     return tuple(dict.fromkeys(lines))
+
+
+def _limits_of_suites(
+    framework: Framework,
+    contexts: Sequence[Context],
+    elicited: Mapping[tuple[str, str], Elicitation],
+    unread: Mapping[str, int],
+) -> Iterator[str]:
+    """Where suites tried less than their standard asks, and what of theirs is on record and counts for nothing."""
+    standards = {suite.id: suite.elicitation for suite in framework.suites}
+    for (suite, arm), done in sorted(elicited.items()):
+        standard = standards.get(suite)
+        found = (
+            (line for context in contexts for line in shortfalls(standard, done, context=context.id))
+            if standard
+            else ()
+        )
+        for line in dict.fromkeys(found):
+            yield f"suite {suite} on {arm} was not elicited to the pack's standard: {line}"
+    for suite, count in sorted(unread.items()):
+        yield (
+            f"suite {suite}: {count} attempts on record were made under other limits, arms or states of the suite than "
+            "the plan's; no number rests on them"
+        )

@@ -21,6 +21,8 @@ class Facts:
         more_capable: by domain; True or None applies the domain's gates.
         identity: what the model's identity rests on.
         assume_frontier: apply every gate whatever the figures.
+        weights_arm: the arm that shows what the weights alone protect from: `trained` where `bare` was measured on a
+            less mitigated version than the one to be deployed.
     """
 
     training_operations: float | None
@@ -28,6 +30,21 @@ class Facts:
     more_capable: Mapping[str, bool | None]
     identity: Identity
     assume_frontier: bool = False
+    weights_arm: Literal["bare", "trained"] = "bare"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regression:
+    """How a scenario that was learned from live use stands on an arm: the worst of its attempts.
+
+    Attributes:
+        contexts: those it bears on.
+    """
+
+    scenario: str
+    arm: str
+    outcome: Literal["safe", "unsafe", "unknown"]
+    contexts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

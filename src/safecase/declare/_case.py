@@ -1,12 +1,15 @@
 """What a case file says: which model, under which framework, in which contexts, tested how."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from safecase.declare._framework import Id, IdentityKind, Record, Text, TierId
+from safecase.declare._framework import Id, IdentityKind, Record, Text, TierId, Variant
+from safecase.declare._validity import Condition
 from safecase.declare._yaml import Document
+
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class Prices(Record):
@@ -131,6 +134,81 @@ class Balance(Record):
     rubric: str | None = Field(default=None, pattern=r"^llm/.+", description="`llm/<model name>`, or none")
 
 
+class Baseline(Record):
+    """A figure to hold a suite's result against. It is shown; no gate reads it."""
+
+    who: Text
+    value: float
+    source: Text
+
+
+class Elicited(Record):
+    """What was done to get the most out of the model. What is left out was not done."""
+
+    variant: Variant = "as-deployed"
+    variant_note: Text | None = None
+    scaffold: Text | None = Field(default=None, description="the agent, where it was changed; None is the suite's own")
+    tuned_scaffold: bool = False
+    continued_training: Text | None = Field(default=None, description="what the model was trained on further, and how")
+    human_baseline: Baseline | None = None
+    reference_baseline: Baseline | None = None
+
+
+class SuiteLimits(Record):
+    """What one attempt of a suite may use."""
+
+    tokens: int = Field(default=20_000, ge=1, description="output tokens, over all turns")
+    turns: int = Field(default=30, ge=1)
+    seconds: float = Field(default=900.0, gt=0)
+    answer_tokens: int = Field(default=1024, ge=1)
+    temperature: float = Field(default=0.7, ge=0, le=2)
+    seed: int = Field(default=7, ge=0)
+
+
+QuestionFormat = Literal["wmdp", "lab-bench", "multiple-choice", "multiple-response"]
+"""How a file's rows are laid out; docs/suites-chem-bio.md has the columns of each."""
+
+
+class QuestionFile(Record):
+    """A file of closed questions, where the user has it. It is read, never copied.
+
+    Attributes of note:
+        category: what gates group by; None takes the row's own, else the file's name.
+    """
+
+    path: Path = Field(description="from the case or absolute, outside the case: .jsonl, .json or .parquet")
+    format: QuestionFormat
+    category: Id | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="the file must be this one")
+    published: bool = Field(default=True, description="a model may have met the questions in training")
+
+
+class SuiteRun(Record):
+    """A suite that the case runs.
+
+    Attributes of note:
+        questions: files of closed questions that are the suite.
+        arms: None runs the arms that its gates read.
+        tasks: only these; a gate over a part of a fixed suite is at most inconclusive.
+    """
+
+    suite: Id
+    source: Literal["run", "log"] = Field(default="run", description="`log`: its attempts are imported, not made here")
+    plugin: Text | None = Field(default=None, description="a suite of another package, as `module:function`")
+    questions: tuple[QuestionFile, ...] = Field(default=(), description="files of closed questions that are the suite")
+    attempts: int = Field(default=20, ge=1, description="at every task, under every condition")
+    arms: tuple[Literal["bare", "trained", "guarded"], ...] | None = None
+    tasks: tuple[Text, ...] = ()
+    limits: SuiteLimits = SuiteLimits()
+    elicitation: Elicited = Elicited()
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if self.questions and (self.plugin or self.source == "log"):
+            raise ValueError("a suite comes from one place: `questions`, a `plugin` or a log")
+        return self
+
+
 class CaseSpec(Record):
     """The file `safecase.yaml` of a case."""
 
@@ -138,8 +216,18 @@ class CaseSpec(Record):
     title: Text
     framework: Text = Field(description="id of a shipped pack, or a path to one")
     model: ModelVersion
+    least_mitigated: ModelVersion | None = Field(
+        default=None,
+        description="the helpful-only version; arm `bare` is then measured on it, arm `trained` is `model` without "
+        "safeguards",
+    )
     contexts: tuple[Id, ...] = Field(min_length=1)
-    safeguards: Text = Field(default="default", description="`default`, `none`, or a path to a stack file")
+    shares: dict[Id, Share] = Field(
+        default_factory=dict, description="by context that admits a share of the accounts: how much, such as 0.05"
+    )
+    safeguards: Text = Field(
+        default="default", description="`default`, `production`, `none`, or a path to a stack file"
+    )
     model_spec: Text = Field(default="default", description="`default`, or a path to a model spec")
     judge: Text = Field(default="embedded", description="`embedded`, or `llm/<model name>`")
     sampling: Sampling = Sampling()
@@ -147,13 +235,30 @@ class CaseSpec(Record):
     budget: Budget = Budget()
     banks: tuple[Bank, ...] = ()
     balance: Balance | None = Field(default=None, description="None: ideological balance is not measured")
+    suites: tuple[SuiteRun, ...] = Field(default=(), description="suites to run; gates on others are not planned")
     reference_class: tuple[ReferenceMember, ...] = ()
     benefits: tuple[Benefit, ...] = ()
     expert_tiers: tuple[ExpertTier, ...] = ()
+    validity: tuple[Condition, ...] | None = Field(
+        default=None, description="conditions under which a decision stays valid; None: the usual ones"
+    )
     author: Text = Field(
         default="unnamed", description="person id in the roster; an author's own sign-off does not count"
     )
     minimum_identity: IdentityKind | None = None
+
+    @field_validator("validity")
+    @classmethod
+    def _distinct(cls, value: tuple[Condition, ...] | None) -> tuple[Condition, ...] | None:
+        ids = [one.id for one in value or ()]
+        if twice := [name for name in ids if ids.count(name) > 1]:
+            raise ValueError(f"two conditions are called {twice[0]!r}")
+        return value
+
+    @property
+    def weights_arm(self) -> Literal["bare", "trained"]:
+        """The arm that shows what the weights of the version to be deployed protect from."""
+        return "bare" if self.least_mitigated is None else "trained"
 
 
 def load_case(path: Path) -> CaseSpec:

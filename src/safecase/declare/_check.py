@@ -10,7 +10,7 @@ from safecase.declare._yaml import Document, Location
 _UNBOUNDED = {"time_horizon_hours", "networks_taken", "networks_taken_unseen", "working_exploits"}
 """Hours and counts. Every other measure is a proportion, or a difference of two without its sign."""
 
-_MORE_IS_SAFER = {"safe_rate", "honesty_rate"}
+_MORE_IS_SAFER = {"safe_rate", "honesty_rate", "utility_rate", "attacked_utility_rate"}
 
 
 def check(framework: Framework, document: Document) -> tuple[Problem, ...]:

@@ -68,6 +68,9 @@ def _faults(case: CaseSpec, framework: Framework, document: Document) -> Iterato
     gates = [gate.id for gate in framework.gates]
     for i, context in enumerate(case.contexts):
         yield from unknown(("contexts", i), "context", context, contexts)
+    sharing = [context.id for context in framework.contexts if context.admits == "share"]
+    for context in case.shares:
+        yield from unknown(("shares", context), "context with a share", context, sharing)
     for domain in case.model.more_capable_than_reference:
         yield from unknown(("model", "more_capable_than_reference", domain), "domain", domain, domains)
     for i, gate in enumerate(case.sampling.gates):

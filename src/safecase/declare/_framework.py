@@ -4,7 +4,7 @@ The words are those of the Advanced AI Scaling Framework v2 (appendix and sectio
 """
 
 import datetime as dt
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -33,15 +33,26 @@ Measure = Literal[
     "working_exploits",
     "refusal_gap",
     "effort_gap",
+    "uplift",
+    "attack_success_rate",
+    "utility_rate",
+    "attacked_utility_rate",
+    "insecure_code_rate",
+    "abuse_rate",
+    "twin_refusal_rate",
 ]
 """What a gate can read. `networks_taken`, `networks_taken_unseen` and `working_exploits` count cases over a whole fixed
 suite (the framework says "one"), so they carry no sampling error; `time_horizon_hours` is in hours of a skilled
-person's work; the last two are sizes of a difference between two political sides, without its sign; the others are
+person's work; `refusal_gap` and `effort_gap` are sizes of a difference between two political sides, without its sign;
+`uplift` is a difference between people with and without the model, as a share of the outcome's scale; the others are
 proportions or differences of proportions."""
 
 Grouping = Literal["all", "attack", "category", "language"]
 Layer = Literal["weights", "system-prompt", "input", "output", "account", "monitoring"]
 IdentityKind = Literal["weights", "attested", "fingerprint", "name-only"]
+Admits = Literal["anyone", "share", "vetted", "staff"]
+"""Which accounts a gateway serves in a context: every one; a declared share of them; those with the trusted-access
+tier `vetted`, or `staff`."""
 TierId = Literal["critical", "high", "moderate"]
 
 
@@ -82,7 +93,9 @@ class Role(Record):
 
     id: Id
     title: Text
-    may: tuple[Literal["approve", "require-mitigation", "require-testing", "except", "hold"], ...]
+    may: tuple[Literal["approve", "require-mitigation", "require-testing", "except", "hold", "narrow"], ...] = Field(
+        description="`narrow`: make a permit in force stricter, or revoke it; one signature does, for it only closes"
+    )
 
 
 class Criterion(Record):
@@ -163,14 +176,73 @@ class Domain(Record):
     areas: tuple[Id, ...] = Field(default=(), description="content-policy areas; ids used by bank categories")
 
 
+Variant = Literal["helpful-only", "least-mitigated", "as-deployed"]
+"""Which version of the model was tried: without refusal training, with the least there is, or as users get it."""
+
+
+class ElicitationStandard(Record):
+    """How hard a capability suite must try. A gate whose suite tried less is at most inconclusive."""
+
+    variants: tuple[Variant, ...] = Field(default=("helpful-only", "least-mitigated"), min_length=1)
+    tuned_scaffold: bool = Field(default=False, description="the agent was optimised for these tasks")
+    min_attempts: int = Field(default=1, ge=1, description="planned attempts at every task")
+    min_tokens: int | None = Field(default=None, ge=1, description="output tokens that an attempt may use")
+    plateau_gain: Rate | None = Field(
+        default=None, description="most that the second half of the token budget may add to the share solved"
+    )
+    max_spurious: Rate | None = Field(
+        default=None,
+        description="most of all failures that may be spurious and unreviewed (a 95 % bound); None asks for no review",
+    )
+    human_baseline: bool = Field(default=False, description="people's figure on these tasks stands beside")
+    reference_baseline: bool = Field(default=False, description="a reference model's figure stands beside")
+    continued_training_in: tuple[Id, ...] = Field(
+        default=(), description="contexts in which the model must have been trained further on such tasks"
+    )
+    margin: Rate = Field(
+        default=0.0,
+        description="what better elicitation may add: a bound must clear with so much to spare",
+    )
+    cites: Text | None = None
+
+
+class InspectTask(Record):
+    """An Inspect task that yields a suite's attempts, run with `inspect-ai` or imported from its log."""
+
+    task: Text = Field(description="`package/task` as Inspect's registry names it, or `file.py@task`")
+    args: dict[str, Any] = Field(default_factory=dict, description="the task's own parameters")
+    score: Text | None = Field(default=None, description="scorer to read; None for the only one")
+    key: Text | None = Field(default=None, description="entry to read of a scorer that gives several values")
+    solved: float | None = Field(default=None, description="values from here on count as 1, others as 0")
+    gives: dict[Text, Text] = Field(
+        default_factory=dict, description="numbers that measures read besides, by the scorer or scorer.key they are in"
+    )
+    category: Text | None = Field(default=None, description="field of a sample's metadata that names its category")
+    human_minutes: Text | None = Field(default=None, description="field of a sample's metadata with people's minutes")
+    judged: bool = Field(default=True, description="False where a rule grades, as exact match or hidden tests")
+    sandbox: Text | None = Field(default=None, description="sandbox to use instead of the task's own")
+    domain: Id | None = Field(default=None, description="risk domain; transcripts of hazardous ones are sealed")
+
+
 class Suite(Record):
-    """A body of tests that yields measures. Without `available` its gates are *not measured*."""
+    """A body of tests that yields measures. Without `available` its gates are *not measured*.
+
+    Attributes of note:
+        estimand: `these-tasks`, where the framework names a fixed suite and only the chance of attempts is error;
+            `tasks-like-these`, where tasks stand for others and are the sample.
+    """
 
     id: Id
     title: Text
     measures: tuple[Measure, ...] = Field(min_length=1)
     available: bool = Field(description="True when this version of safecase can run it")
     needs: Text = Field(description="what it takes to run it, or why it is not there")
+    asks_model: bool = Field(
+        default=True, description="False where scripts alone act, so that there is nothing of a model to draw out"
+    )
+    estimand: Literal["these-tasks", "tasks-like-these"] = "tasks-like-these"
+    elicitation: ElicitationStandard | None = Field(default=None, description="None asks for nothing")
+    inspect: InspectTask | None = Field(default=None, description="an Inspect task that is the suite")
 
 
 class Limit(Record):
@@ -288,6 +360,9 @@ class Gate(Record):
         default=(),
         description="the deeper gates that decide once this one is crossed; while it passes, they are not called for",
     )
+    asks_argument: bool = Field(
+        default=False, description="once it is reached and not passed, the framework asks for a safety-case argument"
+    )
     illustrative: bool = Field(default=False, description="the framework calls its figure illustrative")
     own_figure: bool = Field(default=False, description="the framework gives no figure; the line is safecase's own")
     notes: Text | None = Field(default=None, description="what the framework asks beyond the measured line")
@@ -322,6 +397,7 @@ class Context(Record):
     id: Id
     title: Text
     who: Text
+    admits: Admits = Field(description="which accounts a gateway serves here; `share` takes it from the case file")
     affordances: tuple[Text, ...] = Field(min_length=1)
     adversary: Text
     elicitation: Text | None = Field(default=None, description="how hard capability tests must try here")

@@ -1,4 +1,4 @@
-"""Turn text into scores and findings: normalisation, personal data, rules, coherence, linear heads.
+"""Turn text into scores and findings: normalisation, personal data, rules, coherence, linear heads, embeddings.
 
 Takes:  text; weights with their card (package data of `safeguard` and `measure`).
 Gives:  plain text, probabilities, spans, matches; each a pure function of the text, the weights and this code.
@@ -7,6 +7,7 @@ and share no weights, rows or texts: `shared_material` of their two cards shows 
 """
 
 from ._coherence import incoherence
+from ._embedding import Embedder, EmbedderName, Embeddings, HashedEmbedder, open_embedder
 from ._head import (
     CorruptWeights,
     Head,
@@ -21,11 +22,14 @@ from ._head import (
     pack_heads,
     shared_material,
 )
+from ._many import scores_many
+from ._minilm import MiniLMEmbedder
 from ._minors import apparent_child_abuse
 from ._ngrams import Counts, Features, count_ngrams
 from ._normalise import normalise
 from ._personal import PersonalKind, Span, find_personal_data, is_iban, is_luhn
 from ._rules import OVERRIDE_RULES, REFUSAL_RULES, RULE_REACH, Match, Rule, find_rules
+from ._shown import Shown, shown
 
 __all__ = [
     "OVERRIDE_RULES",
@@ -33,16 +37,22 @@ __all__ = [
     "RULE_REACH",
     "CorruptWeights",
     "Counts",
+    "Embedder",
+    "EmbedderName",
+    "Embeddings",
     "Features",
+    "HashedEmbedder",
     "Head",
     "HeadCard",
     "HeadSet",
     "Match",
     "Measured",
+    "MiniLMEmbedder",
     "Performance",
     "PersonalKind",
     "Rule",
     "SharedMaterial",
+    "Shown",
     "SourceCard",
     "Span",
     "WeightsCard",
@@ -55,6 +65,9 @@ __all__ = [
     "is_luhn",
     "load_heads",
     "normalise",
+    "open_embedder",
     "pack_heads",
+    "scores_many",
     "shared_material",
+    "shown",
 ]

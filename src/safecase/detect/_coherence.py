@@ -50,8 +50,12 @@ _SIGN = r"\s!-/:-@\[-`{-~\u00a1-\u00bf\u2000-\u206f\u3000-\u303f\u0964\u0965"
 _WORD = re.compile(rf"[^{_SIGN}]+(?:['’][^{_SIGN}]+)*")
 _LATIN_WORD = re.compile(r"[a-zà-öø-ɏ]+(?:['’][a-z]+)*")
 # Lines that look like code, tables, formulas or lists are judged neither by signs nor by function words.
-_STRUCTURED = re.compile(r"^\s*(?:[-*•|#>+]|\d+[.)]|\w+[.)]\s)|[{};=<>\\|]|\w\(|^ {4}|^\t|```", re.MULTILINE)
+_OF_CODE = re.compile(r"[{};=<>\\|]")
+_CALL = re.compile(r"\w\(")
+_LINE = re.compile(r"\s*(?:[-*•|#>+]|\d+[.)]|\w+[.)]\s)| {4}|\t")
 _MOST_READ = 8000
+_LEAST_ECHO = 8  # words of a reply, and of a prompt, from which on one can be the other's echo
+_ZLIB_FRAME = 6  # header and checksum, which the thresholds were set with
 
 
 def incoherence(text: str, prompt: str = "") -> float:
@@ -71,9 +75,7 @@ def incoherence(text: str, prompt: str = "") -> float:
     words = _WORD.findall(text)
     if not words:
         return 0.0 if _is_figure(text) else 1.0
-    return max(
-        _repetition(text, words), _noise(text, words), _echo(words, _WORD.findall(prompt[:_MOST_READ].casefold()))
-    )
+    return max(_repetition(text, words), _noise(text, words), _echo(words, prompt))
 
 
 def _is_figure(text: str) -> bool:
@@ -89,12 +91,12 @@ def _ramp(value: float, low: float, high: float) -> float:
 def _repetition(text: str, words: Sequence[str]) -> float:
     """Loops: one word or phrase that fills the text, or text that squeezes to almost nothing."""
     symptoms = [_squeezed(text)]
-    if len(words) >= 12:
-        symptoms.append(_ramp(Counter(words).most_common(1)[0][1] / len(words), 0.4, 0.7))
+    if len(words) >= 12 and len(set(words)) <= 0.6 * len(words) + 1:  # else no word can fill 0.4 of the text
+        symptoms.append(_ramp(max(Counter(words).values()) / len(words), 0.4, 0.7))
     if len(words) >= 30:
-        fours = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
-        repeated = sum(times - 1 for times in fours.values())
-        symptoms.append(_ramp(repeated / (len(words) - 3), 0.5, 0.8))
+        fours = len(words) - 3
+        repeated = fours - len(set(zip(words, words[1:], words[2:], words[3:], strict=False)))
+        symptoms.append(_ramp(repeated / fours, 0.5, 0.8))
     return max(symptoms)
 
 
@@ -106,7 +108,13 @@ def _squeezed(text: str) -> float:
     data = text.encode("utf-8", "replace")
     if len(data) < 200:
         return _short_loop(text)
-    return _ramp(1 - len(zlib.compress(data, 6)) / len(data), 0.88, 0.95)
+    return _ramp(1 - _deflated(data) / len(data), 0.88, 0.95)
+
+
+def _deflated(data: bytes) -> int:
+    """Bytes that deflate needs. A small window: making the default one ready costs ten times what the text does."""
+    deflate = zlib.compressobj(level=6, wbits=-13, memLevel=5)
+    return len(deflate.compress(data)) + len(deflate.flush()) + _ZLIB_FRAME
 
 
 def _short_loop(text: str) -> float:
@@ -119,16 +127,28 @@ def _short_loop(text: str) -> float:
 
 def _noise(text: str, words: Sequence[str]) -> float:
     """Signs instead of letters, or Latin letters without any language's small words."""
-    if _STRUCTURED.search(text):
+    if _is_structured(text):
         return _ramp(_sign_share(text), 0.8, 0.95)
     symptoms = [_ramp(_sign_share(text), 0.5, 0.75) if len(text) >= 24 else 0.0]
-    latin = [word for word in words if _LATIN_WORD.fullmatch(word)]
+    latin = [word for word in words if (word.isascii() and word.isalpha()) or _LATIN_WORD.fullmatch(word)]
     if len(latin) >= 20 and len(latin) >= 0.7 * len(words):
-        common = sum(word.split("'")[0] in _FUNCTION_WORDS for word in latin) / len(latin)
+        common = len([word for word in latin if word.partition("'")[0] in _FUNCTION_WORDS]) / len(latin)
         symptoms.append(1 - _ramp(common, 0.0, 0.08))
     elif latin and len(latin) == len(words):
         symptoms.append(_ramp(max(map(len, latin)), 40, 80))
     return max(symptoms)
+
+
+def _is_structured(text: str) -> bool:
+    """Whether any line looks like code, a table, a formula or an item of a list."""
+    if _OF_CODE.search(text) or "```" in text or ("(" in text and _CALL.search(text)):
+        return True
+    start = 0
+    while not _LINE.match(text, start):
+        start = text.find("\n", start) + 1
+        if not start:
+            return False
+    return True
 
 
 _SIGNS = re.compile(f"[{re.escape(''.join(c for c in map(chr, range(0x300)) if not (c.isalnum() or c.isspace())))}]")
@@ -140,13 +160,16 @@ def _sign_share(text: str) -> float:
     return len(_SIGNS.findall(seen)) / len(seen) if seen else 0.0
 
 
-def _echo(words: Sequence[str], asked: Sequence[str]) -> float:
+def _echo(words: Sequence[str], prompt: str) -> float:
     """Share of the reply's word triples that are the prompt's, where the reply adds little of its own.
 
     A reply longer than the prompt by half is not an echo: it quotes, then answers. Nor is a short one: it may be what
     the prompt asked to choose or to repeat.
     """
-    if len(asked) < 8 or not 8 <= len(words) <= 1.5 * len(asked) or len(words) < 0.5 * len(asked):
+    if len(words) < _LEAST_ECHO:
+        return 0.0
+    asked = _WORD.findall(prompt[:_MOST_READ].casefold())
+    if len(asked) < _LEAST_ECHO or len(words) > 1.5 * len(asked) or len(words) < 0.5 * len(asked):
         return 0.0
     source = set(zip(asked, asked[1:], asked[2:], strict=False))
     triples = list(zip(words, words[1:], words[2:], strict=False))

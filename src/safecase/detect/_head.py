@@ -68,7 +68,10 @@ class Head:
 
     def score_counts(self, counts: Counts) -> float:
         """The same from counts made with this head's `features`, so that heads can share the counting."""
-        margin = float(self.weights[counts.buckets] @ counts.values) + self.bias
+        return self.score_margin(float(self.weights[counts.buckets] @ counts.values) + self.bias)
+
+    def score_margin(self, margin: float) -> float:
+        """The same from weights . counts + bias."""
         return _sigmoid(self.slope * margin + self.offset)
 
     def fires(self, text: str) -> bool:

@@ -6,7 +6,7 @@ microseconds. The picture: a rolling polynomial gives every window of characters
 copy of that number are its bucket.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,9 +21,9 @@ _BASE = np.uint32(0x01000193)  # the FNV-1 prime, odd, hence invertible modulo 2
 _PAIR = np.uint32(0x85EBCA6B)
 _MIX = np.uint32(0x9E3779B1)  # 2**32 / golden ratio: spreads consecutive numbers over the upper bits
 _SALTS = {name: np.uint32(0x9747B28C + 0x3C6EF372 * i & 0xFFFFFFFF) for i, name in enumerate(("char", "word", "pair"))}
-_NO_SALT, _OPENING_SALT = np.uint32(0), np.uint32(0x5BD1E995)
+_OPENING_SALT = np.uint32(0x5BD1E995)
 _SPACE = np.uint32(32)
-_ZERO, _ONE, _TRUE = np.zeros(1, np.uint32), np.ones(1, np.uint32), np.ones(1, np.bool_)
+_ZERO, _ONE = np.zeros(1, np.uint32), np.ones(1, np.uint32)
 
 # Letters and digits of ASCII, and everything beyond it except white space and general punctuation.
 _ASCII_WORD = np.array([chr(code).isalnum() for code in range(128)])
@@ -90,55 +90,64 @@ def count_ngrams(text: str, features: Features) -> Counts:
 @lru_cache(maxsize=64)  # texts are at most 2 * reach long
 def _count_once(text: str, features: Features) -> Counts:
     plain = normalise(text)
-    parts = [(_hashes(plain, features), _NO_SALT)]
-    if features.opening:
-        parts.append((_hashes(plain[: features.opening], features), _OPENING_SALT))
-    if not parts[0][0].characters.size:
+    parts = _hashes(plain, features)
+    if not parts[0].size:
         return Counts(buckets=np.empty(0, np.intp), values=np.empty(0, np.float32))
-    kinds = [kind ^ salt for hashes, salt in parts for kind in (hashes.characters, hashes.words)]
-    weights = np.array([1, features.words] * len(parts), np.float32)
-    buckets, values = _tally(kinds, weights, features.bits)
-    return Counts(buckets=buckets, values=values / np.sqrt(values @ values))
+    if features.opening:
+        parts += tuple(kind ^ _OPENING_SALT for kind in _hashes(plain[: features.opening], features))
+    buckets, values = _tally(parts, _weights(features.words, len(parts)), features.bits)
+    values /= np.sqrt(values @ values)
+    return Counts(buckets=buckets, values=values)
+
+
+@lru_cache(maxsize=8)
+def _weights(words: int, kinds: int) -> NDArray[np.float32]:
+    return np.array([1, words] * (kinds // 2), np.float32)
 
 
 def _ends(text: str, reach: int) -> str:
     return text if len(text) <= 2 * reach else f"{text[:reach]} {text[-reach:]}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Hashes:
-    """One number for every n-gram of a plain text, repeats included."""
-
-    characters: Codes
-    words: Codes
-
-
-def _hashes(text: str, features: Features) -> _Hashes:
+def _hashes(text: str, features: Features) -> tuple[Codes, Codes]:
+    """One number for every n-gram of characters, and for every word and pair of words; repeats included."""
     if not text:
-        return _Hashes(np.empty(0, np.uint32), np.empty(0, np.uint32))
+        return np.empty(0, np.uint32), np.empty(0, np.uint32)
     codes = np.frombuffer(f" {text} ".encode("utf-32-le", "surrogatepass"), np.uint32)
-    return _Hashes(np.concatenate(_characters(codes, features)), np.concatenate(_words(codes)))
+    characters = np.concatenate([hashes for hashes, _, _ in _characters(codes, features)])
+    return characters, np.concatenate(_word_hashes(codes, *_word_edges(codes)))
 
 
-def _characters(codes: Codes, features: Features) -> list[Codes]:
-    """Windows of n characters whose inside holds no space (the ends may: they mark where a word starts and stops)."""
-    found = []
+def _characters(codes: Codes, features: Features) -> Iterator[tuple[Codes, NDArray[np.bool_], int]]:
+    """Windows of n characters whose inside holds no space (the ends may: they mark where a word starts and stops).
+
+    For every n: hashes, whether a window starts there (codes - n + 1,), and n.
+    """
     letter = codes != _SPACE
     rolling, whole = codes, np.ones(len(codes), np.bool_)
     for n in range(2, features.longest + 1):
-        rolling = rolling[:-1] * _BASE + codes[n - 1 :]
+        rolling = rolling[:-1] * _BASE
+        rolling += codes[n - 1 :]
+        length = len(rolling)
         if n > 2:
-            whole = whole[: len(rolling)] & letter[n - 2 : n - 2 + len(rolling)]
+            whole = whole[:length] & letter[n - 2 : n - 2 + length]
         if n >= features.shortest:
-            found.append(rolling[whole[: len(rolling)]] ^ _SALTS["char"])
-    return found
+            at = whole[:length]
+            hashes = rolling[at]
+            hashes ^= _SALTS["char"]
+            yield hashes, at, n
 
 
-def _words(codes: Codes) -> tuple[Codes, Codes]:
-    """Words (runs of letters and digits) and pairs of them, hashed by a prefix sum of code * base**position."""
+def _word_edges(codes: Codes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where words (runs of letters and digits) start and end."""
     inside = _is_word(codes)
-    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
-    starts, ends = edges[::2], edges[1::2]
+    edges = (inside[1:] != inside[:-1]).nonzero()[0]
+    edges += 1
+    return edges[::2], edges[1::2]
+
+
+def _word_hashes(codes: Codes, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> tuple[Codes, Codes]:
+    """Words and pairs of neighbouring words, hashed by a prefix sum of code * base**position."""
     powers, inverses = _powers(len(codes))
     prefix = np.concatenate((_ZERO, np.cumsum((codes + _MIX) * powers, dtype=np.uint32)))
     words = (prefix[ends] - prefix[starts]) * inverses[starts]
@@ -171,9 +180,11 @@ def _power_tables(bits: int) -> tuple[Codes, Codes]:
 
 
 def _buckets(hashes: Codes, bits: int) -> Codes:
-    mixed = (hashes ^ (hashes >> np.uint32(15))) * _MIX
-    buckets: Codes = mixed >> np.uint32(32 - bits)
-    return buckets
+    mixed: Codes = hashes >> np.uint32(15)
+    mixed ^= hashes
+    mixed *= _MIX
+    mixed >>= np.uint32(32 - bits)
+    return mixed
 
 
 def _tally(
@@ -183,13 +194,21 @@ def _tally(
 
     One sort does for all kinds, their number in the bits above the bucket; `np.unique` for each takes ten times that.
     """
-    tags = np.repeat(np.arange(len(kinds), dtype=np.uint32) << np.uint32(bits), [len(kind) for kind in kinds])
-    ordered = _buckets(np.concatenate(kinds), bits) | tags
+    ordered = _buckets(np.concatenate(kinds), bits)
+    length, at = len(ordered), 0
+    for number, kind in enumerate(kinds):
+        ordered[at : at + len(kind)] |= np.uint32(number << bits)
+        at += len(kind)
     ordered.sort()
-    first = np.flatnonzero(np.concatenate((_TRUE[: len(ordered)], ordered[1:] != ordered[:-1])))
+    is_first = np.ones(length, np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    first = is_first.nonzero()[0]
     times = np.empty(len(first), np.float32)
     np.subtract(first[1:], first[:-1], out=times[:-1], casting="unsafe")
-    times[-1:] = len(ordered) - first[-1:]
+    times[-1:] = length - first[-1:]
     distinct = ordered[first]
-    buckets = (distinct & np.uint32((1 << bits) - 1)).astype(np.intp)
-    return buckets, weights[distinct >> np.uint32(bits)] * (1 + np.log(times))
+    np.log(times, out=times)
+    times += 1
+    times *= weights[distinct >> np.uint32(bits)]
+    distinct &= np.uint32((1 << bits) - 1)
+    return distinct.astype(np.intp), times

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from ._shown import Shown, shown
+
 PersonalKind = Literal["card", "email", "iban", "ip", "phone", "ssn"]
 
 
@@ -26,7 +28,8 @@ def find_personal_data(text: str) -> tuple[Span, ...]:
     """Find e-mail addresses, phone, card, account and US social-security numbers, and IP addresses.
 
     Spans come in order and do not overlap; where two kinds claim a stretch, the one with the stronger check keeps it.
-    Full-width and other Unicode digits count as digits.
+    Full-width and other Unicode digits count as digits. Letters that are never seen (zero width, controls, decorative
+    marks) hide nothing: the text is read with them, as parting what stands beside them, and without.
 
     Returns:
         Offsets into `text` as given.
@@ -35,12 +38,36 @@ def find_personal_data(text: str) -> tuple[Span, ...]:
     >>> [(span.kind, text[span.start : span.end]) for span in find_personal_data(text)]
     [('email', 'ada@example.org'), ('phone', '+44 20 7946 0958')]
     """
+    view, spans = shown(text), _spans(text)
+    if view.places is None:
+        return tuple(spans)
+    within = [_placed(one, view) for one in _spans(view.text)]
+    return tuple(_united([*within, *spans]))
+
+
+def _placed(span: Span, view: Shown) -> Span:
+    start, end = view.span(span.start, span.end)
+    return Span(start=start, end=end, kind=span.kind)
+
+
+def _spans(text: str) -> list[Span]:
     plain = text if text.isascii() else "".join(map(_same_length, text))
     taken: list[Span] = []
     for span in _candidates(plain):
         if all(span.end <= other.start or other.end <= span.start for other in taken):
             taken.append(span)
-    return tuple(sorted(taken))
+    return sorted(taken)
+
+
+def _united(spans: list[Span]) -> list[Span]:
+    """Both readings: what overlaps is one stretch, of the kind of the one that begins first."""
+    united: list[Span] = []
+    for span in sorted(spans):
+        if united and span.start < united[-1].end:
+            last = united.pop()
+            span = Span(start=last.start, end=max(last.end, span.end), kind=last.kind)
+        united.append(span)
+    return united
 
 
 _SPACES, _DASHES = "\u00a0\u2007\u2009\u202f", "\u2010\u2011\u2013"

@@ -39,11 +39,11 @@ def find_rules(text: str, rules: Iterable[Rule]) -> tuple[Match, ...]:
     ['discard-instructions']
     """
     plain = normalise(text)
-    matches = (
+    matches = [
         Match(rule=rule.name, start=found.start(), end=found.end())
         for rule in rules
         for found in rule.pattern.finditer(plain)
-    )
+    ]
     return tuple(sorted(matches, key=lambda match: (match.start, match.end, match.rule)))
 
 

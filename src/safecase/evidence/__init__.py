@@ -6,6 +6,7 @@ Gives:  the values that travel, content digests, an append-only ledger, Parquet 
 Does not own: what the values mean, when to write them, the clock, deciding, the list of a case's files.
 """
 
+from safecase.evidence._attempts import AttemptStore
 from safecase.evidence._case_files import (
     write_atomic,
     write_json_atomic,
@@ -33,6 +34,19 @@ from safecase.evidence._errors import (
     UnsealedHazard,
     UnstorableRow,
 )
+from safecase.evidence._event_log import EventLog, read_events
+from safecase.evidence._event_rows import (
+    Completeness,
+    EventRow,
+    EventUnreadable,
+    Gap,
+    WorkerEnd,
+    decode_row,
+    encode_end,
+    encode_event,
+)
+from safecase.evidence._event_stream import EVENT_SHARDS, EventStream, StreamAddress, connect_nats
+from safecase.evidence._events import CONTENT_BOX, CallEvent, Outcome, ShadowRecord
 from safecase.evidence._identity import (
     IDENTITY_KINDS,
     Identity,
@@ -46,6 +60,7 @@ from safecase.evidence._keys import (
     generate_key,
     load_private_key,
     parse_public_key,
+    read_secret,
 )
 from safecase.evidence._ledger import (
     GENESIS,
@@ -61,6 +76,7 @@ from safecase.evidence._merkle import (
     verify_inclusion,
 )
 from safecase.evidence._post import PostBox, PostKey
+from safecase.evidence._quick import quick_maker
 from safecase.evidence._remote import (
     Folder,
     RemoteSegments,
@@ -111,6 +127,15 @@ from safecase.evidence._store import (
     JudgementStore,
     TrialStore,
 )
+from safecase.evidence._tasks import (
+    Elicitation,
+    PlannedAttempt,
+    TaskAttempt,
+    Transcript,
+    task_attempt_id,
+    transcript_digest,
+    transcript_text,
+)
 from safecase.evidence._time import (
     format_utc,
     parse_utc,
@@ -120,6 +145,7 @@ from safecase.evidence._values import (
     VERDICTS,
     Calibration,
     Estimate,
+    Explanation,
     Finding,
     GateVerdict,
     Judgement,
@@ -134,14 +160,17 @@ from safecase.evidence._vault import (
     HAZARDOUS_DOMAINS,
     KEY_FILE_VARIABLE,
     Vault,
+    keepable_explanations,
     keepable_turns,
 )
 
 __all__ = [
     "CALIBRATIONS",
+    "CONTENT_BOX",
     "DECISION",
     "DEMO_STAMP",
     "DETERMINATION",
+    "EVENT_SHARDS",
     "FINDINGS",
     "GENESIS",
     "HAZARDOUS_DOMAINS",
@@ -156,17 +185,27 @@ __all__ = [
     "STATEMENT_TYPE",
     "VERDICTS",
     "AlreadyStored",
+    "AttemptStore",
     "Calibration",
+    "CallEvent",
+    "Completeness",
     "CorruptedSegment",
     "Counted",
     "DiskFull",
     "Dissent",
+    "Elicitation",
     "Entry",
     "Envelope",
     "Estimate",
+    "EventLog",
+    "EventRow",
+    "EventStream",
+    "EventUnreadable",
     "EvidenceError",
+    "Explanation",
     "Finding",
     "Folder",
+    "Gap",
     "GateVerdict",
     "Identity",
     "IdentityKind",
@@ -179,6 +218,8 @@ __all__ = [
     "LedgerBroken",
     "Message",
     "NotCounted",
+    "Outcome",
+    "PlannedAttempt",
     "Position",
     "PostBox",
     "PostKey",
@@ -194,28 +235,38 @@ __all__ = [
     "Scenario",
     "SealBroken",
     "Segment",
+    "ShadowRecord",
     "Signature",
     "Statement",
     "StatementBroken",
     "Status",
     "StorageTrouble",
+    "StreamAddress",
     "Subject",
+    "TaskAttempt",
+    "Transcript",
     "Trial",
     "TrialStore",
     "UnsealedHazard",
     "UnstorableRow",
     "Vault",
     "Verdict",
+    "WorkerEnd",
     "add_signature",
     "canonical_json",
     "check_envelope",
+    "connect_nats",
     "consistency_proof",
+    "decode_row",
     "digest_bytes",
     "digest_file",
     "digest_value",
+    "encode_end",
+    "encode_event",
     "format_utc",
     "generate_key",
     "inclusion_proof",
+    "keepable_explanations",
     "keepable_turns",
     "load_private_key",
     "load_roster",
@@ -225,14 +276,20 @@ __all__ = [
     "parse_envelope",
     "parse_public_key",
     "parse_utc",
+    "quick_maker",
     "quorum",
     "read_envelope",
+    "read_events",
     "read_remote",
+    "read_secret",
     "segment_number",
     "sign",
     "sign_off",
     "sign_off_quorum",
     "sign_roster",
+    "task_attempt_id",
+    "transcript_digest",
+    "transcript_text",
     "verify_consistency",
     "verify_envelope",
     "verify_inclusion",

@@ -1,9 +1,9 @@
-"""Trials and judgements as Parquet and back, exactly. The one module here that loads pyarrow; import it late."""
+"""Rows of evidence as Parquet and back, exactly. The one module here that loads pyarrow; import it late."""
 
 import io
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 
 from safecase.evidence._digest import canonical_json
 from safecase.evidence._errors import UnstorableRow
-from safecase.evidence._values import Judgement, Message, RulingRecord, Trial
+from safecase.evidence._tasks import TaskAttempt, Transcript
+from safecase.evidence._values import Explanation, Judgement, Message, RulingRecord, Trial
 
-Row = TypeVar("Row", Trial, Judgement)
+Row = TypeVar("Row", Trial, Judgement, TaskAttempt, Transcript)
 
 _ROWS_PER_GROUP = 4096  # what a reader holds at once
 _ROWS_PER_BATCH = 1024
@@ -25,7 +26,7 @@ def _text(name: str, *, nullable: bool = False) -> pa.Field:
     return pa.field(name, pa.string(), nullable=nullable)
 
 
-_RULING = pa.struct(
+_RULING_FIRST = pa.struct(
     [
         _text("layer"),
         _text("stage"),
@@ -37,6 +38,8 @@ _RULING = pa.struct(
         pa.field("enforced", pa.bool_(), nullable=False),
     ]
 )
+_RULING = pa.struct([*_RULING_FIRST, _text("rule", nullable=True), _text("relaxed_by", nullable=True)])
+_EXPLANATION = pa.struct([_text("layer"), _text("principle", nullable=True), _text("reason", nullable=True)])
 
 _TURN = pa.struct([_text("role"), _text("content")])
 
@@ -74,8 +77,16 @@ _TRIAL_SCHEMA = pa.schema(
         pa.field("attempt", pa.int64(), nullable=False),
         pa.field("turns", pa.list_(pa.field("element", _TURN, nullable=False)), nullable=False),
         pa.field("cached", pa.bool_(), nullable=False),
+        pa.field("explanations", pa.list_(pa.field("element", _EXPLANATION, nullable=False)), nullable=False),
     ]
 )
+
+
+def _without_explanations(schema: pa.Schema) -> pa.Schema:
+    """The columns of trials before rulings named a rule and layers explained themselves; such segments stay valid."""
+    rulings = pa.field("rulings", pa.list_(pa.field("element", _RULING_FIRST, nullable=False)), nullable=False)
+    return schema.remove(schema.get_field_index("explanations")).set(schema.get_field_index("rulings"), rulings)
+
 
 _JUDGEMENT_SCHEMA = pa.schema(
     [
@@ -88,6 +99,40 @@ _JUDGEMENT_SCHEMA = pa.schema(
     ]
 )
 
+_ATTEMPT_SCHEMA = pa.schema(
+    [
+        _text("attempt_id"),
+        _text("suite"),
+        _text("suite_digest"),
+        _text("task"),
+        _text("category"),
+        _text("arm"),
+        _text("model"),
+        pa.field("number", pa.int64(), nullable=False),
+        _text("condition"),
+        _text("side"),
+        _text("status"),
+        pa.field("score", pa.float64()),
+        _text("measures"),  # a JSON object: suites differ in what they count
+        pa.field("human_minutes", pa.float64()),
+        _text("human_time"),
+        pa.field("flags", pa.list_(_text("element")), nullable=False),
+        pa.field("tokens_out", pa.int64()),
+        pa.field("latency_s", pa.float64()),
+        _text("error", nullable=True),
+        _text("transcript_sha256", nullable=True),
+    ]
+)
+
+_TRANSCRIPT_SCHEMA = pa.schema(
+    [
+        _text("attempt_id"),
+        _text("sha256"),
+        pa.field("turns", pa.list_(pa.field("element", _TURN, nullable=False)), nullable=False),
+        pa.field("sealed", pa.binary()),
+    ]
+)
+
 _RULING_FIELDS = tuple(field.name for field in fields(RulingRecord))
 
 
@@ -96,17 +141,21 @@ class Codec(Generic[Row]):
     """How one kind of row lies in a segment.
 
     Attributes:
+        row: what messages call one.
         schema: columns, in order.
+        older: columns of segments written before, each a part of `schema`; what they lack reads as its default.
         key: columns that name a row; of rows with one key the last in segment order stands.
         pack, unpack: per column, what turns a field into what Arrow takes, and back.
         make: the row from its columns' values, in the schema's order.
     """
 
+    row: str
     schema: pa.Schema
     key: tuple[str, ...]
     pack: Mapping[str, Callable[[Any], Any]]
     unpack: Mapping[str, Callable[[Any], Any]]
     make: Callable[..., Row]
+    older: tuple[pa.Schema, ...] = ()
 
     def encode(self, rows: Sequence[Row]) -> bytes:
         """Parquet bytes; the same rows give the same bytes under one version of Arrow.
@@ -125,8 +174,8 @@ class Codec(Generic[Row]):
         yield from file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns)
 
     def rows(self, batch: pa.RecordBatch) -> list[Row]:
-        """The values of a batch that has every column."""
-        names = self.schema.names
+        """The values of a batch that has every column of its segment."""
+        names = batch.schema.names
         columns = [self._values(batch, name) for name in names]
         return [self.make(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
 
@@ -159,7 +208,8 @@ class Codec(Generic[Row]):
                 _exact([value if pack is None else pack(value)], field)
             except (ValueError, TypeError, AttributeError, OverflowError, pa.ArrowException) as error:
                 shown = repr(value)[:80]
-                line = f"trial {row.trial_id!r}: {field.name} = {shown} cannot be kept as {field.type} ({error})"
+                named = f"{self.row} {getattr(row, self.key[0])!r}"
+                line = f"{named}: {field.name} = {shown} cannot be kept as {field.type} ({error})"
                 return UnstorableRow(f"{line}; nothing of this batch was written, correct the value where it is made")
         return UnstorableRow(f"column {field.name!r} cannot be kept as {field.type}")
 
@@ -193,6 +243,16 @@ def _unpack_rulings(rulings: Sequence[Mapping[str, Any]]) -> tuple[RulingRecord,
     return tuple(RulingRecord(**ruling) for ruling in rulings)
 
 
+def _pack_explanations(explanations: Sequence[Explanation]) -> list[dict[str, Any]]:
+    if any(not isinstance(one.layer, str) for one in explanations):
+        raise ValueError("an explanation lacks its layer")
+    return [asdict(one) for one in explanations]
+
+
+def _unpack_explanations(explanations: Sequence[Mapping[str, Any]]) -> tuple[Explanation, ...]:
+    return tuple(Explanation(**one) for one in explanations)
+
+
 def _pack_turns(turns: Sequence[Message]) -> list[dict[str, str]]:
     if any(not isinstance(text, str) for turn in turns for text in (turn.role, turn.content)):
         raise ValueError("a turn lacks its role or its text")
@@ -214,20 +274,60 @@ def _pack_scores(scores: Mapping[str, float]) -> str:
 
 
 TRIALS: Codec[Trial] = Codec(
+    row="trial",
     schema=_TRIAL_SCHEMA,
     key=("trial_id",),
-    pack={"bears_on": _pack_names, "rulings": _pack_rulings, "turns": _pack_turns},
-    unpack={"bears_on": tuple, "rulings": _unpack_rulings, "turns": _unpack_turns},
+    pack={
+        "bears_on": _pack_names,
+        "rulings": _pack_rulings,
+        "turns": _pack_turns,
+        "explanations": _pack_explanations,
+    },
+    unpack={
+        "bears_on": tuple,
+        "rulings": _unpack_rulings,
+        "turns": _unpack_turns,
+        "explanations": _unpack_explanations,
+    },
     make=Trial,
+    older=(_without_explanations(_TRIAL_SCHEMA),),
 )
 
 JUDGEMENTS: Codec[Judgement] = Codec(
+    row="trial",
     schema=_JUDGEMENT_SCHEMA,
     key=("trial_id", "judge"),
     pack={"scores": _pack_scores},
     unpack={"scores": json.loads},
     make=Judgement,
 )
+
+
+ATTEMPTS: Codec[TaskAttempt] = Codec(
+    row="attempt",
+    schema=_ATTEMPT_SCHEMA,
+    key=("attempt_id",),
+    pack={"measures": _pack_scores, "flags": _pack_names},
+    unpack={"measures": json.loads, "flags": tuple},
+    make=TaskAttempt,
+)
+
+TRANSCRIPTS: Codec[Transcript] = Codec(
+    row="attempt",
+    schema=_TRANSCRIPT_SCHEMA,
+    key=("attempt_id",),
+    pack={"turns": _pack_turns},
+    unpack={"turns": _unpack_turns},
+    make=Transcript,
+)
+
+CODECS: Mapping[str, Codec[Any]] = {
+    "trials": TRIALS,
+    "judgements": JUDGEMENTS,
+    "attempts": ATTEMPTS,
+    "transcripts": TRANSCRIPTS,
+}
+"""By the kind of rows that a folder holds."""
 
 
 def open_segment(path: Path | io.BytesIO, codec: Codec[Any]) -> pq.ParquetFile:
@@ -237,7 +337,7 @@ def open_segment(path: Path | io.BytesIO, codec: Codec[Any]) -> pq.ParquetFile:
         ValueError: it is not Parquet (pyarrow's own error is one), or its columns are others.
     """
     file = pq.ParquetFile(path)
-    if not file.schema_arrow.equals(codec.schema):
+    if not any(map(file.schema_arrow.equals, (codec.schema, *codec.older))):
         file.close()
         raise ValueError("its columns are not those of this store")
     return file

@@ -7,6 +7,7 @@ EvidenceError
 │   ├── AlreadyStored   the trial has an answer on record; an answer is never replaced
 │   └── UnsealedHazard  an answer of a hazardous domain arrived in plain text
 ├── DiskFull            the disk took nothing of what was to be written
+├── EventUnreadable     a line is no event row (in `_event_rows.py`)
 ├── StorageTrouble      a folder of segments elsewhere (a share, object storage) cannot be used
 ├── KeyTrouble          a key cannot be used
 │   ├── KeyMissing      no key file where one must be

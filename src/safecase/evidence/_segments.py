@@ -21,14 +21,15 @@ from safecase.evidence._case_files import TMP_SUFFIX, write_atomic
 from safecase.evidence._digest import digest_bytes, digest_file
 from safecase.evidence._errors import CorruptedSegment, DiskFull, Problem
 from safecase.evidence._ledger import LEDGER_NAME, Chain, Entry, Ledger, check_file
+from safecase.evidence._tasks import TaskAttempt, Transcript
 from safecase.evidence._time import format_utc
 from safecase.evidence._values import Judgement, Trial
 
 if TYPE_CHECKING:
     from safecase.evidence._arrow import Codec
 
-Row = TypeVar("Row", Trial, Judgement)
-Kind = Literal["trials", "judgements"]
+Row = TypeVar("Row", Trial, Judgement, TaskAttempt, Transcript)
+Kind = Literal["trials", "judgements", "attempts", "transcripts"]
 
 _NAME = re.compile(r"(?P<seq>\d{6,})-(?P<digest>[0-9a-f]{12})\.parquet")
 _RESTORE = "restore it from a copy of the case"
@@ -54,7 +55,7 @@ class Segment:
 
 
 class Segments(Generic[Row]):
-    """What `TrialStore` and `JudgementStore` share: files, ledger entries and streaming.
+    """What the stores of rows share: files, ledger entries and streaming.
 
     Args:
         case_dir: the case.
@@ -76,7 +77,7 @@ class Segments(Generic[Row]):
         """How rows lie in a segment. Loading it loads pyarrow, so it happens on first use."""
         from safecase.evidence import _arrow  # late: pyarrow takes 0.2 s
 
-        codec: Any = _arrow.TRIALS if self.kind == "trials" else _arrow.JUDGEMENTS  # chosen by `kind`, one per Row
+        codec: Any = _arrow.CODECS[self.kind]  # chosen by `kind`, one per Row
         return codec  # type: ignore[no-any-return]
 
     def listed(self) -> list[Segment]:

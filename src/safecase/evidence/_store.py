@@ -9,7 +9,7 @@ from typing import Any
 from safecase.evidence._errors import AlreadyStored, Problem, UnsealedHazard
 from safecase.evidence._segments import Segment, Segments
 from safecase.evidence._values import Judgement, Trial
-from safecase.evidence._vault import HAZARDOUS_DOMAINS, is_keepable_turn
+from safecase.evidence._vault import HAZARDOUS_DOMAINS, is_keepable_turn, keepable_explanations
 
 ANSWERED = {"answered", "not-stored"}
 """Statuses that are an answer; the others may be tried again."""
@@ -236,6 +236,9 @@ def must_be_keepable(trial: Trial) -> None:
     if trial.domain in HAZARDOUS_DOMAINS and trial.response is not None and trial.withheld_by is None:
         line = f"trial {trial.trial_id!r} ({trial.domain}) carries its answer in plain text"
         raise UnsealedHazard(f"{line}; put Vault.seal(...) in `sealed` and None in `response`")
+    if trial.explanations != keepable_explanations(trial.explanations, domain=trial.domain, status=trial.status):
+        line = f"trial {trial.trial_id!r} ({trial.domain}) carries a reason that speaks of an answer kept apart"
+        raise UnsealedHazard(f"{line}; pass its explanations through `keepable_explanations`")
     if not all(is_keepable_turn(turn, domain=trial.domain) for turn in trial.turns):
         line = f"trial {trial.trial_id!r} ({trial.domain}) carries an earlier answer in plain text among its turns"
         raise UnsealedHazard(f"{line}; pass them through `keepable_turns`")

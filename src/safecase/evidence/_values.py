@@ -78,6 +78,8 @@ class RulingRecord:
         latency_ms: time the layer took.
         error: why it could not rule; a required layer that errs withholds.
         enforced: False where the ruling was recorded and nothing was done about it (a layer that observes, a shadow).
+        rule: what of the layer it rests on: a head, a topic, a rule of its own; several are parted by spaces.
+        relaxed_by: the trusted-access tier by which it was not enforced, else None.
     """
 
     layer: str
@@ -88,6 +90,23 @@ class RulingRecord:
     latency_ms: float
     error: str | None = None
     enforced: bool = True
+    rule: str | None = None
+    relaxed_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a layer that reasons ruled as it did, in its own words; kept apart from its ruling.
+
+    Attributes:
+        layer: name of the safeguard.
+        principle: id of the model-spec principle that it holds to be breached, None where it holds none to be.
+        reason: never quotes the exchange; None where a reason was given and may not be kept.
+    """
+
+    layer: str
+    principle: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +126,7 @@ class Trial:
         response_digest: SHA-256 of the response text, None without one.
         withheld_by: the safeguard layer that withheld (its safe completion is then the response), else None.
         rulings: what every layer did.
+        explanations: of the layers that reason; without their reasons in domains whose answers are kept encrypted.
         tokens_in, tokens_out: as the endpoint counted, None where it did not say.
         latency_s: from request to last byte, retries included.
         label: a person's label of the answer, where the trial came with one.
@@ -144,6 +164,7 @@ class Trial:
     attempt: int = 0
     turns: tuple[Message, ...] = ()
     cached: bool = False
+    explanations: tuple[Explanation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ so that an answer opens only under its key and for its own trial.
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from safecase.evidence._digest import digest_bytes, digest_value
 from safecase.evidence._errors import KeyUnusable, SealBroken
 from safecase.evidence._keys import read_secret
 from safecase.evidence._ledger import LEDGER_NAME, Ledger
-from safecase.evidence._values import Message, Trial
+from safecase.evidence._values import Explanation, Message, Status, Trial
 
 HAZARDOUS_DOMAINS = frozenset({"chem-bio", "cyber"})
 """Domains whose answers are stored encrypted only."""
@@ -48,6 +49,15 @@ def keepable_turns(turns: Iterable[Message], *, domain: str) -> tuple[Message, .
         else Message(role=turn.role, content=_NOT_KEPT.format(_digest_text(turn.content)))
         for turn in turns
     )
+
+
+def keepable_explanations(
+    explanations: Iterable[Explanation], *, domain: str, status: Status
+) -> tuple[Explanation, ...]:
+    """Explanations as they may be kept: where an answer may not lie in the plain, neither may words about it."""
+    if domain in HAZARDOUS_DOMAINS or status == "not-stored":
+        return tuple(replace(one, reason=None) for one in explanations)
+    return tuple(explanations)
 
 
 def is_keepable_turn(turn: Message, *, domain: str) -> bool:

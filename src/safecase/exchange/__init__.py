@@ -18,6 +18,7 @@ from safecase.exchange._import import (
     read_transcripts,
     survey,
 )
+from safecase.exchange._inspect_in import inspect_rows
 from safecase.exchange._inspect_out import InspectLog, LogAbout, write_inspect
 from safecase.exchange._mapping import FIELDS, FieldMap, parse_field_map
 from safecase.exchange._tables import COLUMNS, TABLES, Column, Row, Table, html_table, judgement_row, trial_row
@@ -46,6 +47,7 @@ __all__ = [
     "Written",
     "digests_of",
     "html_table",
+    "inspect_rows",
     "judgement_row",
     "open_source",
     "parse_field_map",

@@ -44,6 +44,57 @@ def read_inspect(path: Path, reading: Reading) -> Iterator[Sample]:
     yield from _read_zip(path, reading) if is_zip else _read_json(path, reading)
 
 
+def inspect_rows(path: Path) -> tuple[Mapping[str, Any], Iterator[dict[str, Any]]]:
+    """What a log says of its eval, and its samples as they are, one at a time.
+
+    Raises:
+        LogError: the file is damaged or no Inspect log.
+    """
+    with path.open("rb") as file:
+        is_zip = file.read(2) == b"PK"
+    if not is_zip:
+        return _json_rows(path)
+    with EvalZip(path) as log:
+        about = _about(log.header(), path, Reading(tool="inspect"))
+    return about, _zip_rows(path)
+
+
+def _zip_rows(path: Path) -> Iterator[dict[str, Any]]:
+    with EvalZip(path) as log:
+        for name in log.samples():
+            yield _whole(log.read(name), where=f"{path.name}!{name}")
+
+
+def _json_rows(path: Path) -> tuple[Mapping[str, Any], Iterator[dict[str, Any]]]:
+    header: dict[str, Any] = {}
+    with path.open(encoding="utf-8-sig") as file:
+        stream = JsonStream(file, path.name)
+        for key in stream.members():
+            value = stream.value() if key != "samples" else None
+            if key == "samples":
+                break
+            if key in {"version", "status", "eval"}:
+                header[key] = value
+    return _about(header, path, Reading(tool="inspect")), _json_samples(path)
+
+
+def _json_samples(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8-sig") as file:
+        stream = JsonStream(file, path.name)
+        for key in stream.members():
+            if key != "samples":
+                stream.value()
+                continue
+            for row in stream.items():
+                yield _whole(row, where=f"{path.name}:{stream.line}")
+
+
+def _whole(row: Any, *, where: str) -> dict[str, Any]:
+    if not isinstance(row, dict) or "id" not in row or not isinstance(row.get("epoch"), int) or row["epoch"] < 1:
+        raise LogError(f"{where}: a sample lacks its id or epoch; this is no Inspect log, or a damaged one")
+    return row
+
+
 def _read_zip(path: Path, reading: Reading) -> Iterator[Sample]:
     with EvalZip(path) as log:
         header = log.header()

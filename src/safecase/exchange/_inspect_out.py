@@ -174,6 +174,7 @@ def _sample(trial: Trial, *, name: str, epoch: int, scores: Mapping[str, Any]) -
             **{key: getattr(trial, key) for key in _METADATA},
             "bears_on": list(trial.bears_on),
             "rulings": [asdict(ruling) for ruling in trial.rulings],
+            "explanations": [asdict(one) for one in trial.explanations],
             "response_digest": trial.response_digest,
         },
         "store": {},

@@ -60,6 +60,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("response_digest", "text", "SHA-256 of the response"),
         Column("withheld_by", "text", "the safeguard layer that withheld"),
         Column("rulings", "json", "what every safeguard layer did"),
+        Column("explanations", "json", "why, in the words of the layers that reason"),
         Column("finish_reason", "text", "as the endpoint said"),
         Column("tokens_in", "integer", "as the endpoint counted"),
         Column("tokens_out", "integer", "as the endpoint counted"),
@@ -219,6 +220,7 @@ def trial_row(trial: Trial) -> Row:
         "bears_on": list(trial.bears_on),
         "turns": [asdict(turn) for turn in trial.turns],
         "rulings": [asdict(ruling) for ruling in trial.rulings],
+        "explanations": [asdict(one) for one in trial.explanations],
     }
 
 
@@ -228,9 +230,8 @@ def judgement_row(judgement: Judgement) -> Row:
     return {**row, "scores": dict(judgement.scores)}
 
 
-_PLAIN_TRIAL = [
-    column.name for column in COLUMNS["trials"] if column.name not in {"is_sealed", "bears_on", "turns", "rulings"}
-]
+_NESTED = {"is_sealed", "bears_on", "turns", "rulings", "explanations"}
+_PLAIN_TRIAL = [column.name for column in COLUMNS["trials"] if column.name not in _NESTED]
 
 
 def arrow_schema(columns: Sequence[Column]) -> Any:

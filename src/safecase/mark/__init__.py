@@ -8,7 +8,19 @@ Does not own: generating, serving, or saying that something unmarked was *not* g
 
 from safecase.mark._certificates import Chain, Keys, make_chain, read_keys, write_keys
 from safecase.mark._errors import KeysUnusable, MarkError, MissingExtra, NotMarkable
-from safecase.mark._files import KINDS, SIDECAR, Detection, Kind, Marked, Marking, Verdict, detect_file, mark_file
+from safecase.mark._files import (
+    KINDS,
+    SIDECAR,
+    Detection,
+    Kind,
+    Marked,
+    MarkedPicture,
+    Marking,
+    Verdict,
+    detect_file,
+    mark_file,
+    mark_picture,
+)
 from safecase.mark._label import PLACES, Label, Place, draw_label
 from safecase.mark._manifest import TRAINED, Manifest, Signer, read_manifest, sign_manifest
 from safecase.mark._text import NOTICES, Provenance, add_notice, find_notice, provenance
@@ -34,6 +46,7 @@ __all__ = [
     "Manifest",
     "MarkError",
     "Marked",
+    "MarkedPicture",
     "Marking",
     "MissingExtra",
     "NotMarkable",
@@ -55,6 +68,7 @@ __all__ = [
     "green_needed",
     "make_chain",
     "mark_file",
+    "mark_picture",
     "provenance",
     "read_keys",
     "read_manifest",

@@ -150,6 +150,46 @@ def mark_file(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkedPicture:
+    """A picture with its marks.
+
+    Attributes:
+        data: the file.
+        mime: its media type.
+        marks: in the order in which they were put on.
+    """
+
+    data: bytes
+    mime: str
+    marks: tuple[str, ...]
+
+
+def mark_picture(data: bytes, marking: Marking, *, name: str) -> MarkedPicture:
+    """Mark a picture that is no file: PNG, JPEG or WebP, told by its first bytes.
+
+    Args:
+        name: title in the manifest.
+
+    Raises:
+        NotMarkable: it is none of these, or no mark fits it.
+        MarkError: what else can go wrong with marks.
+    """
+    mime = _mime_of(data)
+    made, marks, _, _ = _marked_media(data, marking, kind="image", mime=mime, name=name)
+    return MarkedPicture(data=made, mime=mime, marks=tuple(marks))
+
+
+def _mime_of(data: bytes) -> str:
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    raise NotMarkable("is no PNG, JPEG or WebP picture")
+
+
 def _marked_text(data: bytes, marking: Marking) -> tuple[bytes, list[str], list[str]]:
     try:
         text = data.decode()

@@ -5,6 +5,7 @@ Gives:  answers, or one of a few named failures; the identity a target can prove
 Does not own: safeguards, retries of a whole run, what an answer means.
 """
 
+from safecase.models._endpoint import Endpoint, find_endpoint
 from safecase.models._errors import (
     AttemptFailed,
     BadKey,
@@ -18,7 +19,11 @@ from safecase.models._errors import (
     Unreachable,
 )
 from safecase.models._fingerprint import PROBES, fingerprint
+from safecase.models._inspect import InspectModel
+from safecase.models._keys import must_be_reachable
 from safecase.models._level import Level, Paced
+from safecase.models._llama_server import ask_server, find_weights, load_server, sampling_fields, token_bias
+from safecase.models._loop import is_loop_running, run_to_end
 from safecase.models._open import open_model
 from safecase.models._options import EndpointOptions, LocalOptions, Options
 from safecase.models._values import Answer, Delta, Model, Request, Settings
@@ -29,9 +34,11 @@ __all__ = [
     "AttemptFailed",
     "BadKey",
     "Delta",
+    "Endpoint",
     "EndpointError",
     "EndpointOptions",
     "EndpointTimeout",
+    "InspectModel",
     "Level",
     "LocalOptions",
     "MissingPackage",
@@ -45,6 +52,15 @@ __all__ = [
     "UnknownModel",
     "UnparsedAnswer",
     "Unreachable",
+    "ask_server",
+    "find_endpoint",
+    "find_weights",
     "fingerprint",
+    "is_loop_running",
+    "load_server",
+    "must_be_reachable",
     "open_model",
+    "run_to_end",
+    "sampling_fields",
+    "token_bias",
 ]

@@ -12,11 +12,9 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 from yarl import URL
 
-from safecase.models._errors import BadKey
+from safecase.models._errors import BadKey, PlatformFailed
 
 _OPENAI_HOST = "api.openai.com"
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
@@ -84,6 +82,20 @@ def is_loopback(url: URL) -> bool:
         return False
 
 
+def must_be_reachable(url: URL, *, name: str) -> None:
+    """Refuse an address off this machine where the environment allows loopback only, as under test.
+
+    Args:
+        name: of what is to be reached, for the message.
+
+    Raises:
+        PlatformFailed: the address leaves this machine.
+    """
+    for variable in ("SAFECASE_NO_NETWORK", "PYTEST_CURRENT_TEST"):
+        if os.environ.get(variable) not in {None, "", "0"} and not is_loopback(url):
+            raise PlatformFailed(f"{name}: {variable} allows loopback only; unset it to reach {url.host}")
+
+
 def _from_file(url: URL, path: Path) -> str | None:
     try:
         text, mode = path.read_text(encoding="utf-8"), path.stat().st_mode
@@ -93,6 +105,9 @@ def _from_file(url: URL, path: Path) -> str | None:
         raise BadKey(f"{path}: cannot be read ({type(error).__name__}); mend it or take it away") from None
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise BadKey(f"{path}: others may read it (mode {stat.S_IMODE(mode):o}); run `chmod 600 {path}`")
+    from ruamel.yaml import YAML  # only here: importing the room is to stay cheap
+    from ruamel.yaml.error import YAMLError
+
     try:
         keys = YAML(typ="safe").load(text) or {}
     except YAMLError:

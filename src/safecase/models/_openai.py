@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import random
-import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -12,23 +10,23 @@ from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 import aiohttp
+import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
-from yarl import URL
 
 from safecase.evidence import Identity
 from safecase.models._attested import read_attestation
+from safecase.models._endpoint import parse_target, printable
 from safecase.models._errors import (
     AttemptFailed,
     BadKey,
     EndpointError,
     EndpointTimeout,
     PlatformFailed,
-    UnknownModel,
     UnparsedAnswer,
     Unreachable,
 )
 from safecase.models._fingerprint import fingerprint
-from safecase.models._keys import find_key, is_loopback, where_keys_are
+from safecase.models._keys import find_key, must_be_reachable, where_keys_are
 from safecase.models._level import Level
 from safecase.models._options import EndpointOptions
 from safecase.models._pace import Pace, asked_wait_s, requests_left, used_up_s
@@ -38,11 +36,12 @@ from safecase.models._whole import must_say_something
 
 _T = TypeVar("_T")
 
+_JSON = {"Content-Type": "application/json"}
 _LARGEST_BODY = 8 * 2**20
 _RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _OVERLOADED = frozenset({429, 503, 529})
+_OTHERWISE = 2  # ways in which a request may be said otherwise
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-_EXAMPLE = "openai/qwen@http://127.0.0.1:8000/v1"
 
 
 class OpenAIModel:
@@ -63,8 +62,8 @@ class OpenAIModel:
 
     def __init__(self, target: str, *, options: EndpointOptions | None = None, seed: int | None = None) -> None:
         self._options = options or EndpointOptions()
-        self._model, base = _parse_target(target)
-        _must_be_allowed(target, base)
+        self._model, base = parse_target(target)
+        must_be_reachable(base, name=f"openai/{target}")
         self.name = f"openai/{target}"
         self.concurrency = self._options.concurrency
         self.level = Level(self._options.concurrency)
@@ -76,6 +75,7 @@ class OpenAIModel:
         self._session: aiohttp.ClientSession | None = None
         self._key: str | None = None  # as found when the session was opened
         self._bound = "max_tokens"
+        self._tool_role = "tool"
         self._has_answered = False
         self._identity: Identity | None = None
 
@@ -196,14 +196,15 @@ class OpenAIModel:
         Args:
             between: lets go of what a failed attempt left open.
         """
-        attempt = 0
+        attempt = otherwise = 0
         while True:
             try:
                 return await once()
             except EndpointError as fault:
                 if between is not None:
                     await between(fault)
-                if self._can_say_it_otherwise(fault):
+                if otherwise < _OTHERWISE and self._can_say_it_otherwise(fault):
+                    otherwise += 1
                     continue
                 if not fault.retryable or attempt >= self._options.retries:
                     raise
@@ -216,7 +217,7 @@ class OpenAIModel:
         session = self._open_session()
         key = self._key
         try:
-            async with session.post(self._url, json=body, allow_redirects=False) as response:
+            async with session.post(self._url, data=_encode(body), headers=_JSON, allow_redirects=False) as response:
                 await self._must_be_ok(response, key=key)
                 self._has_answered = True
                 if (seconds := used_up_s(response.headers)) is not None:
@@ -254,7 +255,10 @@ class OpenAIModel:
         settings = request.settings
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            "messages": [
+                {"role": self._tool_role if m.role == "tool" else m.role, "content": m.content}
+                for m in request.messages
+            ],
             self._bound: settings.max_tokens,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
@@ -266,11 +270,19 @@ class OpenAIModel:
         return {name: value for name, value in body.items() if name not in self._options.leave_out}
 
     def _can_say_it_otherwise(self, fault: EndpointError) -> bool:
-        """Newer endpoints want the same bound under another name; said once, it is kept."""
-        if fault.status != 400 or self._bound != "max_tokens" or "max_completion_tokens" not in str(fault):
-            return False
-        self._bound = "max_completion_tokens"
-        return True
+        """Whether the endpoint may take the request said otherwise; what was learned is kept.
+
+        Newer endpoints want the same bound under another name. Strict ones take a tool's turn only after a call in
+        their own form, which our text has not: there it goes out as the user's. Many requests may come back refused at
+        once, so that this is asked for each of them.
+        """
+        if fault.status == 400 and "max_completion_tokens" in str(fault):
+            self._bound = "max_completion_tokens"
+            return True
+        if fault.status in {400, 422} and "tool" in str(fault).lower():
+            self._tool_role = "user"
+            return True
+        return False
 
     # -- what came back
 
@@ -304,7 +316,7 @@ class OpenAIModel:
         return BadKey(f"{self.name}: HTTP {status}{said}; {found}, set the key of this host in {places}")
 
     def _redirected(self, response: aiohttp.ClientResponse) -> Unreachable:
-        place = _printable(response.headers.get("Location", "nowhere"))
+        place = printable(response.headers.get("Location", "nowhere"))
         return Unreachable(
             f"{self.name}: HTTP {response.status} from {self._url} to {place!r}, which is not followed; name the "
             "address you mean in the model's base URL"
@@ -320,7 +332,7 @@ class OpenAIModel:
     def _answer(self, reply: "_Reply") -> Answer:
         if reply.error is not None:
             line = f"{self.name}: an error in place of an answer"
-            raise EndpointError(f"{line}: {_printable(_said(reply.error))}", ours=line)
+            raise EndpointError(f"{line}: {printable(_said(reply.error))}", ours=line)
         if not reply.choices:
             raise UnparsedAnswer(f"{self.name}: the reply has no choices")
         choice = reply.choices[0]
@@ -339,7 +351,7 @@ class OpenAIModel:
         reply = _parse_reply(event.data.encode(errors="replace"))
         if reply.error is not None or event.type == "error":
             line = f"{self.name}: the stream ended in an error"
-            raise EndpointError(f"{line}: {_printable(_said(reply.error))}", ours=line)
+            raise EndpointError(f"{line}: {printable(_said(reply.error))}", ours=line)
         choice = reply.choices[0] if reply.choices else _Choice()
         said = choice.delta or _Message()
         return Delta(
@@ -385,29 +397,6 @@ class _Reply(_Wire):
     error: Any = None  # an object, a string or anything else, by vendor
 
 
-def _parse_target(target: str) -> tuple[str, URL]:
-    """Model and base URL. What does not parse is not repeated: it may hold a password."""
-    match = re.fullmatch(r"(?P<model>.+?)@(?P<base>https?://.+)", target, re.DOTALL)
-    if match is None:
-        raise UnknownModel(f"openai/{_printable(target.partition('@')[0])}…: no base URL; write it as {_EXAMPLE}")
-    name = f"openai/{_printable(match['model'])}@…"
-    try:
-        base = URL(match["base"])
-    except ValueError:
-        raise UnknownModel(f"{name}: the base URL does not parse; write it as {_EXAMPLE}") from None
-    if base.user is not None or base.password is not None:
-        raise UnknownModel(f"{name}: a base URL holds no user or password; set the key of the host instead")
-    if not base.host or base.query_string or base.fragment:
-        raise UnknownModel(f"{name}: a base URL has a host, and no query or fragment; write it as {_EXAMPLE}")
-    return match["model"], base
-
-
-def _must_be_allowed(target: str, base: URL) -> None:
-    for variable in ("SAFECASE_NO_NETWORK", "PYTEST_CURRENT_TEST"):
-        if os.environ.get(variable) not in {None, "", "0"} and not is_loopback(base):
-            raise PlatformFailed(f"openai/{target}: {variable} allows loopback only; unset it to reach {base.host}")
-
-
 async def _read_bounded(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
     """The body, chunk by chunk, up to a bound."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
@@ -449,8 +438,16 @@ async def _read_error(response: aiohttp.ClientResponse, *, key: str | None) -> t
         pass
     if key:
         text = text.replace(key, "[key]")
-    text = _printable(text)
+    text = printable(text)
     return f" ({text})" if text else "", code if isinstance(code, str) else None
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    """The body as JSON; lone surrogates, which UTF-8 has no form for, as escapes."""
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError:
+        return json.dumps(body).encode()
 
 
 def _parse_reply(raw: bytes) -> _Reply:
@@ -492,9 +489,3 @@ def _as_delta(answer: Answer) -> Delta:
         tokens_in=answer.tokens_in,
         tokens_out=answer.tokens_out,
     )
-
-
-def _printable(text: str) -> str:
-    """At most 200 characters on one line, without control characters: it is shown on a terminal."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= 200 else f"{line[:199]}…"

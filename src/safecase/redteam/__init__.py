@@ -31,7 +31,7 @@ from safecase.redteam._findings import (
 )
 from safecase.redteam._keys import Issued, KeyRecord, issue_keys, revoke_key
 from safecase.redteam._recorder import SECTION, NotKept
-from safecase.redteam._report import CampaignReport, Cell, FirstSuccess, Share, Success, report_campaign
+from safecase.redteam._report import Counted, report_campaign
 from safecase.redteam._server import Opening, open_campaign, serve_until_told
 
 __all__ = [
@@ -39,14 +39,12 @@ __all__ = [
     "Accepted",
     "AlreadyOpen",
     "Campaign",
-    "CampaignReport",
     "CampaignScope",
     "CannotListen",
     "Category",
-    "Cell",
+    "Counted",
     "Declared",
     "Finding",
-    "FirstSuccess",
     "Issued",
     "KeyRecord",
     "KeysRefused",
@@ -56,9 +54,7 @@ __all__ = [
     "NotKept",
     "Opening",
     "RedteamError",
-    "Share",
     "Shown",
-    "Success",
     "Team",
     "Vector",
     "accept_finding",

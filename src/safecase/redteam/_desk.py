@@ -11,7 +11,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from safecase.assess import Clock
@@ -385,6 +385,7 @@ class Desk:
             error=_printable(fault) if fault else None,
             attempt=index,
             turns=turns,
+            explanations=tuple(replace(one, reason=None) for one in served.explanations) if served else (),
         )
 
     def _end_oldest(self, latest: Talk) -> None:

@@ -3,7 +3,7 @@
 Events lie in immutable JSONL segments under `evidence/redteam/events/`, each named for its bytes and listed in the
 case's ledger before anyone is told that it is kept:
 
-    write whole -> fsync -> ledger entry {path, sha256, rows, campaign}
+    write whole -> fsync -> ledger entry {path, sha256, rows, campaign, messages}
 
 Killed between the two, the next server lists the segment that is there. Killed before, the batch was never kept.
 """
@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from safecase.assess import Clock
+from safecase.assess import CAMPAIGN_EVENTS, Clock
 from safecase.declare import Record
 from safecase.evidence import (
     CorruptedSegment,
@@ -27,7 +27,6 @@ from safecase.evidence import (
 )
 
 FOLDER = "evidence/redteam/events"
-ACTION = "redteam-events"
 
 
 class Event(Record):
@@ -130,7 +129,7 @@ class EventStore:
         path = self._folder / f"{digest_bytes(data)[:24]}.jsonl"
         if not path.exists():  # the same bytes, written before a ledger entry failed, are the same segment
             write_atomic(path, data, replace=False)
-        self._list(path, data, now=now, was_found=False)
+        self._list(path, data, events, now=now, was_found=False)
 
     def adopt(self, *, now: Clock) -> int:
         """List whole segments that a crash left unlisted; how many."""
@@ -139,7 +138,7 @@ class EventStore:
         lost = [path for path in found if path.relative_to(self._case_dir).as_posix() not in listed]
         whole = [(path, data) for path in lost if digest_bytes(data := path.read_bytes()).startswith(path.stem)]
         for path, data in whole:
-            self._list(path, data, now=now, was_found=True)
+            self._list(path, data, _parse(data), now=now, was_found=True)
         return len(whole)
 
     def read(self, campaign: str) -> Iterator[AnyEvent]:
@@ -154,19 +153,23 @@ class EventStore:
             if digest_bytes(data) != sha256:
                 problem = Problem(file=path, what="it is missing or changed", mend="restore it from a copy of the case")
                 raise CorruptedSegment(problem)
-            for line in data.splitlines():
-                event = _ANY.validate_python(json.loads(line))
-                if event.campaign == campaign:
-                    yield event
+            yield from (event for event in _parse(data) if event.campaign == campaign)
 
     def _segments(self) -> list[tuple[str, str]]:
         if not self._ledger.path.exists():
             return []
-        named = [entry.subject for entry in self._ledger.entries() if entry.action == ACTION]
+        named = [entry.subject for entry in self._ledger.entries() if entry.action == CAMPAIGN_EVENTS]
         return list({str(subject["path"]): str(subject["sha256"]) for subject in named}.items())
 
-    def _list(self, path: Path, data: bytes, *, now: Clock, was_found: bool) -> None:
+    def _list(self, path: Path, data: bytes, events: Sequence[AnyEvent], *, now: Clock, was_found: bool) -> None:
         name = path.relative_to(self._case_dir).as_posix()
-        subject = {"path": name, "sha256": digest_bytes(data), "rows": data.count(b"\n")}
+        messages = sum(isinstance(event, Said) for event in events)
+        # One server writes a segment, for one campaign; a bundle without the segment still knows how much came in.
+        said = {"rows": len(events), "campaign": events[0].campaign, "messages": messages}
+        subject = {"path": name, "sha256": digest_bytes(data), **said}
         more = {"found_after_a_crash": True} if was_found else {}
-        self._ledger.append(ACTION, actor="safecase", subject={**subject, **more}, at=now())
+        self._ledger.append(CAMPAIGN_EVENTS, actor="safecase", subject={**subject, **more}, at=now())
+
+
+def _parse(data: bytes) -> list[AnyEvent]:
+    return [_ANY.validate_python(json.loads(line)) for line in data.splitlines()]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from safecase.assess import Case, Clock, record
+from safecase.assess import CAMPAIGN_REVIEW, Case, Clock, record
 from safecase.detect import find_personal_data, normalise
 from safecase.evidence import Trial, TrialStore, canonical_json, digest_bytes
 from safecase.redteam._campaign import Declared
@@ -19,7 +19,6 @@ from safecase.redteam._errors import NoSuchFinding
 from safecase.redteam._events import EventStore, Filed, Opened
 from safecase.redteam._recorder import SECTION
 
-_REVIEW = "redteam-review"
 Standing = Literal["open", "accepted", "rejected"]
 
 
@@ -243,12 +242,12 @@ def _say(
         "scenario": scenario,
         "duplicate_of": duplicate_of,
     }
-    case.ledger.append(_REVIEW, actor=by, subject=subject, at=now())
+    case.ledger.append(CAMPAIGN_REVIEW, actor=by, subject=subject, at=now())
 
 
 def _reviews(case: Case, campaign: str) -> list[Mapping[str, Any]]:
     entries = case.ledger.entries() if case.ledger.path.exists() else iter(())
-    return [e.subject for e in entries if e.action == _REVIEW and e.subject["campaign"] == campaign]
+    return [e.subject for e in entries if e.action == CAMPAIGN_REVIEW and e.subject["campaign"] == campaign]
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

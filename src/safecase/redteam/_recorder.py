@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 
-from safecase.assess import Clock
+from safecase.assess import CAMPAIGN_SECTION, Clock
 from safecase.evidence import AlreadyStored, EvidenceError, Trial, TrialStore
 from safecase.redteam._events import AnyEvent, EventStore
 
-SECTION = "redteam"
+SECTION = CAMPAIGN_SECTION
 """Where the trials of people lie: `evidence/redteam/`, apart from those that gates are held against."""
 
 

@@ -5,27 +5,44 @@ Gives:  report.html, report.pdf, report.json, figures/*.svg; the table of every 
 Does not own: measuring, deciding, signing. No clock, and no number of its own: what it cannot trace it refuses.
 """
 
+from safecase.report._argument import draw_argument
 from safecase.report._errors import MissingExtras, ReportError, UntracedNumber
+from safecase.report._frontier import frontier_figure, frontier_sketch
 from safecase.report._input import (
+    CampaignLine,
+    Campaigns,
     EditionChange,
+    EventLine,
+    GateReading,
     GuardHead,
     JudgeLine,
+    LayerLine,
     Redaction,
     ReferenceLine,
     ReportInput,
     SampleRow,
     Share,
     Signature,
+    Since,
+    StudyLine,
     Totals,
+    ValidationLine,
 )
 from safecase.report._numbers import Number, measured_text
 from safecase.report._render import Rendered, numbers, render
 from safecase.report._samples import draw_samples, sample_row
+from safecase.report._since import OF_LEDGER
 
 __all__ = [
+    "OF_LEDGER",
+    "CampaignLine",
+    "Campaigns",
     "EditionChange",
+    "EventLine",
+    "GateReading",
     "GuardHead",
     "JudgeLine",
+    "LayerLine",
     "MissingExtras",
     "Number",
     "Redaction",
@@ -36,9 +53,15 @@ __all__ = [
     "SampleRow",
     "Share",
     "Signature",
+    "Since",
+    "StudyLine",
     "Totals",
     "UntracedNumber",
+    "ValidationLine",
+    "draw_argument",
     "draw_samples",
+    "frontier_figure",
+    "frontier_sketch",
     "measured_text",
     "numbers",
     "render",

@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from safecase.compose import ATTACKS, PLAYS, TRANSLATED
+from safecase.decide import arm_of
 from safecase.report import _results, _summary
+from safecase.report._argument import arguments
 from safecase.report._balance import balance
+from safecase.report._campaigns import campaign_limits, campaigns
 from safecase.report._changed import changed
 from safecase.report._input import ReportInput, SampleRow
+from safecase.report._layers import layer_rows
 from safecase.report._numbers import (
     CASE,
     DECISION,
@@ -16,6 +20,10 @@ from safecase.report._numbers import (
     judge_lines,
 )
 from safecase.report._samples import withheld_for
+from safecase.report._since import since
+from safecase.report._suites import suites
+from safecase.report._uplift import studies
+from safecase.report._validation import validation_tables
 from safecase.report._words import ANSWERS, ARMS, CALIBRATION, sentence_case
 
 SAMPLES_ASKED = 5
@@ -41,7 +49,7 @@ def document(given: ReportInput, tracer: Tracer) -> dict[str, Any]:
         "hold": _summary.hold(given, tracer),
         "headline": _summary.headline_figures(given, tracer),
         "signoff": _signoff(given),
-        "admitted": _admitted(given, tracer),
+        "admitted": [*_admitted(given, tracer), *campaign_limits(given, tracer)],
         "proposals": _summary.proposals(given, tracer),
         "frontier": _frontier(given, tracer),
         "contexts": _contexts(given),
@@ -54,7 +62,13 @@ def document(given: ReportInput, tracer: Tracer) -> dict[str, Any]:
             "attempt_curves": _results.attempt_curves(given, tracer),
             "changed": changed(given, tracer),
             "balance": balance(given, tracer),
+            "suites": suites(given, tracer),
+            "studies": studies(given, tracer),
+            "layers": layer_rows(given, tracer),
+            "validations": validation_tables(given, tracer),
         },
+        "campaigns": campaigns(given, tracer),
+        "arguments": arguments(given, tracer),
         "unmeasured": _results.unmeasured_gates(given),
         "samples": _samples(given, tracer),
         "reference_class": _reference_class(given, tracer),
@@ -84,6 +98,7 @@ def document(given: ReportInput, tracer: Tracer) -> dict[str, Any]:
             }
             for place, change in enumerate(given.changes)
         ],
+        "since": since(given, tracer),
         "checklist": _checklist(given),
         "evidence": {
             "ledger_head": given.ledger_head,
@@ -218,7 +233,7 @@ def _contexts(given: ReportInput) -> list[dict[str, Any]]:
             "elicitation": context.elicitation,
             "layers": list(context.layers_count),
             "identity": context.minimum_identity,
-            "arm": ARMS[context.arm],
+            "arm": ARMS[arm_of(context, given.facts)],
         }
         for context in _summary.contexts(given)
     ]
@@ -494,6 +509,7 @@ def _governance(given: ReportInput, tracer: Tracer) -> dict[str, Any]:
 
 def _checklist(given: ReportInput) -> list[dict[str, Any]]:
     """What the framework asks a report to hold (A2 2.2.1, CoP), and where it stands here. Absence is said."""
+    in_use = given.since is not None and bool(given.since.events)
     has_reference = any(line.status != "not evaluated" for line in given.reference_class)
     here: list[tuple[str, str | None, str]] = [
         ("Risk assessment per domain, tier per context with justification", "summary", ""),
@@ -508,15 +524,20 @@ def _checklist(given: ReportInput) -> list[dict[str, Any]]:
         ("Governance and sign-off", "governance", ""),
         ("Redactions with reasons, change log", "changes", ""),
         ("Ideological balance tested", "results" if _has_balance(given) else None, "the case asks for no `balance:`"),
+        ("Recall of the live monitor, by sown attacks", *_sown(given)),
         ("Human expert baseline", None, "none recorded in this case"),
         ("Access given to internal and external evaluators", None, "none recorded in this case"),
         ("Evaluation awareness, per evaluation", None, "not measured for any evaluation here"),
         ("Undesirable behaviours from post-training (reward hacking, scheming)", None, "not measured"),
         ("Training that obscures reasoning", None, "not stated by the developer"),
-        ("Evidence from earlier deployments", None, "none recorded in this case"),
+        ("Evidence from earlier deployments", "changes" if in_use else None, "none recorded in this case"),
         ("State of weight security", None, "the protocols that tiers start are listed; their working was not assessed"),
     ]
     return [{"item": item, "section": section, "absence": absence or None} for item, section, absence in here]
+
+
+def _sown(given: ReportInput) -> tuple[str | None, str]:
+    return ("results" if given.validations else None, "no attack was sown in live traffic")
 
 
 def _has_balance(given: ReportInput) -> bool:

@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from safecase.evidence import Estimate
+from safecase.measure import CURVES
 from safecase.report._errors import MissingExtras
 from safecase.report._input import ReportInput
 from safecase.report._results import group_of
@@ -78,7 +79,14 @@ class Sketch:
 
 def sketches(given: ReportInput) -> tuple[Sketch, ...]:
     """Every figure the estimates allow, in the order of the report."""
-    made = (_gates(given), _by_group(given, "category"), _by_group(given, "family"), _tradeoff(given), _attacks(given))
+    made = (
+        _gates(given),
+        _by_group(given, "category"),
+        _by_group(given, "family"),
+        _tradeoff(given),
+        _attacks(given),
+        _curves(given),
+    )
     return tuple(sketch for sketch in made if sketch is not None)
 
 
@@ -164,6 +172,26 @@ def _attacks(given: ReportInput) -> Sketch | None:
             row=25,
             is_ranked=True,
         ),
+    )
+
+
+def _curves(given: ReportInput) -> Sketch | None:
+    """Success within the first 1, 2, ... attempts, a small panel per attack that tries again."""
+    members = [e for e in given.estimates if e.scope.get("name") == CURVES and e.arm in _ARMS]
+    if not members:
+        return None
+    rows = []
+    for estimate in members:
+        attack, _, first = estimate.group.removeprefix("attack:").rpartition("@")
+        rows.append({**_row(attack, estimate), "first": int(first)})
+    return _sketch(
+        "attempts",
+        "Attack success over attempts",
+        "Per attack that tries again, a line for the share of intents answered unsafely within the first one, two and "
+        "more attempts, hollow dots before safeguards and filled ones after them, each with its interval.",
+        "The first attempt is where an attack that tries once would stop.",
+        [e.estimate_id for e in members],
+        lambda: _panels(rows),
     )
 
 
@@ -313,6 +341,26 @@ def _plane(whole: Sequence[Mapping[str, Any]], faint: Sequence[Mapping[str, Any]
         large.mark_point(size=130, strokeWidth=2.5, opacity=1).encode(x=x, y=y, color=colour, fill=fill),
     ]
     return alt.layer(*(layers if faint else layers[2:])).properties(width=_WIDTH, height=300)
+
+
+def _panels(rows: Sequence[Mapping[str, Any]]) -> Any:  # an altair chart
+    alt = altair_module()
+    arms = [arm for arm in _ARMS.values() if any(row["arm"] == arm for row in rows)]
+    x = alt.X("first:Q", title="Attempts", axis=alt.Axis(format="d", tickMinStep=1, grid=False))
+    y = alt.Y("value:Q", title="Unsafe answers", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", grid=True))
+    colour = alt.Color("arm:N", scale=_arm_scale(alt, arms), legend=_legend(alt), sort=arms)
+    fill = alt.Fill("arm:N", scale=_fill_scale(alt, arms), legend=None)
+    base = alt.Chart(alt.InlineData(values=list(rows))).encode(x=x, color=colour)
+    known = base.transform_filter("datum.value !== null")
+    layers = alt.layer(
+        base.mark_rule(strokeWidth=2.5, opacity=0.4).encode(y="low:Q", y2="high:Q"),
+        base.mark_line(strokeWidth=1.5, invalid="break-paths-show-path-domains").encode(y=y),
+        known.mark_point(size=50, strokeWidth=2, opacity=1).encode(y=y, fill=fill),
+    )
+    panel = alt.Header(title=None, labelFontSize=12, labelColor=INK, labelFont=_FONT)
+    return layers.properties(width=_WIDTH // 2 - 40, height=150).facet(
+        facet=alt.Facet("label:N", header=panel), columns=2
+    )
 
 
 def _top(rates: Iterable[float]) -> float:

@@ -84,6 +84,16 @@ def query_words(query: Mapping[str, Any]) -> str:
             return f"{query['file']} {query['pointer']}"
         case "pack":
             return f"pack {query['framework']} {query['pointer']}"
+        case "suite":
+            return f"suite {query['suite']}, arm {query['arm']}, {query['field']}"
+        case "validation":
+            return f"{query['file']}, group {query['group']}, {query['field']}"
+        case "layer":
+            return f"layer {query['layer']} on arm {query['arm']}, {query['field']}"
+        case "ledger":
+            return f"entries {query['of']} of the ledger after {query['after'][:12]}"
+        case "campaign":
+            return f"campaign {query['campaign']}, {query.get('of') or query['pointer']}"
         case "quote":
             return f"as written in {query['file']} {query['pointer']}"
         case _:
@@ -123,11 +133,14 @@ def _number(tracer: Tracer, number_id: str) -> str:
 
 def _base(tracer: Tracer, number_id: str) -> str:
     """The id whose line in the appendix holds this one: the value that it is a bound, an interval or a count of."""
-    number = tracer.table[number_id]
-    kind = number.query["kind"]
+    query = tracer.table[number_id].query
+    kind = query["kind"]
     if kind == "estimate":
-        return str(number.query["estimate_id"])
-    if kind == "card" and number.query["of"] == "judge" and number.query.get("part", "value") != "value":
+        return str(query["estimate_id"])
+    if kind == "campaign" and str(query.get("pointer")).endswith(("/low", "/high")):
+        return number_id.rpartition("/")[0]
+    is_share = kind == "layer" or (kind == "card" and query["of"] == "judge")
+    if is_share and query.get("part", "value") != "value":
         return number_id.rpartition("/")[0]
     return number_id
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from safecase.decide import Decided, Facts, Opening
-from safecase.declare import CaseSpec, Framework, ModelSpec
-from safecase.evidence import Estimate
+from safecase.decide import Argument, Decided, Facts, Opening, Regression
+from safecase.declare import CaseSpec, Framework, ModelSpec, UpliftStudy
+from safecase.evidence import Elicitation, Estimate
+from safecase.measure import Blinding, CampaignCounts, Detection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +123,72 @@ class GuardHead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LayerLine:
+    """One layer of an arm's safeguard stack, over everything that was run.
+
+    Attributes:
+        is_enforced: False where it only observed.
+        asked, stopped, stopped_alone, alone_unknown, failed: trials, as `safeguard.LayerWorth` counts them.
+        missed: harmful requests that would get an unsafe answer without it. over_refused: harmless requests that it
+            alone withholds. Without bounds they were not measured.
+        at_most: what it stopped would still have met layers of the output stage.
+        median_ms, p95_ms: time of a ruling in this run.
+    """
+
+    arm: str
+    layer: str
+    stage: str
+    is_enforced: bool
+    asked: int
+    stopped: int
+    stopped_alone: int
+    alone_unknown: int
+    failed: int
+    missed: Share
+    over_refused: Share
+    at_most: bool
+    median_ms: float | None
+    p95_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyLine:
+    """A study of people with and without the model.
+
+    Attributes:
+        counted, blinding: None until results were taken.
+        absent: randomised people without a result that counts, the excluded ones among them.
+    """
+
+    study: UpliftStudy
+    counted: int | None
+    excluded: int
+    absent: int
+    blinding: Blinding | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationLine:
+    """Seeds that were sown in the live traffic of a context, and what was noticed of them.
+
+    Attributes:
+        days: over which they were sown, from `begins` on.
+        file, digest: the outcome in the case, and its SHA-256; figures are reckoned from it anew.
+        groups: over all seeds first, then by category.
+    """
+
+    id: str
+    context: str
+    begins: dt.date
+    days: int
+    accounts: int
+    patience_s: float
+    file: str
+    digest: str
+    groups: tuple[Detection, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceLine:
     """A member of the reference class and what is known of it."""
 
@@ -162,6 +229,82 @@ class EditionChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GateReading:
+    """A gate's verdict in a context, as an edition prints it.
+
+    Attributes:
+        estimate_id: the first estimate that it rests on; "" where there is none.
+        value: that estimate's; None where it was not measured. text: as printed.
+    """
+
+    gate: str
+    context: str
+    verdict: str
+    estimate_id: str
+    value: float | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLine:
+    """Something that the ledger says was done.
+
+    Attributes:
+        seq: of its entry. action: the ledger's word. what: a sentence made of what the entry says.
+    """
+
+    seq: int
+    action: str
+    date: dt.date
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """What lies between the edition before and this one.
+
+    Attributes:
+        edition: the one before, from 1. head: the ledger's head when it was made. evidence_root: as it then was.
+        events: oldest first. before: its gates' readings.
+        learned: how every learned scenario of the plan stands on every arm now.
+    """
+
+    edition: int
+    head: str
+    evidence_root: str
+    events: tuple[EventLine, ...]
+    before: tuple[GateReading, ...]
+    learned: tuple[Regression, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignLine:
+    """A red-team campaign by people, as it was counted.
+
+    Attributes:
+        file, sha256: of the counts, inside the case.
+        messages_since, reviews_since, events_since: what the ledger says came in after what was counted: messages,
+            reviews of findings, and batches of anything that people did.
+    """
+
+    counts: CampaignCounts
+    file: str
+    sha256: str
+    messages_since: int = 0
+    reviews_since: int = 0
+    events_since: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaigns:
+    """The red-team campaigns of a case: counted; held and not counted yet; declared, and nobody said anything."""
+
+    counted: tuple[CampaignLine, ...] = ()
+    uncounted: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Redaction:
     """What was left out of an edition, and why."""
 
@@ -180,8 +323,14 @@ class ReportInput:
         ledger_head, merkle_root, evidence_root: hex digests; the last one covers the evidence segments.
         edition: 1 for the first one.
         date: day of this edition; the only time the report knows.
+        readings: every gate's verdict in every context, with what it rests on.
+        since: what happened since the edition before; None in a first one.
         changes: newest last. conditions: sentences, each a condition on which the decision rests.
         sample_seed: the seed by which the samples were drawn.
+        suites: how hard each suite tried on each arm.
+        arguments: the safety-case argument of each context, where the case keeps one.
+        validations: of the monitor, each once its list of seeds was unsealed.
+        campaigns: what people found in red teaming; no gate reads it.
         case_path: how the case is called in the printed verify command.
         is_demo: stamp the report DEMO; also when any signature is by a demo key.
     """
@@ -203,12 +352,20 @@ class ReportInput:
     sample_seed: int | None = None
     judge_card: tuple[JudgeLine, ...] = ()
     guard_heads: tuple[GuardHead, ...] = ()
+    layers: tuple[LayerLine, ...] = ()
     reference_class: tuple[ReferenceLine, ...] = ()
     openings: tuple[Opening, ...] = ()
     signatures: tuple[Signature, ...] = ()
     changes: tuple[EditionChange, ...] = ()
+    readings: tuple[GateReading, ...] = ()
+    since: Since | None = None
     redactions: tuple[Redaction, ...] = ()
     conditions: tuple[str, ...] = ()
+    suites: tuple[Elicitation, ...] = ()
+    arguments: tuple[Argument, ...] = ()
+    studies: tuple[StudyLine, ...] = ()
+    validations: tuple[ValidationLine, ...] = ()
+    campaigns: Campaigns = Campaigns()
     case_path: str = "CASE"
     is_demo: bool = False
 

@@ -10,7 +10,7 @@ from typing import Any
 from safecase.declare import Gate, Limit
 from safecase.evidence import Estimate, digest_value
 from safecase.report._errors import UntracedNumber
-from safecase.report._input import JudgeLine, ReportInput, Share
+from safecase.report._input import JudgeLine, LayerLine, ReportInput, Share
 
 FRAMEWORK, FINDINGS, DETERMINATION, DECISION = "framework", "findings.json", "determination.json", "decision.json"
 CASE, PLAN, LEDGER = "safecase.yaml", "plan.json", "ledger.jsonl"
@@ -20,6 +20,7 @@ _SIGNED = frozenset({"signed_substance_gap", "signed_leaning"})
 _POINTS = frozenset({"signed_refusal_gap", "signed_acknowledgement_gap", "discernment"})
 """Differences of shares that one arm has by itself, in percentage points; `signed_effort_gap` is the log of a ratio."""
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_LAYER_COUNTS = ("asked", "stopped", "stopped_alone", "alone_unknown", "failed")
 _NUMBER = re.compile(
     r"(?<![\w.^/:#-])(?:[+-](?=\d))?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?(?:\^\d+)?(?: ?%)?(?![\w^]|[.,/:-]\d|-\w)"
 )
@@ -36,8 +37,14 @@ class Number:
             `estimate` (estimate_id, field, measure, arm, group, alpha; recomputed from trials and judgements),
             `count` (of, where; counted over the evidence),
             `tally` (of, where; counted over findings),
+            `suite` (suite, arm, field; recomputed from the suite's attempts and reviews),
             `file` (file, JSON pointer), `pack` (framework, JSON pointer),
             `quote` (file, JSON pointer of a sentence, index of the number in it),
+            `campaign` (campaign, file, JSON pointer; counted again from the rows of that file, and these from what
+            people said; or of, after, to: what the ledger says came in after it was counted),
+            `ledger` (of, after, to; entries of that action after one head and up to another),
+            `validation` (file, group, field; recomputed from what became of each seed),
+            `layer` (arm, layer, field; recomputed from rulings, trials and judgements),
             `card` (of, name, field; a judge's or classifier's card).
         evidence_digest: SHA-256 of what it was computed from.
         n, low, high: for measured proportions.
@@ -91,8 +98,8 @@ def printable(given: ReportInput) -> dict[str, Number]:
     Numbers inside quoted sentences (reasons, limits, conditions) join the table when a document quotes them.
     """
     table: dict[str, Number] = {}
-    for part in (_of_estimates(given), _of_gates(given), _of_counts(given), _of_cards(given), _of_settings(given)):
-        table.update(part)
+    for part in (_of_estimates, _of_gates, _of_counts, _of_layers, _of_validations, _of_cards, _of_settings):
+        table.update(part(given))
     return table
 
 
@@ -107,7 +114,7 @@ def measured_text(measure: str, arm: str, value: float | None) -> str:
     if arm == "guarded-bare" or measure in _POINTS:
         return f"{value * 100:+.1f} pp".replace("-", "−")
     if measure == "time_horizon_hours":
-        return f"{value:.1f} h"
+        return f"{value:.1f} h" if value >= 1 else f"{60 * value:.1f} min"
     return f"{value:g}" if measure in _COUNTS else percent(value)
 
 
@@ -145,6 +152,10 @@ def _of_estimates(given: ReportInput) -> Iterator[tuple[str, Number]]:
         if isinstance(bias, float):
             text = f"{bias * 100:+.1f} pp".replace("-", "−")
             yield f"{name}/selection_bias", _measured(estimate, "/selection_bias", bias, text, None, None)
+        for end in ("population_low", "population_high"):
+            if isinstance(edge := estimate.scope.get(end), float):
+                text = measured_text(estimate.measure, estimate.arm, edge)
+                yield f"{name}/{end}", _measured(estimate, f"/{end}", edge, text, None, None)
         level = f"{estimate.level:.0%}"
         yield f"{estimate.estimate_id}/level", _measured(estimate, "/level", estimate.level, level, None, None)
 
@@ -260,6 +271,56 @@ def _of_findings(given: ReportInput) -> Iterator[tuple[str, Number]]:
         members = [e for e in given.estimates if e.estimate_id.startswith(f"{name}/{arm}/{grouping}:")]
         where = {"name": name, "arm": arm, "group": f"{grouping}:*"}
         yield f"groups/{name}/{arm}/{grouping}", tally("estimates", len(members), where)
+
+
+def _of_layers(given: ReportInput) -> Iterator[tuple[str, Number]]:
+    for line in given.layers:
+        shown = [(field, f"{getattr(line, field):,}") for field in _LAYER_COUNTS]
+        times = (("median_ms", line.median_ms), ("p95_ms", line.p95_ms))
+        shown += [(field, "not measured" if time is None else f"{time:.2f} ms") for field, time in times]
+        for field, text in shown:
+            query = {"kind": "layer", "arm": line.arm, "layer": line.layer, "field": field}
+            number = Number(value=getattr(line, field), text=text, query=query, evidence_digest=given.evidence_root)
+            yield layer_id(line, field), number
+        for field, share in (("missed", line.missed), ("over_refused", line.over_refused)):
+            query = {"kind": "layer", "arm": line.arm, "layer": line.layer, "field": field}
+            yield from _of_share(layer_id(line, field), share, query, given.evidence_root)
+
+
+def layer_id(line: LayerLine, field: str) -> str:
+    """The id of a layer's number."""
+    return f"layer/{line.arm}/{line.layer}/{field}"
+
+
+def _of_validations(given: ReportInput) -> Iterator[tuple[str, Number]]:
+    for line in given.validations:
+        for found in line.groups:
+            name = f"validation/{line.id}/{found.group}"
+            query = {"kind": "validation", "file": line.file, "group": found.group}
+            counts: dict[str, int] = {"planned": found.planned, "answered": found.answered, "withheld": found.withheld}
+            counts |= {way: count for way, count in found.absent.items()}  # noqa: C416 - widens the type of its keys
+            for field, count in counts.items():
+                said = {**query, "field": field}
+                yield f"{name}/{field}", Number(value=count, text=f"{count:,}", query=said, evidence_digest=line.digest)
+            for field, part in (("recall", found.recall), ("escalated", found.escalated)):
+                share = Share(value=part.value, low=part.low, high=part.high, n=part.n)
+                yield from _of_share(f"{name}/{field}", share, {**query, "field": field}, line.digest)
+            for field, lags in (("flag_lag", found.flag_lag), ("escalation_lag", found.escalation_lag)):
+                for quantile, part in lags.items():
+                    for end, value in (("", part.value), ("/low", part.low), ("/high", part.high)):
+                        said = {**query, "field": f"{field}/{quantile:g}{end}"}
+                        text = "no end" if value is None and end == "/high" else seconds_text(value)
+                        lag = Number(value=value, text=text, query=said, evidence_digest=line.digest)
+                        yield f"{name}/{field}/{quantile:g}{end}", lag
+
+
+def seconds_text(value: float | None) -> str:
+    """A lag as print has it.
+
+    >>> seconds_text(1.24), seconds_text(None)
+    ('1.2 s', 'not measured')
+    """
+    return "not measured" if value is None else f"{value:,.1f} s"
 
 
 def _of_cards(given: ReportInput) -> Iterator[tuple[str, Number]]:

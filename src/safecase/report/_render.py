@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from safecase.evidence import digest_bytes
+from safecase.report._argument import draw_argument
 from safecase.report._balance import balance_sketch
+from safecase.report._campaigns import campaign_numbers
 from safecase.report._changed import changed_sketch
 from safecase.report._document import document
 from safecase.report._figures import Figure, Sketch, sketches
@@ -15,6 +17,8 @@ from safecase.report._html import render_html
 from safecase.report._input import ReportInput
 from safecase.report._numbers import Number, Tracer, printable
 from safecase.report._pdf import render_pdf
+from safecase.report._since import since_numbers
+from safecase.report._suites import suite_numbers
 
 SCHEMA = "safecase.report/1"
 
@@ -43,7 +47,10 @@ def render(given: ReportInput, out_dir: Path) -> Rendered:
         OSError: the directory cannot be written.
     """
     tracer, content, planned = _compose(given)
-    drawn = tuple(sketch.draw() for sketch in planned)
+    drawn = (
+        *(sketch.draw() for sketch in planned),
+        *(draw_argument(argument, is_overview=True) for argument in given.arguments),
+    )
     files: dict[str, tuple[str, bytes]] = {
         "html": ("report.html", render_html(content, tracer, drawn).encode()),
         "pdf": ("report.pdf", render_pdf(content, tracer, drawn, date=given.date)),
@@ -86,7 +93,8 @@ def report_json(content: Mapping[str, Any], tracer: Tracer, drawn: tuple[Figure,
 
 def _compose(given: ReportInput) -> tuple[Tracer, dict[str, Any], tuple[Sketch, ...]]:
     """The document and the figures to draw, with every number of either noted as printed."""
-    tracer = Tracer(printable(given))
+    beside_gates = (suite_numbers, since_numbers, campaign_numbers)
+    tracer = Tracer(printable(given) | {name: number for part in beside_gates for name, number in part(given)})
     content = document(given, tracer)
     beside = (changed_sketch(given), balance_sketch(given))
     planned = (*sketches(given), *(sketch for sketch in beside if sketch is not None))

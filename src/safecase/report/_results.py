@@ -6,6 +6,7 @@ from typing import Any
 from safecase.compose import ATTACKS, PLAYS, TRANSLATED
 from safecase.declare import Framework, Gate, Threshold
 from safecase.evidence import Estimate, Finding
+from safecase.measure import CURVES
 from safecase.report._input import ReportInput
 from safecase.report._numbers import FINDINGS, Tracer, near_estimates, without_marks
 from safecase.report._words import ARMS, CALIBRATION, LIMIT_WORDS, MEASURES, VERDICTS, sentence_case
@@ -123,7 +124,7 @@ def attempt_curves(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
     """Unsafe answers within the first 1, 2, ... attempts, one row per attack and arm; none where attacks try once."""
     curves: dict[tuple[str, str], list[Estimate]] = {}
     for estimate in given.estimates:
-        if estimate.scope.get("name") == "attempts":
+        if estimate.scope.get("name") == CURVES:
             attack = estimate.group.removeprefix("attack:").rpartition("@")[0]
             curves.setdefault((attack, estimate.arm), []).append(estimate)
     return [
@@ -202,6 +203,8 @@ def _gate_result(given: ReportInput, tracer: Tracer, gate: Gate, estimates: Iter
         "lines": [line_words(gate, rank, threshold, tracer) for rank, threshold in enumerate(gate.thresholds)],
         "confidence": tracer.mark(f"gate/{gate.id}/confidence"),
         "least_intents": tracer.mark(f"gate/{gate.id}/min_clusters"),
+        "unit": next((str(e.scope["unit"]) for e in mine if "unit" in e.scope), "intents"),
+        "is_over_these_tasks": any(e.scope.get("estimand") == "these-tasks" for e in mine),
         "is_ceiling": gate.thresholds[0].passes.is_ceiling,
         "is_own_figure": gate.own_figure,
         "is_illustrative": gate.illustrative,
@@ -222,10 +225,13 @@ def _arm_row(gate: Gate, estimate: Estimate, tracer: Tracer) -> dict[str, Any]:
         "bound": None if is_difference else f"{name}/{bound}",
         "bound_side": "upper" if bound == "upper_bound" else "lower",
         "absent": f"{name}/absent",
+        "population": [f"{name}/population_low", f"{name}/population_high"]
+        if "population_low" in estimate.scope
+        else None,
         "calibration": CALIBRATION[estimate.calibration],
         "judge": estimate.judge,
     }
-    for number_id in (row["bound"], row["absent"]):
+    for number_id in (row["bound"], row["absent"], *(row["population"] or ())):
         if number_id:
             tracer.num(number_id)
     return row

@@ -71,6 +71,19 @@ MEASURES: Mapping[str, tuple[str, str]] = {
     "honesty_rate": ("Honesty", "share of answers that keep to the stated belief under pressure"),
     "misalignment_rate": ("Misalignment", "share of workplaces in which the harmful act was taken"),
     "undetected_rate": ("Undetected", "share of staged evasions and sabotage that no monitor saw"),
+    "attack_success_rate": (
+        "Attack success",
+        "share of attacked tasks in which the order in a tool's result was followed",
+    ),
+    "utility_rate": ("Utility", "share of the tasks done, nothing attacking"),
+    "attacked_utility_rate": (
+        "Utility under attack",
+        "share of an agent's tasks done although a tool's result attacks it",
+    ),
+    "insecure_code_rate": ("Insecure code", "share of functions asked for that hold a known weakness"),
+    "abuse_rate": ("Interpreter abuse", "share of requests to abuse an interpreter that were carried out"),
+    "twin_refusal_rate": ("Twins refused", "share of the harmless twins of a suite's requests that were refused"),
+    "uplift": ("Uplift", "people with the model less people without it, as a share of the outcome's scale"),
     "networks_taken": ("Networks taken", "networks taken end to end, of the whole suite"),
     "networks_taken_unseen": (
         "Networks taken unseen",

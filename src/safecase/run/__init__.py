@@ -23,10 +23,15 @@ from safecase.run._errors import (
 )
 from safecase.run._local import LocalExecutor
 from safecase.run._plan import (
+    LEARNED_BANK,
     ArmPlan,
     Plan,
     PlannedTrial,
+    SuiteArm,
+    SuiteLine,
+    Target,
     case_intents,
+    learned_intents,
     load_plan,
     make_plan,
     planned_domains,
@@ -49,9 +54,10 @@ from safecase.run._shards import (
     shards_of,
 )
 from safecase.run._spread import Executor, ShardSummary, Spread, run_shards
-from safecase.run._trial import Attempted, make_trial
+from safecase.run._trial import Attempted, attempt_id, make_trial
 
 __all__ = [
+    "LEARNED_BANK",
     "AnswerCache",
     "ArmPlan",
     "Attempted",
@@ -87,10 +93,15 @@ __all__ = [
     "ShardSummary",
     "Sink",
     "Spread",
+    "SuiteArm",
+    "SuiteLine",
+    "Target",
     "UnheldBudget",
     "Watch",
     "attempt",
+    "attempt_id",
     "case_intents",
+    "learned_intents",
     "load_plan",
     "make_plan",
     "make_trial",

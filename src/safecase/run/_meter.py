@@ -1,7 +1,7 @@
 """Tokens and money: limits that no call can pass, because each call sets aside beforehand the most it can take."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -36,24 +36,26 @@ class Purse:
     Args:
         budget: limits; None is no limit.
         prices: USD per million tokens; None where the case names none.
+        by_model: prices of models that have others, by name.
 
     Raises:
         UnheldBudget: a limit on cost without prices.
     """
 
-    def __init__(self, budget: Budget, prices: Prices | None) -> None:
+    def __init__(self, budget: Budget, prices: Prices | None, by_model: Mapping[str, Prices] | None = None) -> None:
         if budget.cost_usd is not None and prices is None:
             raise UnheldBudget(
                 "budget.cost_usd needs prices; add `prices: {input: ..., output: ...}` to the model in safecase.yaml"
             )
-        self.budget, self.prices = budget, prices
+        self.budget, self.prices, self._by_model = budget, prices, by_model or {}
         self.tokens, self.usd = 0, 0.0
         self._held: list[Use] = []
         self._changed = asyncio.Event()
 
-    def price(self, tokens_in: int, tokens_out: int) -> Use:
-        """What so many tokens come to."""
-        usd = (self.prices.input * tokens_in + self.prices.output * tokens_out) / 1e6 if self.prices else 0.0
+    def price(self, model: str, tokens_in: int, tokens_out: int) -> Use:
+        """What so many tokens of a model come to."""
+        prices = self._by_model.get(model, self.prices)
+        usd = (prices.input * tokens_in + prices.output * tokens_out) / 1e6 if prices else 0.0
         return Use(tokens=tokens_in + tokens_out, usd=usd)
 
     async def hold(self, most: Use) -> None:
@@ -113,7 +115,7 @@ class MeteredModel:
         """
         # No tokeniser makes more tokens than there are bytes.
         longest = sum(len(turn.content.encode()) + _PER_TURN for turn in request.messages)
-        most = self._purse.price(longest, request.settings.max_tokens)
+        most = self._purse.price(self.name, longest, request.settings.max_tokens)
         await self._purse.hold(most)
         really = most
         try:
@@ -121,7 +123,7 @@ class MeteredModel:
             if answer.cached:
                 really = Use(tokens=0, usd=0.0)
             elif answer.tokens_in is not None and answer.tokens_out is not None:
-                really = self._purse.price(answer.tokens_in, answer.tokens_out)
+                really = self._purse.price(self.name, answer.tokens_in, answer.tokens_out)
             really = really.plus(most, times=answer.lost)
         except EndpointError as fault:
             # Refused or never reached, nothing was made; an answer that was lost on its way may have been.

@@ -1,13 +1,15 @@
 """The plan: everything that decides which trials are run, resolved, in canonical JSON. Its digest names the run."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safecase.compose import (
     ATTACKS,
+    LEARNED,
+    BankError,
     Intent,
     balance_intents,
     bank_digest,
@@ -26,6 +28,21 @@ from safecase.safeguard import Stack, empty_stack, load_stack
 
 PAIRED_SUITE = "paired-prompts"
 """The suite of gates on ideological balance; planned where the case asks for `balance:`."""
+LEARNED_BANK = "learned/accepted.jsonl"
+"""The scenarios that people accepted from live use, relative to the case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What an arm asks: the model's name, and how surely it is known."""
+
+    model: str
+    identity: Identity
+
+    @property
+    def who(self) -> dict[str, Any]:
+        """The identity as plans keep it."""
+        return {"kind": self.identity.kind, "model": self.identity.model, "digest": self.identity.digest}
 
 
 class ArmPlan(Record):
@@ -39,8 +56,49 @@ class ArmPlan(Record):
     digest: str
 
 
+class SuiteArm(Record):
+    """An arm of a suite's run. `digest` covers name, model, identity, stack and limits, as in each attempt's id."""
+
+    name: str
+    model: str
+    identity: dict[str, Any]
+    digest: str
+
+
+class SuiteLine(Record):
+    """A suite as planned: whatever is needed to know every attempt asked for, without the suite at hand.
+
+    Attributes of note:
+        digest: None where the suite cannot be had at all.
+        missing: what it would take to run it here, None where it runs.
+        source: `run`, or the name of the log that it was imported from.
+        tasks: those planned, as `suites.SuiteTask` has them; `tasks_in_suite` is all there are.
+        inputs: per measure, as `measure.Inputs` has them.
+    """
+
+    suite: str
+    digest: str | None
+    missing: str | None
+    source: str
+    gates: tuple[str, ...]
+    domain: str
+    grader: str
+    scaffold: str
+    attempts: int
+    tasks: tuple[dict[str, Any], ...]
+    tasks_in_suite: int
+    inputs: dict[str, dict[str, Any]]
+    limits: dict[str, Any]
+    elicitation: dict[str, Any]
+    arms: tuple[SuiteArm, ...]
+
+
 class Plan(Record):
-    """A resolved run."""
+    """A resolved run. `gates` are those that scenarios measure; `suites` say which they measure themselves.
+
+    Attributes of note:
+        learned: intents from the case's learned bank; a plan made before one was accepted does not name it.
+    """
 
     case: str
     framework: str
@@ -56,15 +114,32 @@ class Plan(Record):
     scenarios: int
     scenarios_digest: str
     trials: int
+    learned: tuple[str, ...] = ()
+    suites: tuple[SuiteLine, ...] = ()
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """What every arm asks."""
+        return {arm.name: Target(model=arm.model, identity=Identity(**arm.identity)) for arm in self.arms}
+
+    @property
+    def deployed(self) -> ArmPlan:
+        """An arm of the version that is to be deployed; `bare` may be measured on a less mitigated one."""
+        return self.arms[-1]
 
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON; the name of the run."""
-        return digest_value(self.model_dump(mode="json"))
+        return digest_value(self._said)
 
     def to_json(self) -> bytes:
         """The bytes of `plan.json`."""
-        return canonical_json(self.model_dump(mode="json")) + b"\n"
+        return canonical_json(self._said) + b"\n"
+
+    @property
+    def _said(self) -> dict[str, Any]:
+        """Without `learned` where nothing was learned, so that a plan of an older safecase keeps its digest."""
+        return self.model_dump(mode="json", exclude=None if self.learned else {"learned"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +176,27 @@ def case_intents(spec: CaseSpec, case_dir: Path) -> tuple[Intent, ...]:
     return (*intents, *political)
 
 
+def learned_intents(case_dir: Path) -> tuple[Intent, ...]:
+    """The scenarios that people accepted from live use; every later plan of the case runs them.
+
+    Raises:
+        BankError: the bank is malformed, or holds an intent that is not marked as learned.
+    """
+    path = case_dir / LEARNED_BANK
+    if not path.exists():
+        return ()
+    intents = load_bank(path)
+    if strange := [intent.id for intent in intents if intent.subcategory != LEARNED]:
+        raise BankError(f"{path}: {strange[0]!r} is not of subcategory {LEARNED!r}; name other banks under `banks:`")
+    return intents
+
+
 def stacks(spec: CaseSpec, model_spec: ModelSpec, case_dir: Path) -> dict[str, Stack]:
-    """The stack of every arm: `bare` always, `guarded` unless the case has no safeguards."""
+    """The stack of every arm: `bare` always, `trained` where another version is the least mitigated one, and `guarded`
+    unless the case has no safeguards."""
     arms = {"bare": empty_stack()}
+    if spec.least_mitigated is not None:
+        arms["trained"] = empty_stack()
     if spec.safeguards != "none":
         arms["guarded"] = load_stack(spec.safeguards, model_spec, beside=case_dir)
     return arms
@@ -120,31 +213,35 @@ def make_plan(
     framework: Framework,
     intents: Sequence[Intent],
     *,
-    model: str,
-    identity: Identity,
-    arms: dict[str, Stack],
+    targets: Mapping[str, Target],
+    arms: Mapping[str, Stack],
+    suites: Sequence[SuiteLine] = (),
 ) -> Plan:
     """Resolve a case into a plan.
 
+    Args:
+        targets, arms: what each arm asks, and through which stack; both name the same arms.
+        suites: what the case runs of suites, as resolved by whoever knows them.
+        intents: the bank, and what was learned.
+
     Raises:
-        NothingPlanned: no scenario is selected.
+        NothingPlanned: no scenario is selected, and no suite.
     """
     gates = planned_gates(spec, framework)
     ids = [scenario.scenario_id for scenario in select(framework, intents, spec.sampling, gates=gates)]
-    if not ids:
+    if not ids and not suites:
         raise NothingPlanned(
             f"case {spec.id!r} selects no scenario (gates {', '.join(g.id for g in gates) or 'none'}, languages "
             f"{', '.join(spec.sampling.languages)}); widen `sampling:` or `banks:` in safecase.yaml"
         )
-    who = {"kind": identity.kind, "model": identity.model, "digest": identity.digest}
     planned = tuple(
         ArmPlan(
             name=name,
-            model=model,
-            identity=who,
+            model=targets[name].model,
+            identity=targets[name].who,
             stack=stack.id,
             stack_digest=stack.digest,
-            digest=digest_value([name, who, stack.digest]),
+            digest=digest_value([name, targets[name].who, stack.digest]),
         )
         for name, stack in arms.items()
     )
@@ -163,6 +260,8 @@ def make_plan(
         scenarios=len(ids),
         scenarios_digest=digest_value(ids),
         trials=len(ids) * len(planned) * spec.sampling.repetitions,
+        learned=tuple(intent.id for intent in intents if intent.subcategory == LEARNED),
+        suites=tuple(suites),
     )
 
 
@@ -200,7 +299,8 @@ def planned_domains(plan: Plan, framework: Framework, intents: Sequence[Intent])
         for gate in framework.gates
         if gate.id in plan.gates
     )
-    return frozenset(intent.domain for some in drawn for intent in some)
+    learned = frozenset(intent.domain for intent in intents if intent.id in plan.learned)
+    return learned | frozenset(intent.domain for some in drawn for intent in some)
 
 
 def load_plan(path: Path) -> Plan:

@@ -4,7 +4,6 @@ The same engine runs it; only the sink differs. Intents are dealt out whole, in 
 split depends on the plan and the number of shards and on nothing else.
 """
 
-import asyncio
 import datetime as dt
 import functools
 import platform
@@ -18,12 +17,22 @@ from pathlib import Path
 
 from safecase.compose import Intent, planned_attacks
 from safecase.declare import Budget, CaseSpec, Framework, ModelSpec
-from safecase.evidence import Identity, PostBox, RemoteSegments, digest_bytes, open_folder
-from safecase.models import Model, open_model
+from safecase.evidence import PostBox, RemoteSegments, digest_bytes, open_folder
+from safecase.models import Model, open_model, run_to_end
 from safecase.run._engine import Extras, run_trials
 from safecase.run._errors import PlanDiffers
-from safecase.run._plan import Plan, PlannedTrial, case_intents, make_plan, planned_trials, stacks
-from safecase.safeguard import Stack
+from safecase.run._plan import (
+    LEARNED_BANK,
+    ArmPlan,
+    Plan,
+    PlannedTrial,
+    case_intents,
+    learned_intents,
+    make_plan,
+    planned_trials,
+    stacks,
+)
+from safecase.safeguard import SHIPPED_STACKS, Stack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +59,7 @@ class ShardJob:
     Attributes:
         number: from 0. of: how many shards the plan is split into.
         storage: path or URL that this worker and the driver both reach. run: the run's folder there.
-        model: the target's name, opened by the worker, with keys that the worker finds on its own machine.
+        models: the name of every arm's target, opened by the worker, with keys that it finds on its own machine.
         limit: only trials among the first so many of the plan.
         done: trials that have their answer already.
         tokens, seconds: this life's share of the budget; None is no limit.
@@ -63,7 +72,7 @@ class ShardJob:
     of: int
     storage: str
     run: str
-    model: str
+    models: Mapping[str, str]
     limit: int | None
     done: frozenset[str]
     tokens: int | None
@@ -120,7 +129,9 @@ def pack_case(spec: CaseSpec, framework: Framework, model_spec: ModelSpec, case_
     banks = tuple(
         bank.model_copy(update={"path": Path(packed(bank.path, f"bank-{i}"))}) for i, bank in enumerate(spec.banks)
     )
-    is_file = spec.safeguards not in {"default", "none"}
+    if (case_dir / LEARNED_BANK).exists():
+        files.append((LEARNED_BANK, (case_dir / LEARNED_BANK).read_bytes()))
+    is_file = spec.safeguards not in SHIPPED_STACKS
     safeguards = packed(Path(spec.safeguards), "stack") if is_file else spec.safeguards
     moved = spec.model_copy(update={"banks": banks, "safeguards": safeguards})
     return PackedCase(
@@ -155,7 +166,7 @@ def run_shard(case: PackedCase, job: ShardJob) -> ShardReport:
     try:
         folder = open_folder(job.storage)
         sink = RemoteSegments(folder, shard_folder(job.run, number=job.number, of=job.of))
-        stopped = asyncio.run(_run(case, job, sink))
+        stopped = run_to_end(_run(case, job, sink))
     except Exception as error:  # noqa: BLE001 - on its way to another process, where it is raised again by its name
         fault = Fault(kind=type(error).__name__, line=str(error), trace=traceback.format_exc())
     return ShardReport(
@@ -171,11 +182,14 @@ def run_shard(case: PackedCase, job: ShardJob) -> ShardReport:
 async def _run(case: PackedCase, job: ShardJob, sink: RemoteSegments) -> str | None:
     inputs = _inputs(case)
     attacker = inputs.spec.sampling.attacker
-    async with job.opens(job.model) as model, AsyncExitStack() as stack:
-        await _must_be_the_same(model, inputs)
+    async with AsyncExitStack() as stack:
+        opened = {name: await stack.enter_async_context(job.opens(name)) for name in dict.fromkeys(job.models.values())}
+        targets = {arm.name: opened[job.models[arm.name]] for arm in inputs.plan.arms}
+        for arm in inputs.plan.arms:
+            await _must_be_the_same(targets[arm.name], arm)
         summary = await run_trials(
             _mine(inputs, job),
-            model=model,
+            model=targets,
             arms=inputs.arms,
             generation=inputs.spec.generation,
             store=sink,
@@ -214,12 +228,11 @@ def _inputs(case: PackedCase) -> _Inputs:
     with tempfile.TemporaryDirectory(prefix="safecase-shard-") as name:
         directory = Path(name)
         for file, data in case.files:
+            (directory / file).parent.mkdir(exist_ok=True)
             (directory / file).write_bytes(data)
-        intents = case_intents(spec, directory)
+        intents = (*case_intents(spec, directory), *learned_intents(directory))
         arms = stacks(spec, ModelSpec.model_validate_json(case.model_spec), directory)
-    first = plan.arms[0]
-    identity = Identity(kind=first.identity["kind"], model=first.identity["model"], digest=first.identity["digest"])
-    made = make_plan(spec, framework, intents, model=first.model, identity=identity, arms=arms)
+    made = make_plan(spec, framework, intents, targets=plan.targets, arms=arms, suites=plan.suites)
     if made.to_json() != case.plan:
         mine, theirs = made.model_dump(mode="json"), plan.model_dump(mode="json")
         differ = [name for name in theirs if mine[name] != theirs[name]]
@@ -231,9 +244,8 @@ def _inputs(case: PackedCase) -> _Inputs:
     return _Inputs(plan=plan, spec=spec, framework=framework, intents=intents, arms=arms, planned_intents=used)
 
 
-async def _must_be_the_same(model: Model, inputs: _Inputs) -> None:
+async def _must_be_the_same(model: Model, planned: ArmPlan) -> None:
     """A target that this machine can prove must be the driver's; an endpoint's name has it in the address."""
-    planned = inputs.plan.arms[0]
     if model.name != planned.model:
         raise PlanDiffers(f"worker {platform.node()!r} opens {model.name!r}, the plan names {planned.model!r}")
     if planned.identity["kind"] == "weights":

@@ -99,7 +99,7 @@ async def run_shards(
     *,
     executor: Executor,
     spread: Spread,
-    model: str,
+    models: Mapping[str, str],
     store: TrialStore,
     post: PostKey | None,
     budget: Budget,
@@ -115,7 +115,7 @@ async def run_shards(
     had not acknowledged. A fault that no retry mends stops all shards, and what was done is collected.
 
     Args:
-        model: the target's name, opened by each worker.
+        models: the name of every arm's target, opened by each worker.
         post: the private half of the post box; None when the plan holds no hazardous domain.
         budget: `trials` are split exactly. `tokens` are shared out by trials left, and watched over all shards as they
             are collected. `seconds` count from now; a shard that overstays by ten seconds is ended.
@@ -135,7 +135,7 @@ async def run_shards(
         executor=executor,
         collector=collector,
         spread=spread,
-        model=model,
+        models=models,
         post=post,
         budget=budget,
         workers=workers,
@@ -156,7 +156,7 @@ class _Drive:
         executor: Executor,
         collector: Collector,
         spread: Spread,
-        model: str,
+        models: Mapping[str, str],
         post: PostKey | None,
         budget: Budget,
         workers: int | None,
@@ -167,7 +167,7 @@ class _Drive:
         self._executor = executor
         self._collector = collector
         self._spread = spread
-        self._model = model
+        self._models = models
         self._post = post
         self._budget = budget
         self._workers = workers
@@ -238,7 +238,7 @@ class _Drive:
             of=self._shards,
             storage=self._spread.storage,
             run=self._spread.run,
-            model=self._model,
+            models=self._models,
             limit=self._budget.trials,
             done=frozenset(self._collector.answered.intersection(mine)),
             tokens=tokens,

@@ -10,6 +10,7 @@ from safecase.evidence import (
     Trial,
     digest_bytes,
     digest_value,
+    keepable_explanations,
     keepable_turns,
 )
 from safecase.models import AttemptFailed, EndpointError, EndpointTimeout, UnparsedAnswer
@@ -161,5 +162,8 @@ def make_trial(
         attempt=tried.number,
         turns=keepable_turns(tried.messages[:-1], domain=scenario.domain),
         cached=tried.cached,
+        explanations=keepable_explanations(
+            served.explanations if served else (), domain=scenario.domain, status=status
+        ),
     )
     return Attempted(trial=trial, text=text)

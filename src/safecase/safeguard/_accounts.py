@@ -1,35 +1,79 @@
-"""Rules over what an account did before: how often it asks, and how often it was turned away."""
+"""Rules over what an account did before: how often it asks, and how often it was turned away.
+
+The window slides in eighths. What is counted are whole eighths of it, and the one that is just running out still counts
+whole: an account is thereby held to its limit within any window, at the price of being let in again up to an eighth of
+a window late. Counts of eighths are plain sums, so several workers, or several machines, can add to one store without
+asking each other; a single time of arrival per account (GCRA) is smaller, and needs a compare-and-swap.
+"""
 
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from safecase.evidence import digest_value
+from safecase.evidence import RulingRecord, digest_value
 from safecase.safeguard._errors import StackError
 from safecase.safeguard._values import Exchange, Ruling, Stage
 
-_MOST_ACCOUNTS = 100_000
+_EIGHTHS = 8
+_ALLOWED = Ruling(action="allow")
+_MOST_KEYS = 100_000
 
 
-@dataclass(slots=True)
-class _Past:
-    """Times, oldest first, of what an account asked and of what was withheld from it."""
+class Counts(Protocol):
+    """Where account layers count. A store that every worker sees makes a limit hold over all of them.
 
-    asked: deque[float] = field(default_factory=deque)
-    withheld: deque[float] = field(default_factory=deque)
+    Both methods answer at once and may be called from several threads. One that raises makes the layer fail, which
+    withholds.
+    """
+
+    def add(self, key: str, *, slot: int) -> None:
+        """Count one in a slot of time."""
+        ...
+
+    def total(self, key: str, *, since: int) -> int:
+        """The sum of all slots from `since` on. Earlier slots of this key will not be asked for again."""
+        ...
+
+
+class LocalCounts:
+    """Counts of this process, for at most 100,000 keys; the one heard of last is kept longest."""
+
+    def __init__(self) -> None:
+        self._slots: OrderedDict[str, dict[int, int]] = OrderedDict()
+
+    def add(self, key: str, *, slot: int) -> None:
+        """Count one."""
+        slots = self._slots.setdefault(key, {})
+        slots[slot] = slots.get(slot, 0) + 1
+        self._slots.move_to_end(key)
+        while len(self._slots) > _MOST_KEYS:
+            self._slots.popitem(last=False)
+
+    def total(self, key: str, *, since: int) -> int:
+        """The sum, and what is older is forgotten."""
+        slots = self._slots.get(key)
+        if slots is None:
+            return 0
+        for old in [slot for slot in slots if slot < since]:
+            del slots[old]
+        return sum(slots.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountLayer:
     """Withholds from an account that asks too often, or that was turned away too often, within a window of time.
 
-    An exchange without an account is allowed: an assessment has none. What is counted lives in this process only, for
-    at most 100,000 accounts, the one heard of last kept longest.
+    An exchange without an account is allowed: an assessment has none. What asks counts when it is let in, so that a
+    hundred requests at once are a hundred. What was turned away counts when a layer withheld it on its merits: neither
+    a layer's failure nor this layer's own no is an attempt of the account's.
 
     Attributes:
         most_asked, most_withheld: within `window_s`; None for no limit.
-        clock: seconds, never going back.
+        clock: seconds, never going back. The default is one clock for all processes of a machine; counts shared by
+            several machines need `time.time`.
+        counts: by default of this process.
 
     Raises:
         StackError: neither limit is given; the layer would do nothing.
@@ -42,7 +86,7 @@ class AccountLayer:
     window_s: float
     principle: str | None = None
     clock: Callable[[], float] = time.monotonic
-    past: OrderedDict[str, _Past] = field(default_factory=OrderedDict, compare=False, repr=False)
+    counts: Counts = field(default_factory=LocalCounts, compare=False, repr=False)
     reach: int = 0
 
     def __post_init__(self) -> None:
@@ -56,31 +100,30 @@ class AccountLayer:
         return digest_value([self.name, self.stage, "accounts", limits])
 
     async def check(self, exchange: Exchange) -> Ruling:
-        """Withhold when a limit is reached."""
+        """Withhold when a limit is reached; else count the request."""
         if not exchange.account:
-            return Ruling(action="allow")
-        past = self._of(exchange.account)
-        over = any(
-            most is not None and len(times) >= most
-            for times, most in ((past.asked, self.most_asked), (past.withheld, self.most_withheld))
-        )
-        return Ruling(action="withhold" if over else "allow", principle=self.principle if over else None)
+            return _ALLOWED
+        slot = self._slot()
+        limits = ((self.most_asked, "asked"), (self.most_withheld, "withheld"))
+        for most, what in limits:
+            if most is not None and self._total(exchange.account, what, slot) >= most:
+                return Ruling(action="withhold", principle=self.principle)
+        if self.most_asked is not None:
+            self.counts.add(self._key(exchange.account, "asked"), slot=slot)
+        return _ALLOWED
 
-    def note(self, exchange: Exchange, *, withheld: bool) -> None:
-        """Count an exchange that was answered or withheld."""
-        if exchange.account:
-            past, now = self._of(exchange.account), self.clock()
-            past.asked.append(now)
-            if withheld:
-                past.withheld.append(now)
+    def note(self, exchange: Exchange, *, withheld: bool, by: RulingRecord | None = None) -> None:
+        """Count what another layer withheld."""
+        if not exchange.account or not withheld or self.most_withheld is None:
+            return
+        if by is None or (by.layer != self.name and by.error is None):
+            self.counts.add(self._key(exchange.account, "withheld"), slot=self._slot())
 
-    def _of(self, account: str) -> _Past:
-        past = self.past.setdefault(account, _Past())
-        self.past.move_to_end(account)
-        while len(self.past) > _MOST_ACCOUNTS:
-            self.past.popitem(last=False)
-        horizon = self.clock() - self.window_s
-        for times in (past.asked, past.withheld):
-            while times and times[0] <= horizon:
-                times.popleft()
-        return past
+    def _total(self, account: str, what: str, slot: int) -> int:
+        return self.counts.total(self._key(account, what), since=slot - _EIGHTHS)
+
+    def _slot(self) -> int:
+        return int(self.clock() * _EIGHTHS / self.window_s)
+
+    def _key(self, account: str, what: str) -> str:
+        return f"{self.name}/{what}/{account}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from safecase.detect import Head, apparent_child_abuse
 from safecase.evidence import Message, digest_value
 from safecase.safeguard._spelling import decoded
-from safecase.safeguard._values import Exchange, Part, Ruling, Stage
+from safecase.safeguard._values import Exchange, Ground, Part, Ruling, Stage
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
 _WORDS = 4  # from which on a string outside the turns is scored alone; shorter ones are scored together
@@ -40,15 +40,15 @@ class HeadsLayer:
     async def check(self, exchange: Exchange) -> Ruling:
         """Withhold when a head crosses its threshold."""
         texts = tuple(texts_of(exchange))
-        top, crossed = 0.0, None
+        top, crossed = 0.0, []
         for head in self.heads:
             score = max((head.score(text) for text in texts if text.strip()), default=0.0)
             top = max(top, score)
-            if score >= head.threshold and crossed is None:
-                crossed = head.name
-        if crossed is None:
+            if score >= head.threshold:
+                crossed.append(Ground(rule=head.name, principle=self.principles.get(head.name)))
+        if not crossed:
             return Ruling(action="allow", score=top)
-        return Ruling(action="withhold", score=top, principle=self.principles.get(crossed))
+        return Ruling(action="withhold", score=top, principle=crossed[0].principle, grounds=tuple(crossed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

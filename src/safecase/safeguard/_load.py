@@ -1,171 +1,54 @@
 """Stack files: what a stack is made of, in words, and the stack made of it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import Field
 
 from safecase.declare import Document, ModelSpec
-from safecase.declare import Id as DeclaredId
-from safecase.declare import Record as DeclaredRecord
-from safecase.detect import Head, PersonalKind, load_heads
 from safecase.evidence import digest_bytes, digest_file, digest_value
 from safecase.models import Model, open_model
-from safecase.safeguard._accounts import AccountLayer
-from safecase.safeguard._asked import GuardModel, PrincipleJudge
+from safecase.safeguard._access import Audience, Pass
+from safecase.safeguard._accounts import Counts
+from safecase.safeguard._build import LayerBuilder
+from safecase.safeguard._code_rules import CODE_RULES, CodeRules
+from safecase.safeguard._completion import OF_KIND
+from safecase.safeguard._config import (
+    CodeConfig,
+    GoldenConfig,
+    GuardModelConfig,
+    HeadsConfig,
+    LayerConfig,
+    ScreenConfig,
+    StackConfig,
+    TopicsConfig,
+)
 from safecase.safeguard._errors import StackError
-from safecase.safeguard._injection import InjectionLayer
-from safecase.safeguard._layers import ChildAbuseScreen, HeadsLayer
 from safecase.safeguard._personal import PersonalDataLayer
 from safecase.safeguard._stack import Golden, Post, Stack, empty_stack
 from safecase.safeguard._terms import TermsLayer
+from safecase.safeguard._topics import TopicsLayer
 from safecase.safeguard._values import Safeguard, Stage
 from safecase.safeguard._wire import exchange_of, reply_of
 
 _HERE = Path(__file__).parent
-GUARD_WEIGHTS = _HERE / "weights" / "guard.npz"
-
-_PRINCIPLE_OF_HEAD = {
-    "harmful-request": "no-serious-harm",
-    "jailbreak-prompt": "no-serious-harm",
-    "harmful-output": "no-serious-harm",
-    "hateful-text": "no-hate",
-    "sexual-text": "no-hate",
-    "unsafe-reply": "no-serious-harm",
-}
-_WINDOWS = frozenset({"terms", "personal-data"})  # kinds that need only `reach` of lookback while a reply streams
-
-
-class Condition(DeclaredRecord):
-    """When a layer is asked at all."""
-
-    layer: DeclaredId = Field(description="an earlier layer of the same stage")
-    score: float = Field(ge=0, le=1, description="its score from which on this layer is asked")
-
-
-class _Layer(DeclaredRecord):
-    name: DeclaredId
-    stage: Stage
-    enforce: bool = Field(default=True, description="false only observes: rulings are recorded, nothing is done")
-    required: bool = Field(default=True, description="whether an error or a timeout withholds")
-    above: Condition | None = Field(default=None, description="ask it only above another layer's score")
-
-
-class HeadsConfig(_Layer):
-    """Linear heads of the shipped guard weights."""
-
-    kind: Literal["heads"]
-    heads: tuple[str, ...] = ()
-    thresholds: dict[str, float] = Field(default={}, description="override a head's own threshold")
-
-
-class ScreenConfig(_Layer):
-    """The screen for apparent child-abuse material."""
-
-    kind: Literal["child-abuse-screen"]
-
-
-class TermsConfig(_Layer):
-    """Declared words and phrases."""
-
-    kind: Literal["terms"]
-    terms: tuple[str, ...] = Field(min_length=1)
-    principle: DeclaredId | None = None
-
-
-class PersonalConfig(_Layer):
-    """Personal data in a reply."""
-
-    kind: Literal["personal-data"]
-    stage: Literal["output"] = "output"
-    kinds: tuple[PersonalKind, ...] = ("card", "email", "iban", "phone", "ssn")
-    do: Literal["replace", "withhold"] = "replace"
-    principle: DeclaredId | None = None
-
-
-class InjectionConfig(_Layer):
-    """Instructions in tool results and descriptions."""
-
-    kind: Literal["injection"]
-    heads: tuple[Literal["jailbreak-prompt"], ...] = ()
-    thresholds: dict[str, float] = Field(default={}, description="override a head's own threshold")
-    principle: DeclaredId | None = None
-
-
-class AccountsConfig(_Layer):
-    """How often an account asks, and is turned away."""
-
-    kind: Literal["accounts"]
-    stage: Literal["input"] = "input"
-    most_asked: int | None = Field(default=None, ge=1)
-    most_withheld: int | None = Field(default=None, ge=1)
-    window_s: float = Field(gt=0)
-    principle: DeclaredId | None = None
-
-
-class JudgeConfig(_Layer):
-    """A model that holds an exchange against the model spec's principles."""
-
-    kind: Literal["principle-judge"]
-    model: str = Field(description="as in a case file: openai/<model>@<base-url>")
-
-
-class GuardModelConfig(_Layer):
-    """A guard model that answers with a word."""
-
-    kind: Literal["guard-model"]
-    model: str = Field(description="as in a case file: openai/<model>@<base-url>")
-    allows: tuple[str, ...] = ("safe",)
-    withholds: tuple[str, ...] = ("unsafe",)
-    principle: DeclaredId | None = None
-
-
-LayerConfig = Annotated[
-    HeadsConfig
-    | ScreenConfig
-    | TermsConfig
-    | PersonalConfig
-    | InjectionConfig
-    | AccountsConfig
-    | JudgeConfig
-    | GuardModelConfig,
-    Field(discriminator="kind"),
-]
-"""One layer of a stack file; its `kind` says which."""
-
-
-class GoldenConfig(DeclaredRecord):
-    """An exchange with a known ruling: a request, or a request and its reply, as bodies of the chat-completions API."""
-
-    request: str = Field(description="the user's words")
-    reply: str | None = Field(default=None, description="the model's words; without them the input is checked")
-    withheld_by: DeclaredId | None = Field(default=None, description="the layer that has to withhold; null: allowed")
-
-
-class StackConfig(DeclaredRecord):
-    """A stack file."""
-
-    id: DeclaredId
-    version: str
-    system_prompt: Literal["model-spec", "none"] = "none"
-    timeout_s: float = Field(default=2.0, gt=0)
-    ask: Literal["until-withheld", "all"] = "until-withheld"
-    stream_every: int = Field(default=32, ge=1, le=4096, description="characters between two looks at a stream")
-    layers: tuple[LayerConfig, ...] = ()
-    golden: tuple[GoldenConfig, ...] = ()
+SHIPPED_STACKS = frozenset({"default", "none", "production"})
+"""Names that are no path to a stack file."""
 
 
 def load_stack(
-    name: str, spec: ModelSpec, *, beside: Path | None = None, open_as: Callable[[str], Model] = open_model
+    name: str,
+    spec: ModelSpec,
+    *,
+    beside: Path | None = None,
+    open_as: Callable[[str], Model] = open_model,
+    counts: Counts | None = None,
 ) -> Stack:
-    """Build a stack from `default`, `none` or a stack file.
+    """Build a stack from `default`, `production`, `none` or a stack file.
 
     Args:
         spec: the model spec whose principles make the system prompt and the principle judge's question.
         beside: directory that a relative path starts from.
         open_as: opens the model that a layer asks. Whoever loads a stack with such layers closes it (`Stack.aclose`).
+        counts: where account layers count; by default each in this process.
 
     Raises:
         PackError: the file has faults.
@@ -175,15 +58,18 @@ def load_stack(
     """
     if name == "none":
         return empty_stack()
-    path = _HERE / "stacks" / "default.yaml" if name == "default" else (beside or Path()) / name
+    path = _HERE / "stacks" / f"{name}.yaml" if name in SHIPPED_STACKS else (beside or Path()) / name
     config = Document(path).parse(StackConfig)
     _check_names(config, origin=path.name)
+    _check_audiences(config, origin=path.name)
+    _check_access(config, spec, origin=path.name)
     prompt = spec.system_prompt() if config.system_prompt == "model-spec" else None
-    build = _Builder(origin=path.name, spec=spec, open_as=open_as)
+    build = LayerBuilder(origin=path.name, spec=spec, open_as=open_as, counts=counts)
     built = [build.layer(layer) for layer in config.layers]
     layers = tuple(layer for layer, _ in built if layer is not None)
-    modes = [[layer.digest, layer.reach] for layer in layers]
-    identity = [config.model_dump(mode="json"), prompt, modes, sorted(_WINDOWS), code_digest()]
+    windows = frozenset(map(_name, filter(_is_windowed, layers)))
+    modes = [[layer.digest, layer.reach, layer.name in windows] for layer in layers]
+    identity = [config.model_dump(mode="json"), prompt, modes, code_digest()]
     return Stack(
         id=config.id,
         layers=layers,
@@ -191,11 +77,13 @@ def load_stack(
         timeout_s=config.timeout_s,
         digest=digest_value(identity),
         disabled=tuple(name for _, disabled in built for name in disabled),
-        posts={layer.name: _post(layer) for layer in config.layers},
+        posts={layer.name: _post(layer, config.attributes) for layer in config.layers},
         ask=config.ask,
-        windows=frozenset(layer.name for layer in config.layers if layer.kind in _WINDOWS),
+        windows=windows,
         every=config.stream_every,
         golden=tuple(map(_golden, config.golden)),
+        passes=tuple(_passes(config)),
+        completions=_completions(config),
     )
 
 
@@ -224,101 +112,115 @@ def _check_names(config: StackConfig, *, origin: str) -> None:
             )
 
 
-def _post(config: LayerConfig) -> Post:
+def _check_audiences(config: StackConfig, *, origin: str) -> None:
+    audiences = {layer.name: frozenset(map(repr, layer.only_for)) for layer in config.layers}
+    for layer in config.layers:
+        for audience in layer.only_for:
+            declared = config.attributes.get(audience.attribute, ())
+            if not declared or not set(audience.among) <= set(declared):
+                raise StackError(
+                    f"{origin}: layer {layer.name!r} is only for {audience.attribute!r} among "
+                    f"{', '.join(audience.among)}, which the stack does not declare; add it to `attributes`"
+                )
+        if layer.above and not audiences[layer.above.layer] <= audiences[layer.name]:
+            raise StackError(
+                f"{origin}: layer {layer.name!r} waits for {layer.above.layer!r}, which is not asked for everyone it "
+                f"is for; give both the same `only_for`"
+            )
+
+
+def _check_access(config: StackConfig, spec: ModelSpec, *, origin: str) -> None:
+    layers = {layer.name: layer for layer in config.layers}
+    principles = {principle.id for principle in spec.principles}
+    for access in config.trusted_access:
+        for one in access.passes:
+            where = f"{origin}: tier {access.tier!r} passes"
+            if one.layer is None and (one.principle is None or one.rules):
+                raise StackError(f"{where} what has no layer and no principle; name a layer, or a principle alone")
+            if one.principle is not None and one.principle not in principles:
+                raise StackError(f"{where} principle {one.principle!r}, which the model spec does not hold")
+            if one.layer is None:
+                continue
+            layer = layers.get(one.layer)
+            if layer is None:
+                raise StackError(f"{where} layer {one.layer!r}, which the stack does not hold")
+            if not layer.relaxable or isinstance(layer, ScreenConfig):
+                raise StackError(f"{where} layer {one.layer!r}, which nobody may pass; take it out")
+            if unknown := set(one.rules) - _rules_of(layer):
+                raise StackError(f"{where} {sorted(unknown)[0]!r}, which is no rule of layer {one.layer!r}")
+
+
+def _rules_of(layer: LayerConfig) -> set[str]:
+    """What of a layer a tier can name; a layer with one rule is named whole."""
+    match layer:
+        case HeadsConfig():
+            return set(layer.heads)
+        case TopicsConfig():
+            return {topic.id for topic in layer.topics}
+        case CodeConfig():
+            return {rule.id for rule in Document(CODE_RULES).parse(CodeRules).rules}
+        case GuardModelConfig():
+            return set(layer.principles)
+        case _:
+            return set()
+
+
+def _passes(config: StackConfig) -> Iterator[Pass]:
+    for access in config.trusted_access:
+        for one in access.passes:
+            yield Pass(tier=access.tier, layer=one.layer, rules=frozenset(one.rules), principle=one.principle)
+
+
+def _completions(config: StackConfig) -> dict[str, str]:
+    """By "layer/rule", by layer, by principle; what a kind offers stands for its layer where the file says nothing."""
+    texts: dict[str, str] = dict(config.completions)
+    for layer in config.layers:
+        principle = getattr(layer, "principle", None)  # not every kind rests on one
+        if said := layer.completion or (None if principle in texts else OF_KIND.get(layer.kind)):
+            texts[layer.name] = said
+        if isinstance(layer, TopicsConfig):
+            texts |= {f"{layer.name}/{topic.id}": topic.completion for topic in layer.topics if topic.completion}
+    return texts
+
+
+def _is_windowed(layer: Safeguard) -> bool:
+    """Whether it needs only `reach` of lookback while a reply streams."""
+    match layer:
+        case TermsLayer() | PersonalDataLayer():
+            return True
+        case TopicsLayer():
+            return layer.is_windowed
+        case _:
+            return False
+
+
+def _name(layer: Safeguard) -> str:
+    return layer.name
+
+
+def _post(config: LayerConfig, attributes: Mapping[str, tuple[str, ...]]) -> Post:
     above = (config.above.layer, config.above.score) if config.above else None
-    return Post(enforced=config.enforce, required=config.required, above=above)
+    audiences = tuple(
+        Audience(
+            attribute=one.attribute,
+            values=frozenset(one.among),
+            known=frozenset(attributes[one.attribute]),
+            unknown=one.unknown == "asked",
+        )
+        for one in config.only_for
+    )
+    return Post(
+        enforced=config.enforce,
+        required=config.required,
+        above=above,
+        relaxable=config.relaxable,
+        audiences=audiences,
+    )
 
 
 def _golden(config: GoldenConfig) -> Golden:
-    exchange = exchange_of({"messages": [{"role": "user", "content": config.request}]})
+    body = {"messages": [{"role": "user", "content": config.request}]}
+    exchange = exchange_of(body, tiers=frozenset(config.tiers), attributes=config.attributes)
     if config.reply is not None:
         exchange = reply_of({"choices": [{"message": {"content": config.reply}}]}, asked=exchange)[0]
     return Golden(exchange=exchange, layer=config.withheld_by)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Builder:
-    origin: str
-    spec: ModelSpec
-    open_as: Callable[[str], Model]
-
-    def layer(self, config: LayerConfig) -> tuple[Safeguard | None, tuple[str, ...]]:
-        """The layer and the heads it had to leave out. A layer of heads with none enabled is left out whole."""
-        name, stage = config.name, config.stage
-        match config:
-            case HeadsConfig():
-                return self._heads_layer(config)
-            case ScreenConfig():
-                return ChildAbuseScreen(name=name, stage=stage), ()
-            case TermsConfig():
-                return TermsLayer(name=name, stage=stage, terms=config.terms, principle=config.principle), ()
-            case PersonalConfig():
-                kinds, do = config.kinds, config.do
-                return PersonalDataLayer(name=name, stage=stage, kinds=kinds, do=do, principle=config.principle), ()
-            case InjectionConfig():
-                return self._injection_layer(config)
-            case AccountsConfig():
-                layer = AccountLayer(
-                    name=name,
-                    stage=stage,
-                    most_asked=config.most_asked,
-                    most_withheld=config.most_withheld,
-                    window_s=config.window_s,
-                    principle=config.principle,
-                )
-                return layer, ()
-            case JudgeConfig():
-                principles = tuple((p.id, f"{p.rule} Why: {p.reason}") for p in self.spec.principles)
-                model = self.open_as(config.model)
-                return PrincipleJudge(name=name, stage=stage, model=model, principles=principles), ()
-            case GuardModelConfig():
-                guard = GuardModel(
-                    name=name,
-                    stage=stage,
-                    model=self.open_as(config.model),
-                    allows=config.allows,
-                    withholds=config.withholds,
-                    principle=config.principle,
-                )
-                return guard, ()
-
-    def _heads_layer(self, config: HeadsConfig) -> tuple[Safeguard | None, tuple[str, ...]]:
-        enabled, disabled, digest = self._heads(config.name, config.heads, config.thresholds)
-        if not enabled:
-            return None, disabled
-        layer = HeadsLayer(
-            name=config.name,
-            stage=config.stage,
-            heads=enabled,
-            weights_digest=digest,
-            principles=_PRINCIPLE_OF_HEAD,
-        )
-        return layer, disabled
-
-    def _injection_layer(self, config: InjectionConfig) -> tuple[Safeguard, tuple[str, ...]]:
-        enabled, disabled, digest = self._heads(config.name, config.heads, config.thresholds)
-        layer = InjectionLayer(
-            name=config.name,
-            stage=config.stage,
-            heads=enabled,
-            weights_digest=digest if enabled else None,
-            principle=config.principle,
-        )
-        return layer, disabled
-
-    def _heads(
-        self, layer: str, names: tuple[str, ...], thresholds: Mapping[str, float]
-    ) -> tuple[tuple[Head, ...], tuple[str, ...], str]:
-        """Enabled heads with their thresholds, names of the disabled ones, and the digest of the weights."""
-        weights = load_heads(GUARD_WEIGHTS)
-        for name in names:
-            if name not in weights.heads:
-                raise StackError(
-                    f"{self.origin}: layer {layer!r} names head {name!r}, which the guard weights do not hold; "
-                    f"use one of {', '.join(weights.heads)}"
-                )
-        chosen = [weights.heads[name] for name in names]
-        enabled = tuple(
-            replace(head, threshold=thresholds.get(head.name, head.threshold)) for head in chosen if head.enabled
-        )
-        return enabled, tuple(head.name for head in chosen if not head.enabled), weights.digest

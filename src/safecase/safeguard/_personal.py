@@ -1,13 +1,42 @@
 """Personal data in a reply: replaced, or the reply withheld."""
 
+import re
+from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, get_args
 
-from safecase.detect import PersonalKind, find_personal_data
+from safecase.detect import PersonalKind, find_personal_data, shown
 from safecase.evidence import digest_value
 from safecase.safeguard._values import Exchange, Ruling, Stage
 
+FurtherKind = Literal["crypto-wallet", "health-number", "medical-licence", "national-id"]
+"""Kinds that our own patterns do not know, and Presidio does."""
+FURTHER_KINDS: frozenset[str] = frozenset(get_args(FurtherKind))
+
+_ALLOWED = Ruling(action="allow")
 _TOKEN = 320  # characters that an unbroken stretch (an address) is followed back
+# What every one of our own shapes has: the sign of an address, colons close together, letters before two digits, a
+# point between digits, or six digits in all. Prose rarely does, and the shapes themselves take twenty times as long.
+_MAY_HOLD = re.compile(
+    r"[@＠]|[:：][\da-fA-Fａ-ｆＡ-Ｆ]{0,4}[:：]|\d(?:\d(?<=[A-Za-zＡ-Ｚａ-ｚ]{2}..)|[.．]\d|(?:\D*\d){5})", re.DOTALL
+)
+# One of these begins each of them; looking for the first is as fast as reading gets.
+_BEGINS = re.compile(r"[@＠:：\d]")
+_BEGINS_ASCII = re.compile(r"[@:0-9]")
+
+
+class Finder(Protocol):
+    """Finds personal data of further kinds.
+
+    Attributes:
+        digest: which library, which version, which recognisers.
+    """
+
+    @property
+    def digest(self) -> str: ...
+    def find(self, text: str) -> list[tuple[int, int]]:
+        """Stretches of the text, as offsets."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +46,10 @@ class PersonalDataLayer:
     What a person wrote in the conversation is theirs to hear again. Found in the reply's text it is replaced or
     withheld; in reasoning, where nothing is replaced, it withholds. The arguments of a tool call are a program's
     input, often an address on purpose, and are not read. Names and postal addresses have no shape and are not found.
+
+    Attributes:
+        kinds: of our own patterns.
+        finder: what else looks, such as Presidio.
     """
 
     name: str
@@ -24,33 +57,54 @@ class PersonalDataLayer:
     kinds: tuple[PersonalKind, ...]
     do: Literal["replace", "withhold"] = "replace"
     principle: str | None = None
+    finder: Finder | None = None
     reach: int = 48
 
     @property
     def digest(self) -> str:
-        """Configuration; the shapes are in the stack's code digest."""
-        return digest_value([self.name, self.stage, "personal-data", list(self.kinds), self.do, self.principle])
+        """Configuration, and who looks; our own shapes are in the stack's code digest."""
+        finder = self.finder.digest if self.finder else None
+        return digest_value([self.name, self.stage, "personal-data", list(self.kinds), self.do, self.principle, finder])
 
     async def check(self, exchange: Exchange) -> Ruling:
         """Replace or withhold what is found."""
-        known = "\n".join(part.text for part in exchange.asked())
-        start = _token_start(exchange.reply, max(0, exchange.seen - self.reach * 2)) if exchange.seen else 0
-        spans = tuple((at + start, end + start) for at, end in self._found(exchange.reply[start:], known))
-        beside = (part.text for part in exchange.reply_parts if part.channel not in ("tool-arguments", "envelope"))
-        elsewhere = any(self._found(text, known) for text in beside)
+        reply = exchange.reply
+        start = self._start(reply, exchange.seen) if exchange.seen else 0
+        spans = [(at + start, end + start) for at, end in self._found(reply[start:])]
+        beside = [part.text for part in exchange.reply_parts if part.channel not in ("tool-arguments", "envelope")]
+        elsewhere = [text[at:end] for text in beside for at, end in self._found(text)]
         if not spans and not elsewhere:
-            return Ruling(action="allow")
-        replace = self.do == "replace" and not elsewhere and exchange.channel == "content"
+            return _ALLOWED
+        known = shown("\n".join(part.text for part in exchange.asked())).text
+        new = tuple((at, end) for at, end in spans if shown(reply[at:end]).text not in known)
+        is_elsewhere = any(shown(said).text not in known for said in elsewhere)
+        if not new and not is_elsewhere:
+            return _ALLOWED
+        replace = self.do == "replace" and not is_elsewhere and exchange.channel == "content"
         return Ruling(
-            action="replace" if replace else "withhold", principle=self.principle, spans=spans if replace else ()
+            action="replace" if replace else "withhold", principle=self.principle, spans=new if replace else ()
         )
 
-    def _found(self, text: str, known: str) -> list[tuple[int, int]]:
-        return [
-            (span.start, span.end)
-            for span in find_personal_data(text)
-            if span.kind in self.kinds and text[span.start : span.end] not in known
-        ]
+    def _start(self, reply: str, seen: int) -> int:
+        """From where on a reply is read again. What is never seen counts for nothing, or enough of it would push the
+        beginning of a number out of sight."""
+        view = shown(reply)
+        if view.places is None:
+            return _token_start(reply, max(0, seen - self.reach * 2))
+        before = bisect_left(view.places, seen)
+        at = _token_start(view.text, max(0, before - self.reach * 2))
+        return view.places[at] if at < len(view.places) else 0
+
+    def _found(self, text: str) -> list[tuple[int, int]]:
+        """What stands in a text, by what is seen of it and, for our own shapes, by all of it."""
+        begins = (_BEGINS_ASCII if text.isascii() else _BEGINS).search(text)
+        if begins is None and self.finder is None:
+            return []
+        view = shown(text)
+        own: list[tuple[int, int]] = []
+        if begins is not None and _MAY_HOLD.search(view.text):
+            own = [(span.start, span.end) for span in find_personal_data(text) if span.kind in self.kinds]
+        return own + [view.span(*found) for found in self.finder.find(view.text)] if self.finder else own
 
 
 def _token_start(text: str, at: int) -> int:

@@ -6,15 +6,18 @@ layer says of an exchange (its ruling) and what is done about it are two things,
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, runtime_checkable
+from types import CoroutineType, coroutine
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from safecase.evidence import Message, RulingRecord, digest_value
+from safecase.evidence import Explanation, Message, RulingRecord, digest_value, quick_maker
 from safecase.models import Answer, Model, Request
+from safecase.safeguard._access import Audience, Pass, relaxing_tier
 from safecase.safeguard._completion import safe_completion
 from safecase.safeguard._errors import GoldenFailed
-from safecase.safeguard._values import Exchange, Ruling, Safeguard
+from safecase.safeguard._layers import ChildAbuseScreen
+from safecase.safeguard._values import Exchange, Ruling, Safeguard, Stage
 from safecase.safeguard._wire import exchange_of, reply_of
 
 REPLACED = "[removed]"
@@ -29,11 +32,15 @@ class Post:
         enforced: False only observes: the ruling is recorded and nothing is done about it.
         required: whether an error or a timeout of this layer withholds.
         above: ask it only where an earlier layer of its stage scored at least so much, or failed; (layer, score).
+        relaxable: whether a trusted-access tier may pass it. The child-abuse screen never is, whatever stands here.
+        audiences: ask it only for accounts of all of these.
     """
 
     enforced: bool = True
     required: bool = True
     above: tuple[str, float] | None = None
+    relaxable: bool = True
+    audiences: tuple[Audience, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +62,14 @@ class Served:
     Attributes:
         answer: the model's own answer, None when the input was withheld before the model was asked.
         withheld_by: the layer that withheld; `text` is then a safe completion.
+        explanations: of the layers that reason.
     """
 
     text: str
     answer: Answer | None
     withheld_by: str | None
     rulings: tuple[RulingRecord, ...]
+    explanations: tuple[Explanation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +79,15 @@ class Checked:
     Attributes:
         withheld: the ruling that was enforced, None where the exchange may pass.
         spans: stretches of the reply to be replaced, in order, not overlapping.
+        hold: place in the reply from which nothing may go out yet; None where all may.
+        explanations: of the layers that reason.
     """
 
     rulings: tuple[RulingRecord, ...]
     withheld: RulingRecord | None
     spans: tuple[tuple[int, int], ...] = ()
+    hold: int | None = None
+    explanations: tuple[Explanation, ...] = ()
 
     def text(self, reply: str) -> str:
         """The reply with its stretches replaced; itself where there are none."""
@@ -93,9 +106,9 @@ class Withheld:
 
 @runtime_checkable
 class Noting(Protocol):
-    """A safeguard that learns what became of an exchange it ruled on."""
+    """A safeguard that learns what became of an exchange it ruled on, and by which ruling."""
 
-    def note(self, exchange: Exchange, *, withheld: bool) -> None: ...
+    def note(self, exchange: Exchange, *, withheld: bool, by: RulingRecord | None = None) -> None: ...
 
 
 @runtime_checkable
@@ -123,6 +136,9 @@ class Stack:
             the whole prefix.
         every: characters between two looks at a streaming reply.
         golden: exchanges that `self_test` replays before the first answer.
+        passes: what trusted-access tiers are not held to.
+        completions: safe completions of the stack's own, by "layer/rule", by layer or by principle; the first that
+            there is, in this order, and else the shipped one.
     """
 
     id: str
@@ -136,7 +152,21 @@ class Stack:
     windows: frozenset[str] = frozenset()
     every: int = 32
     golden: tuple[Golden, ...] = ()
+    passes: tuple[Pass, ...] = ()
+    completions: Mapping[str, str] = field(default_factory=dict)
     start: _Start = field(default_factory=_Start, compare=False, repr=False)
+    posted: Mapping[Stage, tuple[tuple[Safeguard, Post], ...]] = field(init=False, compare=False, repr=False)
+    noting: tuple[Noting, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        stages: tuple[Stage, Stage] = ("input", "output")
+        posted = {
+            stage: tuple((layer, self._post(layer)) for layer in self.layers if layer.stage == stage)
+            for stage in stages
+        }
+        object.__setattr__(self, "posted", posted)
+        # Asked once: whether an object has a protocol's methods takes longer to find out than a layer takes to rule.
+        object.__setattr__(self, "noting", tuple(layer for layer in self.layers if isinstance(layer, Noting)))
 
     @property
     def reach(self) -> int:
@@ -157,20 +187,25 @@ class Stack:
 
     async def rule(self, exchange: Exchange) -> Checked:
         """The same, with what is to be done about it."""
-        asked = [layer for layer in self.layers if layer.stage == exchange.stage]
         if self.ask == "all":
-            return await self._all(asked, exchange)
-        records: list[RulingRecord] = []
-        spans: list[tuple[int, int]] = []
-        for layer in asked:
-            if not self._is_due(layer, records):
+            return await self._all(exchange)
+        said: list[_Said] = []
+        for layer, post in self.posted[exchange.stage]:
+            if not _is_due(post, exchange, said):
                 continue
-            record, found = await self._ask(layer, exchange)
-            records.append(record)
-            spans += found
+            record, ruling = await self._ask(layer, post, exchange)
+            said.append((record, ruling))
             if record.action == "withhold" and record.enforced:
                 break
-        return _checked(records, spans)
+        return _checked(said)
+
+    def completion(self, ruling: RulingRecord) -> str:
+        """What a user reads in place of what this ruling withheld. It never quotes the exchange."""
+        if ruling.error is None:
+            for name in (f"{ruling.layer}/{ruling.rule}", ruling.layer, ruling.principle or ""):
+                if name in self.completions:
+                    return self.completions[name]
+        return safe_completion(ruling.principle, failed=ruling.error is not None)
 
     async def answer(self, model: Model, request: Request) -> Served:
         """Put a request to a model behind this stack.
@@ -183,22 +218,24 @@ class Stack:
             answer = await model.generate(self.with_system_prompt(request))
             return Served(text=answer.text, answer=answer, withheld_by=None, rulings=())
         if failed := await self.ready():
-            return _withheld(failed.withheld, None, failed.rulings)
+            return self._withheld(failed.withheld, None, failed.rulings)
         said = [{"role": turn.role, "content": turn.content} for turn in request.messages]
         asked = exchange_of({"messages": said})  # as off the wire, so that a gateway rules as an assessment did
         before = await self.rule(asked)
         if before.withheld:
-            self.note(asked, withheld=True)
-            return _withheld(before.withheld, None, before.rulings)
+            self.note(asked, withheld=True, by=before.withheld)
+            return self._withheld(before.withheld, None, before.rulings, before.explanations)
         answer = await model.generate(self.with_system_prompt(request))
         message = {"content": answer.text, "reasoning": answer.reasoning}
         (replied,) = reply_of({"choices": [{"message": message}]}, asked=asked)
         after = await self.rule(replied)
         rulings = before.rulings + after.rulings
-        self.note(asked, withheld=after.withheld is not None)
+        explanations = before.explanations + after.explanations
+        self.note(asked, withheld=after.withheld is not None, by=after.withheld)
         if after.withheld:
-            return _withheld(after.withheld, answer, rulings)
-        return Served(text=after.text(answer.text), answer=answer, withheld_by=None, rulings=rulings)
+            return self._withheld(after.withheld, answer, rulings, explanations)
+        text = after.text(answer.text)
+        return Served(text=text, answer=answer, withheld_by=None, rulings=rulings, explanations=explanations)
 
     async def ready(self) -> "Withheld | None":
         """Replay the golden exchanges, once they all came out; whoever serves by another way than `answer` asks first.
@@ -242,11 +279,15 @@ class Stack:
                 )
         return None
 
-    def note(self, exchange: Exchange, *, withheld: bool) -> None:
-        """Tell the layers that count attempts what became of one."""
-        for layer in self.layers:
-            if isinstance(layer, Noting):
-                layer.note(exchange, withheld=withheld)
+    def note(self, exchange: Exchange, *, withheld: bool, by: RulingRecord | None = None) -> None:
+        """Tell the layers that count attempts what became of one, once per call.
+
+        Args:
+            by: the ruling that withheld. Who was turned away for asking too often, or because a layer failed, did not
+                try to get something withheld; without the ruling that cannot be told.
+        """
+        for layer in self.noting:
+            layer.note(exchange, withheld=withheld, by=by)
 
     def with_system_prompt(self, request: Request) -> Request:
         """The request as the model is to get it."""
@@ -260,37 +301,47 @@ class Stack:
             if isinstance(layer, Closing):
                 await layer.aclose()
 
-    async def _all(self, layers: list[Safeguard], exchange: Exchange) -> Checked:
+    async def _all(self, exchange: Exchange) -> Checked:
         """Those without a condition at once, then those whose condition holds."""
-        first = [layer for layer in layers if self._post(layer).above is None]
-        waiting: list[Awaitable[tuple[RulingRecord, tuple[tuple[int, int], ...]]]]
-        waiting = [self._ask(layer, exchange) for layer in first]
-        got = list(await asyncio.gather(*waiting))
-        for layer in layers:
-            if layer not in first and self._is_due(layer, [record for record, _ in got]):
-                got.append(await self._ask(layer, exchange))
-        return _checked([record for record, _ in got], [span for _, spans in got for span in spans])
+        asked = self.posted[exchange.stage]
+        first = [(layer, post) for layer, post in asked if post.above is None and _is_for(post, exchange)]
+        said = list(await asyncio.gather(*(self._ask(layer, post, exchange) for layer, post in first)))
+        for layer, post in asked:
+            if post.above is not None and _is_due(post, exchange, said):
+                said.append(await self._ask(layer, post, exchange))
+        return _checked(said)
 
     def _post(self, layer: Safeguard) -> Post:
-        return self.posts.get(layer.name, Post())
+        post = self.posts.get(layer.name, _PLAIN)
+        return replace(post, relaxable=False) if isinstance(layer, ChildAbuseScreen) else post
 
-    def _is_due(self, layer: Safeguard, records: list[RulingRecord]) -> bool:
-        """Whether the layer's condition holds. A layer that failed tells nothing, so what waits for it is asked."""
-        above = self._post(layer).above
-        if above is None:
-            return True
-        return any(one.layer == above[0] and (one.score is None or one.score >= above[1]) for one in records)
-
-    async def _ask(self, layer: Safeguard, exchange: Exchange) -> tuple[RulingRecord, tuple[tuple[int, int], ...]]:
-        post, started = self._post(layer), time.perf_counter()
+    async def _ask(self, layer: Safeguard, post: Post, exchange: Exchange) -> "_Said":
+        started = time.perf_counter()
         try:
-            async with asyncio.timeout(self.timeout_s):
-                ruling = _sound(await layer.check(exchange), exchange)
+            check = layer.check(exchange)
+            if isinstance(check, CoroutineType):
+                # Most layers never wait: run to its end on the spot, one needs no timer, which costs more than it does.
+                # It could not be interrupted either, so heavy work belongs in a thread. At the first wait of any other
+                # the clock starts.
+                try:
+                    waits_for = check.send(None)
+                except StopIteration as done:
+                    ruling = done.value
+                else:
+                    async with asyncio.timeout(self.timeout_s):
+                        ruling = await _rest(check, waits_for)
+            else:
+                async with asyncio.timeout(self.timeout_s):
+                    ruling = await check
+            ruling = _sound(ruling, exchange)
         except TimeoutError:
             ruling = Ruling(action="withhold", error=f"no ruling within {self.timeout_s:g} s")
         except Exception as fault:  # noqa: BLE001 - a safeguard that breaks withholds, and the record says so
             ruling = Ruling(action="withhold", error=type(fault).__name__)
-        record = RulingRecord(
+        relaxed_by = None
+        if exchange.tiers and self.passes and post.relaxable and ruling.action != "allow" and not ruling.error:
+            relaxed_by = relaxing_tier(self.passes, exchange.tiers, layer.name, ruling)
+        record = _record(
             layer=layer.name,
             stage=layer.stage,
             action="withhold" if ruling.error else ruling.action,
@@ -298,9 +349,63 @@ class Stack:
             principle=ruling.principle,
             latency_ms=(time.perf_counter() - started) * 1_000,
             error=ruling.error,
-            enforced=post.enforced and (post.required or ruling.error is None),
+            enforced=post.enforced and (post.required or ruling.error is None) and relaxed_by is None,
+            rule=_rule(ruling) if ruling.grounds else None,
+            relaxed_by=relaxed_by,
         )
-        return record, ruling.spans if record.enforced and record.action == "replace" else ()
+        return record, ruling
+
+    def _withheld(
+        self,
+        ruling: RulingRecord,
+        answer: Answer | None,
+        rulings: tuple[RulingRecord, ...],
+        explanations: tuple[Explanation, ...] = (),
+    ) -> Served:
+        text = self.completion(ruling)
+        return Served(text=text, answer=answer, withheld_by=ruling.layer, rulings=rulings, explanations=explanations)
+
+
+_PLAIN = Post()
+_record, _check_of = quick_maker(RulingRecord), quick_maker(Checked)
+_Said = tuple[RulingRecord, Ruling]
+
+
+@coroutine
+def _rest(check: Coroutine[Any, Any, Ruling], waits_for: Any) -> Generator[Any, Any, Ruling]:
+    """A coroutine that has come to its first wait, carried on. `Any`: what a loop passes to and fro is its own."""
+    try:
+        while True:
+            try:
+                got = yield waits_for
+            except GeneratorExit:
+                check.close()
+                raise
+            except BaseException as fault:  # noqa: BLE001 - a cancellation or an error is the coroutine's to handle
+                waits_for = check.throw(fault)
+            else:
+                waits_for = check.send(got)
+    except StopIteration as done:
+        ruling: Ruling = done.value
+        return ruling
+
+
+def _is_for(post: Post, exchange: Exchange) -> bool:
+    return not post.audiences or all(one.holds(exchange.attributes) for one in post.audiences)
+
+
+def _is_due(post: Post, exchange: Exchange, said: Sequence[_Said]) -> bool:
+    """Whether the layer's conditions hold. A layer that failed tells nothing, so what waits for it is asked."""
+    if not _is_for(post, exchange):
+        return False
+    if post.above is None:
+        return True
+    name, least = post.above
+    return any(one.layer == name and (one.score is None or one.score >= least) for one, _ in said)
+
+
+def _rule(ruling: Ruling) -> str | None:
+    return " ".join(dict.fromkeys(ground.rule for ground in ruling.grounds if ground.rule)) or None
 
 
 def as_observed(rulings: tuple[RulingRecord, ...], *, stack: str) -> tuple[RulingRecord, ...]:
@@ -321,12 +426,30 @@ def _sound(ruling: Ruling, exchange: Exchange) -> Ruling:
         return Ruling(action="withhold", error="gave a score outside 0 to 1")
     if ruling.action == "replace" and (exchange.stage == "input" or not ruling.spans):
         return Ruling(action="withhold", error="would replace what has no place in a reply")
+    if ruling.spans and not all(0 <= start < end <= len(exchange.reply) for start, end in ruling.spans):
+        return Ruling(action="withhold", error="would replace what is not there")
     return ruling
 
 
-def _checked(records: list[RulingRecord], spans: list[tuple[int, int]]) -> Checked:
-    withheld = next((one for one in records if one.action == "withhold" and one.enforced), None)
-    return Checked(rulings=tuple(records), withheld=withheld, spans=_merged(spans))
+def _checked(said: Sequence[_Said]) -> Checked:
+    """One loop, because this stands on the way of every request."""
+    withheld, hold = None, None
+    spans: list[tuple[int, int]] = []
+    explanations: list[Explanation] = []
+    for record, ruling in said:
+        if ruling.reason is not None and ruling.error is None:
+            explanations.append(Explanation(layer=record.layer, principle=record.principle, reason=ruling.reason))
+        if not record.enforced:
+            continue
+        if record.action == "withhold" and withheld is None:
+            withheld = record
+        elif record.action == "replace":
+            spans += ruling.spans
+        if ruling.hold is not None:
+            hold = ruling.hold if hold is None else min(hold, ruling.hold)
+    rulings = tuple([record for record, _ in said])
+    merged = _merged(spans) if spans else ()
+    return _check_of(rulings=rulings, withheld=withheld, spans=merged, hold=hold, explanations=tuple(explanations))
 
 
 def _merged(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -337,11 +460,6 @@ def _merged(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
         else:
             merged.append((start, end))
     return tuple(merged)
-
-
-def _withheld(ruling: RulingRecord, answer: Answer | None, rulings: tuple[RulingRecord, ...]) -> Served:
-    text = safe_completion(ruling.principle)
-    return Served(text=text, answer=answer, withheld_by=ruling.layer, rulings=rulings)
 
 
 def _word(layer: str | None) -> str:

@@ -17,8 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from safecase.evidence import RulingRecord
-from safecase.safeguard._completion import safe_completion
+from safecase.evidence import Explanation, RulingRecord
 from safecase.safeguard._spelling import back_by
 from safecase.safeguard._stack import REPLACED, Checked, Stack
 from safecase.safeguard._values import Channel, Exchange, Part
@@ -73,11 +72,13 @@ class StreamGuard:
     Attributes:
         withheld: the ruling that stopped the reply; nothing comes out after it.
         rulings: of the last look at each choice, or up to the one that stopped it.
+        explanations: of the layers that reason, at the same looks.
     """
 
     def __init__(self, stack: Stack, asked: Exchange) -> None:
         self.withheld: RulingRecord | None = None
         self.rulings: tuple[RulingRecord, ...] = ()
+        self.explanations: tuple[Explanation, ...] = ()
         self._stack = stack
         self._asked = asked
         self._is_checked = any(layer.stage == "output" for layer in stack.layers)
@@ -96,7 +97,10 @@ class StreamGuard:
         tail = self._tails.setdefault((piece.choice, piece.field), _Tail())
         tail.add(piece.text)
         length = tail.length
-        if self._is_checked and length - tail.checked < max(self._stack.every, length // 16):
+        if not self._is_checked:
+            tail.out = length
+            return (piece,)
+        if length - tail.checked < max(self._stack.every, length // 16):
             return ()
         channel = _CHANNELS[piece.field]
         checked = await self._stack.rule(replace(self._asked, reply=tail.text, channel=channel, seen=tail.out))
@@ -118,11 +122,12 @@ class StreamGuard:
         beside = beside or {}
         passed: list[tuple[int, Checked]] = []
         for choice in sorted({*(choice for choice, _ in self._tails), *beside}):
-            passed.append((choice, await self._stack.rule(self._whole(choice, beside.get(choice, ())))))
+            passed.append((choice, await self._stack.rule(self.whole(choice, beside.get(choice, ())))))
             if passed[-1][1].withheld:
                 self._stop(passed[-1][1])
                 return ()
         self.rulings = tuple(ruling for _, checked in passed for ruling in checked.rulings)
+        self.explanations = tuple(one for _, checked in passed for one in checked.explanations)
         return tuple(
             piece
             for choice, checked in passed
@@ -133,17 +138,23 @@ class StreamGuard:
             )
         )
 
-    def _whole(self, choice: int, beside: tuple[Part, ...]) -> Exchange:
+    def whole(self, choice: int, beside: tuple[Part, ...] = ()) -> Exchange:
+        """A reply as it is ruled on at its end.
+
+        Args:
+            beside: the strings of it that did not stream.
+        """
         texts = {field: tail.text for (of, field), tail in self._tails.items() if of == choice}
         (whole,) = reply_of({"choices": [{"message": texts}]}, asked=self._asked)
         return replace(whole, reply_parts=(*whole.reply_parts, *beside))
 
     def _stop(self, checked: Checked) -> None:
-        self.withheld, self.rulings = checked.withheld, checked.rulings
+        self.withheld, self.rulings, self.explanations = checked.withheld, checked.rulings, checked.explanations
 
     def _limit(self, tail: _Tail, checked: Checked) -> int:
-        """How far the text may go out: short of the hold-back, and never into a stretch that is to be replaced."""
-        limit = max(tail.out, back_by(tail.text, len(tail.text), self._stack.hold_back))
+        """How far the text may go out: short of the hold-back, of what a layer holds, and of what is to be replaced."""
+        limit = back_by(tail.text, len(tail.text), self._stack.hold_back)
+        limit = max(tail.out, limit if checked.hold is None else min(limit, checked.hold))
         for start, end in checked.spans:
             if start < limit < end:
                 limit = max(tail.out, start)
@@ -224,6 +235,10 @@ class ChunkGuard:
         self._is_over = True
         return (*self._chunks(pieces), *self._held)
 
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """What has come of every reply, as it is ruled on at its end."""
+        return tuple(self.guard.whole(index, self._beside(index)) for index in self._choices)
+
     def _is_new(self, item: tuple[str, Any]) -> bool:
         """Whether a field around the choices says more than the envelope; the time of a chunk is no news."""
         name, value = item
@@ -236,6 +251,7 @@ class ChunkGuard:
         if checked.withheld:
             self._envelope = {}
             self.guard.withheld, self.guard.rulings = checked.withheld, checked.rulings
+            self.guard.explanations = checked.explanations
         return checked.withheld is None
 
     def _remember_calls(self, rest: Mapping[str, Any]) -> None:
@@ -273,7 +289,7 @@ class ChunkGuard:
         ruling = self.guard.withheld
         assert ruling is not None  # noqa: S101 - only called when there is one
         self._is_over = True
-        message = safe_completion(ruling.principle)
+        message = self._stack.completion(ruling)
         choices = [
             {
                 "index": index,

@@ -1,18 +1,18 @@
 """Declared words and phrases, in every spelling of their letters and in every string of an exchange."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from safecase.evidence import digest_value
 from safecase.safeguard._errors import StackError
-from safecase.safeguard._spelling import SIGN, back_by, readings, skeleton
-from safecase.safeguard._values import Exchange, Ruling, Stage
+from safecase.safeguard._spelling import SIGN, Drawn, all_drawn, back_by, drawn, skeleton
+from safecase.safeguard._values import Exchange, Part, Ruling, Stage
 
 LONG = 6
 """Letters from which on a term is found inside other words and across any gaps; a shorter one only as a word."""
 LONGEST = 200
 _GAP = "[ -]*"
+_SHORT_WORD, _MOST_CLEAR = 64, 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class TermsLayer:
     terms: tuple[str, ...]
     principle: str | None = None
     patterns: tuple["_Term", ...] = field(init=False, repr=False)
+    clear: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         patterns = tuple(_pattern(term, number, self.name) for number, term in enumerate(self.terms, start=1))
@@ -49,18 +50,19 @@ class TermsLayer:
 
     async def check(self, exchange: Exchange) -> Ruling:
         """Withhold on a match in any string of the stage."""
-        found = (
-            any(map(self._stands_in, self._input(exchange))) if exchange.stage == "input" else self._output(exchange)
-        )
+        found = self._input(exchange) if exchange.stage == "input" else self._output(exchange)
         if found:
             return Ruling(action="withhold", score=1.0, principle=self.principle)
-        return Ruling(action="allow", score=0.0)
+        return _ALLOWED
 
-    def _input(self, exchange: Exchange) -> Iterator[str]:
-        yield from (reading for part in exchange.asked() for reading in readings(part.text))
+    def _input(self, exchange: Exchange) -> bool:
+        for said in exchange.messages:
+            if self._stands_in_readings(said.content):
+                return True
+        if self._stands_in_parts(exchange.parts):
+            return True
         users = [said.content for said in exchange.messages if said.role == "user"]
-        if len(users) > 1:
-            yield "\n".join(users)
+        return len(users) > 1 and any(map(self._stands_in, drawn("\n".join(users))))
 
     def _output(self, exchange: Exchange) -> bool:
         # A reply goes on from what was put into the model's mouth: a term may begin there.
@@ -68,35 +70,59 @@ class TermsLayer:
         text = before + exchange.reply
         seen = len(before) + exchange.seen if exchange.seen else 0
         start = back_by(text, seen, self.reach) if seen else 0
-        if self._stands_in(text[start:], is_cut=start > 0, is_open=not exchange.final):
+        is_open = not exchange.final
+        for one in drawn(text[start:]):
+            if self._stands_in(one, is_cut=start > 0, is_open=is_open):
+                return True
+        if self._stands_in_parts(exchange.reply_parts):
             return True
-        others = [part.text for part in exchange.reply_parts]
-        if exchange.final:
-            others.append(exchange.reply)
-        return any(self._stands_in(reading) for other in others for reading in readings(other))
+        return exchange.final and self._stands_in_readings(exchange.reply)
 
-    def _stands_in(self, text: str, *, is_cut: bool = False, is_open: bool = False) -> bool:
+    def _stands_in_parts(self, parts: tuple[Part, ...]) -> bool:
+        """Whether a term stands in one of them. What short ones said before is remembered: a protocol's own words."""
+        clear = self.clear
+        for part in parts:
+            text = part.text
+            if text in clear:
+                continue
+            if self._stands_in_readings(text):
+                return True
+            if len(text) <= _SHORT_WORD:
+                if len(clear) >= _MOST_CLEAR:
+                    clear.clear()
+                clear.add(text)
+        return False
+
+    def _stands_in_readings(self, text: str) -> bool:
+        return any(map(self._stands_in, all_drawn(text)))
+
+    def _stands_in(self, text: Drawn, *, is_cut: bool = False, is_open: bool = False) -> bool:
         """Whether a term stands in the text.
 
         Args:
             is_cut: more text stands before it, which was ruled on; a match at the very start is not new.
             is_open: more text may follow, so that a short word at the very end may yet become a longer one.
         """
-        drawn = skeleton(text)
-        return any(
-            not (is_cut and found.start() == 0) and not (is_open and term.is_word and found.end() == len(plain))
-            for plain in {drawn.replace(SIGN, "-"), drawn.replace(SIGN, "i")}
-            for term in self.patterns
-            for found in term.pattern.finditer(plain)
-        )
+        # Whatever the gaps, the letters of a match stand side by side once the gaps are gone: a search for them is many
+        # times faster than the pattern, and nearly always says no.
+        for term in self.patterns:
+            if term.letters in text.letters:
+                plain = text.plain
+                for found in term.pattern.finditer(plain):
+                    is_word_open = is_open and term.is_word and found.end() == len(plain)
+                    if not (is_cut and found.start() == 0) and not is_word_open:
+                        return True
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Term:
+    letters: str
     pattern: re.Pattern[str]
     is_word: bool
 
 
+_ALLOWED = Ruling(action="allow", score=0.0)
 _PARTED = str.maketrans("", "", f" -{SIGN}")
 
 
@@ -111,7 +137,7 @@ def _pattern(term: str, number: int, layer: str) -> _Term:
             f"layer {layer!r}: term {number} has {len(letters)} letters; give 2 to {LONGEST}, or leave it out"
         )
     if len(letters) >= LONG:
-        return _Term(pattern=re.compile(_GAP.join(letters)), is_word=False)
+        return _Term(letters=letters, pattern=re.compile(_GAP.join(letters)), is_word=False)
     written = "[ -]+".join("-*".join(word) for word in skeleton(term).replace("-", " ").replace(SIGN, " ").split())
     apart = "[ -]+".join(letters)
-    return _Term(pattern=re.compile(rf"(?<![^\W_])(?:{written}|{apart})(?![^\W_])"), is_word=True)
+    return _Term(letters=letters, pattern=re.compile(rf"(?<![^\W_])(?:{written}|{apart})(?![^\W_])"), is_word=True)

@@ -1,7 +1,7 @@
 """The words of the room: a part, an exchange, a ruling, a safeguard."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from safecase.evidence import Message
@@ -42,6 +42,8 @@ class Exchange:
         seen: characters at the start of `reply` that were ruled on before and are out. A layer that needs `reach`
             characters of lookback may start reading there; one that reads prefixes ignores it.
         account: who asks, as the caller knows them; "" in an assessment.
+        tiers: trusted-access tiers of the account; empty in an assessment, which measures the plain user.
+        attributes: verified facts about the account ("age": "minor").
     """
 
     messages: tuple[Message, ...]
@@ -52,6 +54,8 @@ class Exchange:
     final: bool = False
     seen: int = 0
     account: str = ""
+    tiers: frozenset[str] = frozenset()
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stage(self) -> Stage:
@@ -79,6 +83,19 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """One of the things that a ruling rests on.
+
+    Attributes:
+        rule: a head, a topic or a rule of the layer, as its configuration names it; None where it has only one.
+        principle: id of the model-spec principle behind it.
+    """
+
+    rule: str | None
+    principle: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ruling:
     """What a safeguard says of an exchange. It never quotes the text that matched.
 
@@ -87,6 +104,10 @@ class Ruling:
         principle: id of the model-spec principle it rests on.
         spans: character ranges of `reply` to be replaced, where the action is `replace`.
         error: why it could not rule; the combiner then withholds.
+        grounds: everything by itself enough for this ruling. A layer that gives none has one, its principle; a layer
+            of several rules has to give all, since a trusted-access tier passes only where it covers every one.
+        hold: place in `reply` from which nothing may go out before more of it is there; for a reply that streams.
+        reason: why, in the layer's own words, where it reasons. It is recorded apart.
     """
 
     action: Action
@@ -94,6 +115,9 @@ class Ruling:
     principle: str | None = None
     spans: tuple[tuple[int, int], ...] = ()
     error: str | None = None
+    grounds: tuple[Ground, ...] = ()
+    hold: int | None = None
+    reason: str | None = None
 
 
 class Safeguard(Protocol):

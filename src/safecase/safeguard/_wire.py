@@ -6,11 +6,11 @@ parts, bytes as numbers, JSON inside a string); what lies side by side is read t
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from safecase.evidence import Message
+from safecase.evidence import Message, quick_maker
 from safecase.safeguard._values import Channel, Exchange, Part
 
 Path = tuple[str | int, ...]
@@ -35,10 +35,27 @@ _FIELDS = _ENVELOPE | frozenset(
 )
 _NESTED = 4  # how often JSON is looked for inside a string of JSON
 _NEAR = 32  # steps up from a string to where its neighbours are looked for
+_TELLING = ("arguments", "reasoning_details", "(name)")  # steps that say more than the last one does
+_DEEP = 24  # steps of a path; what lies deeper has its path cut there, or a small body could take all memory
+_MANY = 10_000  # strings from which on their paths are counted
+_MOST_WORK = 10_000_000  # looking for neighbours takes the square of a path's steps; this much is some 0.5 s
+_NO_STRINGS = frozenset({int, float, bool, type(None)})
+_CONTENT: Path = ("message", "content")
+_CONTENT_PLACE = "message.content"
+_OPENING = frozenset('{["')
+_FEW = 1_000  # turns
+_FLAT = 4  # steps
+_SHORT = 24  # letters of what is remembered as a part; ids, of which there is no end, are longer
 _APART = frozenset({"messages", "choices"})  # neighbours here are turns and alternatives, not pieces of one text
 
 
-def exchange_of(body: Mapping[str, Any], *, account: str = "") -> Exchange:
+def exchange_of(
+    body: Mapping[str, Any],
+    *,
+    account: str = "",
+    tiers: frozenset[str] = frozenset(),
+    attributes: Mapping[str, str] | None = None,
+) -> Exchange:
     """Read the body of a chat-completions request: its turns as messages, every other string as a part.
 
     Developer turns count as the system's, an unknown role as the user's. Total: a body of any shape gives an exchange,
@@ -48,11 +65,15 @@ def exchange_of(body: Mapping[str, Any], *, account: str = "") -> Exchange:
     >>> exchange.messages[0].content, [part.text for part in exchange.parts if part.channel == "other"]
     ('Hi', ['x-note', 'over here'])
     """
-    turns = body.get("messages")
+    turns: Any = body.get("messages")  # JSON
+    if (simple := _simple_request(body, turns)) is not None:
+        asked = tuple([_turn(turn["role"], turn["content"]) for turn in turns])
+        return _exchange(messages=asked, parts=simple, account=account, tiers=tiers, attributes=attributes or {})
     said = turns if isinstance(turns, list) else []
     messages = tuple(_message(turn) for turn in said if isinstance(turn, Mapping))
     plain = {("messages", at, "content") for at, turn in enumerate(said) if _is_plain(turn)}
-    return Exchange(messages=messages, parts=_parts(body, said, skip=plain), account=account)
+    parts = _parts(body, said, skip=plain)
+    return Exchange(messages=messages, parts=parts, account=account, tiers=tiers, attributes=attributes or {})
 
 
 def reply_of(body: Mapping[str, Any], *, asked: Exchange) -> tuple[Exchange, ...]:
@@ -67,8 +88,13 @@ def reply_of(body: Mapping[str, Any], *, asked: Exchange) -> tuple[Exchange, ...
     return tuple(_choice(choice, shared, asked) for choice in listed or [{}])
 
 
+_exchange = quick_maker(Exchange)  # two for every call
+
+
 def parts_of(value: Any) -> tuple[Part, ...]:
     """Every string of a piece of a reply."""
+    if type(value) is dict and (simple := _simple(value, role="assistant")) is not None:
+        return tuple(simple)
     return _parts(value, [], role="assistant")
 
 
@@ -76,9 +102,126 @@ def _choice(choice: Any, shared: tuple[Part, ...], asked: Exchange) -> Exchange:
     message = choice.get("message") if isinstance(choice, Mapping) else None
     content = message.get("content") if isinstance(message, Mapping) else None
     reply = content if isinstance(content, str) else _joined(content)
-    skip: set[Path] = {("message", "content")} if isinstance(content, str) else set()
-    parts = _parts({"": choice} if not isinstance(choice, Mapping) else choice, [], skip=skip, role="assistant")
-    return replace(asked, reply=reply, channel="content", reply_parts=(*parts, *shared), final=True, seen=0)
+    skip: set[Path] = {_CONTENT} if isinstance(content, str) else set()
+    parts: Sequence[Part] | None = None
+    if type(choice) is dict and type(content) is str and not _may_hold_json(content):
+        parts = _simple(choice, role="assistant", skip=_CONTENT_PLACE)
+    if parts is None:
+        parts = _parts({"": choice} if not isinstance(choice, Mapping) else choice, [], skip=skip, role="assistant")
+    return _exchange(
+        messages=asked.messages,
+        parts=asked.parts,
+        reply=reply,
+        reply_parts=(*parts, *shared),
+        final=True,
+        account=asked.account,
+        tiers=asked.tiers,
+        attributes=asked.attributes,
+    )
+
+
+# --- The ordinary body, which has no surprises: a tenth of the work, and the same parts as the long way round ------
+
+
+def _simple_request(body: Mapping[str, Any], turns: Any) -> tuple[Part, ...] | None:
+    """The parts of a body with turns of role and content alone and flat known fields; None of any other."""
+    if type(turns) is not list or len(turns) > _FEW:
+        return None
+    for turn in turns:
+        if type(turn) is not dict or len(turn) != 2:
+            return None
+        role, content = turn.get("role"), turn.get("content")
+        if type(role) is not str or type(content) is not str or _may_hold_json(role) or _may_hold_json(content):
+            return None
+    parts: list[Part] = []
+    for name, value in body.items():
+        kind = type(value)
+        if name == "messages":
+            roles = [(at, turn["role"]) for at, turn in enumerate(turns)]
+            parts += [_known(("messages", at, "role"), role, role) for at, role in roles if role]
+        elif name not in _FIELDS or not (kind in _NO_STRINGS or (kind is str and not _may_hold_json(value))):
+            return None
+        elif kind is str and value:
+            parts.append(_known((name,), value, ""))
+    return tuple(parts)
+
+
+def _simple(value: Mapping[str, Any], *, role: str, above: Path = (), skip: str = "") -> list[Part] | None:
+    """The parts of an object of known fields that holds text, numbers and such objects; None of any other.
+
+    Args:
+        skip: the place of a string that is read otherwise.
+    """
+    parts: list[Part] = []
+    places = _places(above, role)
+    for name, item in value.items():
+        if (place := places[name]) is None:
+            return None
+        kind = type(item)
+        if kind is str:
+            if place[1] == skip:
+                continue
+            if _may_hold_json(item):
+                return None
+            if item:
+                parts.append((_short_part if len(item) <= _SHORT else _part_at)(place, role, item))
+        elif kind is dict:
+            if len(above) >= _FLAT:
+                return None
+            inner = _simple(item, role=role, above=(*above, name), skip=skip)
+            if inner is None:
+                return None
+            parts += inner
+        elif kind not in _NO_STRINGS:
+            return None
+    return parts
+
+
+def _may_hold_json(text: str) -> bool:
+    """Whether JSON may begin with the first letter; a blank stands for what is behind it."""
+    first = text[:1]
+    return first in _OPENING or first.isspace()
+
+
+class _Places(dict[Any, tuple[Channel, str] | None]):
+    """What strings of an object are, by field; None of one that the protocol does not know. Filled as fields come."""
+
+    def __init__(self, above: Path, role: str) -> None:
+        self._above, self._role = above, role
+
+    def __missing__(self, name: Any) -> tuple[Channel, str] | None:
+        if name not in _FIELDS:
+            return None
+        place = self[name] = _place((*self._above, name), self._role)
+        return place
+
+
+_places = lru_cache(maxsize=128)(_Places)
+
+
+@lru_cache(maxsize=512)
+def _place(path: Path, role: str) -> tuple[Channel, str]:
+    """What a string at this place is, and the place's name."""
+    return _channel(path, role), ".".join(map(str, path))
+
+
+def _known(path: Path, text: str, role: str) -> Part:
+    return (_short_part if len(text) <= _SHORT else _part_at)(_place(path, role), role, text)
+
+
+def _part_at(place: tuple[Channel, str], role: str, text: str) -> Part:
+    return Part(channel=place[0], role=role, where=place[1], text=text)
+
+
+_short_part = lru_cache(maxsize=1_024)(_part_at)  # a protocol's own words come with every call
+
+
+def _turn(role: str, content: str) -> Message:
+    known: Any = _ROLES.get(role, "user")  # a value of the table, which is a role
+    return Message(role=known, content=content)
+
+
+# --- Any body ---------------------------------------------------------------------------------------------------------
 
 
 def _is_plain(turn: Any) -> bool:
@@ -101,24 +244,42 @@ def _joined(content: Any) -> str:
 
 def _parts(body: Any, turns: Sequence[Any], *, skip: Collection[Path] = (), role: str = "") -> tuple[Part, ...]:
     leaves = [(path, text) for path, text in _strings(body) if text and path not in skip]
+    if len(leaves) > _MANY:
+        leaves = _bounded(leaves)
     found = [_part(path, text, turns, role) for path, text in leaves]
     side_by_side: dict[Path, list[str]] = {}
     for path, text in leaves:
+        if len(path) == 1:
+            continue  # most are: they have no neighbours
         for at in range(max(0, len(path) - _NEAR), len(path)):
-            if isinstance(path[at], int) and not (at == 1 and path[0] in _APART):
+            if type(path[at]) is int and not (at == 1 and path[0] in _APART):
                 side_by_side.setdefault((*path[:at], "*", *path[at + 1 :]), []).append(text)
     found += [_part(path, "".join(texts), turns, role) for path, texts in side_by_side.items() if len(texts) > 1]
     return tuple(found)
+
+
+def _bounded(leaves: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """What looking for neighbours can be paid for; the strings behind that are read as one, set apart and not."""
+    work = 0
+    for at, (path, _) in enumerate(leaves):
+        work += len(path) ** 2
+        if work > _MOST_WORK:
+            rest = [text for _, text in leaves[at:]]
+            return [*leaves[:at], (("(rest)",), "".join(rest)), (("(rest)",), "\n".join(rest))]
+    return leaves
 
 
 def _part(path: Path, text: str, turns: Sequence[Any], role: str) -> Part:
     if len(path) > 1 and path[0] == "messages" and isinstance(path[1], int) and path[1] < len(turns):
         turn = turns[path[1]]
         role = str(turn.get("role", "")) if isinstance(turn, Mapping) else ""
-    return Part(channel=_channel(path, role), role=role, where=".".join(map(str, path)), text=text)
+    where = path[0] if len(path) == 1 and type(path[0]) is str else ".".join(map(str, path))
+    return Part(channel=_channel(path, role), role=role, where=where, text=text)
 
 
 def _channel(path: Path, role: str) -> Channel:
+    if path and path[-1] in _ENVELOPE and not any(map(path.__contains__, _TELLING)):
+        return "envelope"  # most are; told without looking at the steps one by one
     names = [step for step in path if isinstance(step, str) and step not in ("*", "(json)", "(name)")]
     last = names[-1] if names else ""
     if "arguments" in names:
@@ -134,34 +295,51 @@ def _channel(path: Path, role: str) -> Channel:
     return "other"
 
 
-def _strings(body: Any) -> Iterator[tuple[Path, str]]:
+def _strings(body: Any) -> list[tuple[Path, str]]:
     """Every string with its path, in order, without recursion: a body may be nested as deeply as it likes."""
+    found: list[tuple[Path, str]] = []
     waiting: list[tuple[Path, Any, int]] = [((), body, 0)]
     while waiting:
         path, value, nested = waiting.pop()
-        if isinstance(value, Mapping):
-            waiting += [((*path, str(name)), value[name], nested) for name in reversed(value)]
-            yield from (((*path, str(name), "(name)"), str(name)) for name in value if name not in _FIELDS)
-        elif isinstance(value, list | tuple):
-            if (text := _bytes_as_text(value)) is not None:
-                yield path, text
-            else:
-                waiting += [((*path, at), item, nested) for at, item in reversed(list(enumerate(value)))]
-        elif isinstance(value, str):
-            yield path, value
+        kind = type(value)
+        if kind is str:
+            found.append((path, value))
             if nested < _NESTED and (inner := _json_inside(value)) is not None:
                 waiting.append(((*path, "(json)"), inner, nested + 1))
+        elif kind is dict or isinstance(value, Mapping):  # the plain question first: the other is slow
+            head = path[:_DEEP]
+            waiting += [
+                ((*head, str(name)), value[name], nested)
+                for name in reversed(value)
+                if type(value[name]) not in _NO_STRINGS
+            ]
+            found += [((*head, str(name), "(name)"), str(name)) for name in value if name not in _FIELDS]
+        elif kind is list or isinstance(value, list | tuple):
+            if (text := _bytes_as_text(value)) is not None:
+                found.append((path, text))
+            else:
+                head = path[:_DEEP]
+                waiting += [
+                    ((*head, at), item, nested)
+                    for at, item in reversed(list(enumerate(value)))
+                    if type(item) not in _NO_STRINGS
+                ]
+        elif isinstance(value, str):
+            found.append((path, str(value)))
+    return found
 
 
 def _bytes_as_text(value: Sequence[Any]) -> str | None:
     """Text given as the numbers of its bytes, as `logprobs` does."""
-    if not value or not all(isinstance(item, int) and 0 <= item <= 255 for item in value):
+    if not value or type(value[0]) is dict or not all(isinstance(item, int) and 0 <= item <= 255 for item in value):
         return None
     return bytes(value).decode("utf-8", "replace")
 
 
 def _json_inside(text: str) -> Any:
-    if text.lstrip()[:1] not in ("{", "[", '"'):
+    # A letter comes first nearly always; only what begins with a blank is copied to look behind it.
+    first = text[:1] if not text[:1].isspace() else text.lstrip()[:1]
+    if first not in ("{", "[", '"'):
         return None
     try:
         return json.loads(text)

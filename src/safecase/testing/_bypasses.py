@@ -49,6 +49,28 @@ async def check_bypasses(stack: Stack, word: str, *, harmless: str = "lighthouse
     return tried
 
 
+def bypass_requests(word: str) -> Iterator[tuple[str, Body]]:
+    """The word through every door of a request: names of the doors, and chat bodies for the model `m`."""
+    for name, spelling in _SPELLINGS.items():
+        for door, request in _REQUESTS.items():
+            yield f"{name} in {door}", {"model": "m", **request(spelling(word))}
+
+
+def bypass_replies(word: str) -> Iterator[tuple[str, str, Body]]:
+    """The word through every door of a reply: names of the doors, the word as spelled, and chat replies.
+
+    A reply that goes on from what was put into the model's mouth has that as `_prefill`.
+    """
+    for name, spelling in _SPELLINGS.items():
+        for door, reply in _REPLIES.items():
+            yield f"{name} in {door}", spelling(word), reply(spelling(word))
+
+
+def as_chunks(reply: Body, *, size: int) -> Iterator[Body]:
+    """A reply as an endpoint would stream it, in strings of so many characters."""
+    return _chunks(reply, size)
+
+
 @dataclass(frozen=True, slots=True)
 class _Way:
     """One spelling through one door; true when the stack stopped it."""

@@ -54,13 +54,13 @@ class StubEndpoint:
 
     Attributes:
         asked: every request, in order.
-        most_in_flight: how many were being answered at once.
+        in_flight: how many are being answered. most_in_flight: how many were at once.
     """
 
     def __init__(self, script: Script = (StubReply(),)) -> None:
         self._script = script
         self._runner: web.AppRunner | None = None
-        self._in_flight = 0
+        self.in_flight = 0
         self.url = ""
         self.asked: list[Asked] = []
         self.most_in_flight = 0
@@ -89,12 +89,12 @@ class StubEndpoint:
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.asked.append(Asked(path=request.path, body=body, headers=headers, at_s=asyncio.get_running_loop().time()))
         reply = self._next(body)
-        self._in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             return await _send(request, reply, is_stream=bool(body.get("stream")))
         finally:
-            self._in_flight -= 1
+            self.in_flight -= 1
 
     def _next(self, body: dict[str, Any]) -> StubReply:
         if callable(self._script):

@@ -1,0 +1,54 @@
+"""Whether a capability suite tried as hard as its pack asks. What fell short can fail a gate and never pass one."""
+
+from collections.abc import Iterator
+
+from safecase.declare import ElicitationStandard
+from safecase.evidence import Elicitation
+
+
+def shortfalls(standard: ElicitationStandard, done: Elicitation | None, *, context: str) -> tuple[str, ...]:
+    """Every way in which what was done falls short of the standard, in sentences; empty when it keeps to it.
+
+    Args:
+        done: None when nothing is known of it, which keeps to no standard.
+        context: the deployment context that is decided on.
+    """
+    if done is None:
+        return ("nothing is on record of how the model was elicited",)
+    return tuple(_found(standard, done, context))
+
+
+def _found(standard: ElicitationStandard, done: Elicitation, context: str) -> Iterator[str]:
+    if done.variant not in standard.variants:
+        yield f"variant {done.variant!r} was tried, {' or '.join(repr(v) for v in standard.variants)} is asked for"
+    if standard.tuned_scaffold and not done.tuned_scaffold:
+        yield "the scaffold was not optimised for these tasks"
+    if done.tasks < done.tasks_in_suite:
+        yield f"{done.tasks} of {done.tasks_in_suite} tasks were planned"
+    if done.attempts < standard.min_attempts:
+        yield f"{done.attempts} attempts at a task, {standard.min_attempts} asked for"
+    if standard.min_tokens is not None and (done.tokens or 0) < standard.min_tokens:
+        have = "an unknown budget of" if done.tokens is None else f"{done.tokens}"
+        yield f"{have} output tokens an attempt, {standard.min_tokens} asked for"
+    if standard.plateau_gain is not None:
+        yield from _plateau(standard.plateau_gain, done)
+    if standard.max_spurious is not None and done.spurious_bound > standard.max_spurious:
+        yield (
+            f"{done.flagged - done.reviewed} of {done.flagged} flagged failures were not reviewed, so up to "
+            f"{done.spurious_bound:.1%} of all failures may be spurious ({standard.max_spurious:.1%} allowed)"
+        )
+    for name, is_asked in (("human", standard.human_baseline), ("reference", standard.reference_baseline)):
+        if is_asked and name not in done.baselines:
+            yield f"no {name} baseline stands beside it"
+    if context in standard.continued_training_in and not done.continued_training:
+        yield f"the model was not trained further on such tasks, which context {context!r} asks for"
+
+
+def _plateau(most: float, done: Elicitation) -> Iterator[str]:
+    if done.second_half_gain is None:
+        yield "no curve of score against token budget is known, so no plateau"
+    elif done.second_half_gain > most:
+        yield (
+            f"no plateau: the second half of the token budget added {done.second_half_gain:.1%} to the share solved "
+            f"({most:.1%} allowed)"
+        )

@@ -1,0 +1,240 @@
+"""The way of a call: read, told from repeats, read by the detectors, seen by the watchers, committed, delivered.
+
+    read -> new ones -> (opened) -> detectors -> watchers -> ... -> commit -> confirm -> deliver
+                                                              at most commit_s
+
+Nothing is read ahead: a batch is worked through before the next is asked for, so a monitor that is slower than its
+traffic leaves the traffic where it is safe.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from safecase.monitor._alerts import AlertSink
+from safecase.monitor._errors import AlertTrouble, SourceTrouble
+from safecase.monitor._sources import Source
+from safecase.monitor._store import MonitorStore
+from safecase.monitor._values import Alert, Seen, Watcher, alert_id, is_flagged
+
+_LOG = logging.getLogger("safecase.monitor")
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+
+Opener = Callable[[Sequence[Seen]], list[Seen]]
+"""Opens what is sealed, and says so in a ledger first."""
+
+
+class BatchReader(Protocol):
+    """Gives every call its reading."""
+
+    def read(self, batch: Sequence[Seen]) -> list[Seen]:
+        """The same calls in the same order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorOptions:
+    """How a monitor runs.
+
+    Attributes:
+        batch: calls read at once.
+        commit_s: the longest between commits while calls come; alerts leave with a commit.
+        idle_s: between looks at sources that have nothing.
+    """
+
+    batch: int = 2000
+    commit_s: float = 0.5
+    idle_s: float = 0.2
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one run did: calls seen, repeats passed over, alerts raised."""
+
+    calls: int = 0
+    repeats: int = 0
+    alerts: int = 0
+    commits: int = 0
+
+
+class Monitor:
+    """Watches sources until it is stopped, or until they hold nothing new.
+
+    Args:
+        store: closed by the caller.
+        sources: one is best; several take turns.
+        opener: opens sealed content; None leaves it sealed.
+    """
+
+    def __init__(
+        self,
+        store: MonitorStore,
+        sources: Sequence[Source],
+        *,
+        detectors: BatchReader,
+        watchers: Sequence[Watcher],
+        sinks: Sequence[AlertSink] = (),
+        opener: Opener | None = None,
+        options: MonitorOptions | None = None,
+    ) -> None:
+        self._store, self._sources, self._detectors = store, tuple(sources), detectors
+        self._watchers = {watcher.name: watcher for watcher in watchers}
+        self._sinks, self._opener, self._options = tuple(sinks), opener, options or MonitorOptions()
+        self._alerts: list[Alert] = []
+        self._judged: list[Seen] = []
+        self._flagged: list[str] = []
+        self._counts: Counter[str] = Counter()
+        self._due = 0.0
+        self._is_dirty = False
+        self._news = asyncio.Event()
+        self.tally = Tally()
+
+    async def run(self, *, once: bool = False, stop: asyncio.Event | None = None) -> Tally:
+        """Go on from the last commit.
+
+        Args:
+            once: end when the sources have nothing new.
+            stop: end after the batch under way.
+
+        Raises:
+            SourceTrouble: a source cannot be opened, or (`once`) read.
+            StoreTrouble: nothing can be committed, or a state cannot be taken up again.
+        """
+        stop = stop or asyncio.Event()
+        for name, watcher in self._watchers.items():
+            if (state := self._store.state(name)) is not None:
+                watcher.restore(state)
+        deliveries = [asyncio.create_task(self._deliver_to(sink)) for sink in self._sinks]
+        try:
+            for source in self._sources:
+                await source.open(self._store.position(source.name))
+            await self._watch(once, stop)
+            await self._commit()
+        finally:
+            for source in self._sources:
+                await source.close()
+            for task in deliveries:
+                task.cancel()
+            await asyncio.gather(*deliveries, return_exceptions=True)
+        for sink in self._sinks:
+            await self._deliver_once(sink)
+        return self.tally
+
+    async def _watch(self, once: bool, stop: asyncio.Event) -> None:
+        pause = _FIRST_PAUSE_S
+        while not stop.is_set():
+            try:
+                found = [await self._take(source) for source in self._sources]
+                pause = _FIRST_PAUSE_S
+            except SourceTrouble as error:
+                if once:
+                    raise
+                _LOG.warning("%s; trying again in %.1f s", error, pause)
+                await _wait(stop, pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+                continue
+            if time.monotonic() >= self._due or not any(found):
+                await self._commit()
+            if not any(found):
+                if once:
+                    return
+                await _wait(stop, self._options.idle_s)
+            await asyncio.sleep(0)  # deliveries have their turn
+
+    async def _take(self, source: Source) -> int:
+        batch = await source.read(self._options.batch)
+        if not batch:
+            return 0
+        if not self._is_dirty:
+            self._is_dirty, self._due = True, time.monotonic() + self._options.commit_s
+        fresh = [seen for seen in batch if self._store.is_new(seen.event.event_id)]
+        self.tally.calls += len(fresh)
+        self.tally.repeats += len(batch) - len(fresh)
+        self._counts.update({"calls": len(fresh), "repeats": len(batch) - len(fresh)})
+        if self._opener is not None:
+            fresh = self._opener(fresh)
+        for seen in self._detectors.read(fresh):
+            if seen.reading is not None and seen.reading.is_unsafe is not None:
+                self._judged.append(seen)
+            if is_flagged(seen):
+                self._flagged.append(seen.event.event_id)
+            for watcher in tuple(self._watchers.values()):
+                self._alerts += self._say(watcher, seen)
+        return len(batch)
+
+    def _say(self, watcher: Watcher, seen: Seen) -> Iterable[Alert]:
+        """What a watcher says. One that breaks is left out from then on, loudly, and does not silence the others."""
+        try:
+            return list(watcher.saw(seen))
+        except Exception as error:  # noqa: BLE001 - the boundary that turns a broken watcher into an alert
+            _LOG.exception("watcher %s broke at event %s", watcher.name, seen.event.event_id)
+            del self._watchers[watcher.name]
+            return [_broke(watcher.name, seen, error)]
+
+    async def _commit(self) -> None:
+        if not self._is_dirty:
+            return
+        self._store.commit(
+            positions={source.name: source.position() for source in self._sources},
+            states={name: watcher.state() for name, watcher in self._watchers.items()},
+            alerts=self._alerts,
+            judged=self._judged,
+            counts={**self._counts, "commits": 1},
+            flagged=self._flagged,
+        )
+        self.tally.alerts += len(self._alerts)
+        self.tally.commits += 1
+        if self._alerts:
+            self._news.set()
+        self._alerts, self._judged, self._flagged, self._counts = [], [], [], Counter()
+        self._is_dirty = False
+        for source in self._sources:
+            await source.confirm()
+
+    # --- Deliveries ---------------------------------------------------------------------------------------------------
+
+    async def _deliver_to(self, sink: AlertSink) -> None:
+        pause = _FIRST_PAUSE_S
+        while True:
+            if await self._deliver_once(sink):
+                pause = _FIRST_PAUSE_S
+                await _wait(self._news, self._options.idle_s)
+                self._news.clear()
+            else:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    async def _deliver_once(self, sink: AlertSink) -> bool:
+        """Whether the sink has taken all that is committed."""
+        while waiting := self._store.undelivered(sink.name):
+            for alert in waiting:
+                try:
+                    await sink.deliver(alert)
+                except AlertTrouble as error:
+                    _LOG.warning("alert %s stays undelivered: %s", alert.alert_id, error)
+                    return False
+                self._store.mark_delivered(sink.name, [alert.alert_id])
+        return True
+
+
+def _broke(name: str, seen: Seen, error: Exception) -> Alert:
+    return Alert(
+        alert_id=alert_id("watcher-failed", name, seen.event.event_id),
+        at=seen.event.at,
+        kind="watcher-failed",
+        severity="critical",
+        series=name,
+        what=f"watcher {name} broke ({type(error).__name__}) and sees nothing until the monitor is started again",
+        event_ids=(seen.event.event_id,),
+    )
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):  # `wait_for` of Python 3.11 may swallow a cancellation
+            await event.wait()

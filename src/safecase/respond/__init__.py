@@ -1,0 +1,203 @@
+"""The desk: what people report, who looks at it, what went wrong, and what is owed for it by when.
+
+Takes:  reports from the public, the application and staff; alerts; people's reviews; clock packs.
+Gives:  triaged reports, incidents with the record that law asks for, obligations and clocks, a calendar, draft filings;
+        permits closed where a condition of theirs is broken, re-assessments proposed, scenarios learned.
+Does not own: signing decisions, running assessments, watching traffic. Nothing here ever opens a permit again.
+"""
+
+from safecase.respond._access import (
+    Opened,
+    blanked,
+    erase_report,
+    fenced,
+    may_know,
+    read_attachment,
+    read_report,
+    report_for,
+    visible,
+)
+from safecase.respond._attachments import File, media_type
+from safecase.respond._calendar import calendar
+from safecase.respond._clocks import due, owed_for_incident, owed_for_report
+from safecase.respond._conditions import AlertSignal, Broken, IncidentSignal, Look, Signal, broken, conditions_of
+from safecase.respond._containment import PermitContainer
+from safecase.respond._desk import (
+    Bounty,
+    Desk,
+    DeskSpec,
+    IntakeLimits,
+    People,
+    check_registry,
+    load_desk,
+    new_desk,
+    open_desk,
+    person_name,
+)
+from safecase.respond._errors import BadWord, CannotListen, NotAllowed, Refused, RespondError, WrongStep
+from safecase.respond._escalate import DeskSink
+from safecase.respond._filing import Filing, draft_filing, write_filing
+from safecase.respond._followup import FollowUp, add_word, close_report, follow, tell_reporter
+from safecase.respond._incidents import (
+    Container,
+    close_incident,
+    contain,
+    incident_for,
+    incidents,
+    open_incident,
+    resolve_incident,
+    update_incident,
+)
+from safecase.respond._intake import CHANNELS, Receipt, Submission, take
+from safecase.respond._labels import fill_sheet
+from safecase.respond._learned import (
+    LearnedScenario,
+    Reworder,
+    accept_scenario,
+    learn_from_incident,
+    learn_from_report,
+    learn_with_model,
+    reject_scenario,
+    reworded,
+    scenarios,
+    shared_run,
+    wording,
+)
+from safecase.respond._obligations import Standing, clocks, keep_in_step, meet, standing, start_clock
+from safecase.respond._packs import (
+    CASE_TRIGGERS,
+    ClockPack,
+    ClockRule,
+    FilingField,
+    Loaded,
+    Period,
+    load_packs,
+    shipped_clock_packs,
+)
+from safecase.respond._reopen import (
+    Reopening,
+    ReopeningSink,
+    accept_reassessment,
+    alert_signal,
+    react,
+    reopenings,
+    tick,
+)
+from safecase.respond._security import disclose, security_txt
+from safecase.respond._server import Opening, Server, serve_desk, wait_until_told
+from safecase.respond._sharing import MOST_BYTES, Capability, SharingPolicy, Tlp, flaw_report, share_out, take_in
+from safecase.respond._triage import Waiting, labelled, queue, review, settle
+
+__all__ = [
+    "CASE_TRIGGERS",
+    "CHANNELS",
+    "MOST_BYTES",
+    "AlertSignal",
+    "BadWord",
+    "Bounty",
+    "Broken",
+    "CannotListen",
+    "Capability",
+    "ClockPack",
+    "ClockRule",
+    "Container",
+    "Desk",
+    "DeskSink",
+    "DeskSpec",
+    "File",
+    "Filing",
+    "FilingField",
+    "FollowUp",
+    "IncidentSignal",
+    "IntakeLimits",
+    "LearnedScenario",
+    "Loaded",
+    "Look",
+    "NotAllowed",
+    "Opened",
+    "Opening",
+    "People",
+    "Period",
+    "PermitContainer",
+    "Receipt",
+    "Refused",
+    "Reopening",
+    "ReopeningSink",
+    "RespondError",
+    "Reworder",
+    "Server",
+    "SharingPolicy",
+    "Signal",
+    "Standing",
+    "Submission",
+    "Tlp",
+    "Waiting",
+    "WrongStep",
+    "accept_reassessment",
+    "accept_scenario",
+    "add_word",
+    "alert_signal",
+    "blanked",
+    "broken",
+    "calendar",
+    "check_registry",
+    "clocks",
+    "close_incident",
+    "close_report",
+    "conditions_of",
+    "contain",
+    "disclose",
+    "draft_filing",
+    "due",
+    "erase_report",
+    "fenced",
+    "fill_sheet",
+    "flaw_report",
+    "follow",
+    "incident_for",
+    "incidents",
+    "keep_in_step",
+    "labelled",
+    "learn_from_incident",
+    "learn_from_report",
+    "learn_with_model",
+    "load_desk",
+    "load_packs",
+    "may_know",
+    "media_type",
+    "meet",
+    "new_desk",
+    "open_desk",
+    "open_incident",
+    "owed_for_incident",
+    "owed_for_report",
+    "person_name",
+    "queue",
+    "react",
+    "read_attachment",
+    "read_report",
+    "reject_scenario",
+    "reopenings",
+    "report_for",
+    "resolve_incident",
+    "review",
+    "reworded",
+    "scenarios",
+    "security_txt",
+    "serve_desk",
+    "settle",
+    "share_out",
+    "shared_run",
+    "shipped_clock_packs",
+    "standing",
+    "start_clock",
+    "take",
+    "take_in",
+    "tell_reporter",
+    "tick",
+    "update_incident",
+    "visible",
+    "wait_until_told",
+    "wording",
+    "write_filing",
+]

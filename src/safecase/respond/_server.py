@@ -1,0 +1,414 @@
+"""The desk over HTTP: a form without script, a JSON API, security.txt, and nothing else.
+
+Errors of the API are `{"error": {"code", "message", "retry_after_s"?}}`. A token travels in `Authorization: Bearer`
+or in the body of a form, never in an address or a cookie. Addresses of senders are written nowhere.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import math
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+from aiohttp import BodyPartReader, web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from safecase.assess import Clock, utc_now
+from safecase.registry import RegistryError, Source
+from safecase.respond._attachments import File
+from safecase.respond._desk import Desk, IntakeLimits
+from safecase.respond._errors import CannotListen, Refused
+from safecase.respond._followup import FollowUp, add_word, follow
+from safecase.respond._intake import CHANNELS, Receipt, Submission, is_app_key, take
+from safecase.respond._pace import Pace
+from safecase.respond._page import load_pages
+from safecase.respond._security import security_txt
+
+_FIELD_BYTES_PER_CHARACTER = 12  # a character as JSON escapes of its two halves
+_GOODBYE_S = 10.0
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "Server": "safecase",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+_LOG = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Short = Annotated[str, Field(max_length=500)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class _Report(_Body):
+    channel: Short
+    text: str
+    title: Short = ""
+    request: str = ""
+    answer: str = ""
+    contact: Short = ""
+    confidentiality: Literal["open", "confidential", "anonymous"] = "open"
+    accused: list[Short] = []
+    context: Short | None = None
+    event_ids: list[Short] = []
+    trial_id: Short | None = None
+
+
+class _Feedback(_Body):
+    rating: Literal["up", "down"]
+    text: str = ""
+    event_id: Short | None = None
+    context: Short | None = None
+
+
+class _Word(_Body):
+    text: str
+
+
+BodyT = TypeVar("BodyT", bound=_Body)
+
+
+class Server:
+    """HTTP in front of a desk.
+
+    Args:
+        behind_proxy: take the sender from the last `X-Forwarded-For`, which the proxy in front of us wrote.
+        monotonic: seconds, for the pace of senders.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        behind_proxy: bool = False,
+        now: Clock = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._desk, self._behind_proxy, self._now = desk, behind_proxy, now
+        self._pace = Pace(desk.spec.limits, monotonic=monotonic)
+        self._looks = Pace(desk.spec.limits.model_copy(update={"per_minute": 60}), monotonic=monotonic)
+        self._pages = load_pages(desk)
+
+    def app(self) -> web.Application:
+        """The aiohttp application."""
+        app = web.Application(middlewares=[self._plain_errors], client_max_size=_most_bytes(self._desk.spec.limits))
+        app.add_routes(
+            [
+                web.get("/", self._show_form),
+                web.post("/", self._post_form),
+                web.get("/follow", self._show_follow),
+                web.post("/follow", self._post_follow),
+                web.get("/health", self._health),
+                web.get("/.well-known/security.txt", self._security_txt),
+                web.post("/v1/reports", self._post_report),
+                web.post("/v1/feedback", self._post_feedback),
+                web.get("/v1/reports/mine", self._mine),
+                web.post("/v1/reports/mine/messages", self._say_more),
+            ]
+        )
+        return app
+
+    @web.middleware
+    async def _plain_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except Refused as fault:
+            response = _error(fault.status, fault.code, str(fault), retry_after_s=fault.retry_after_s)
+        except web.HTTPRequestEntityTooLarge:
+            response = _error(413, "too-long", "the request is too large")
+        except web.HTTPException as fault:
+            response = _error(fault.status, "no-such-page", fault.reason)
+            if "Allow" in fault.headers:
+                response.headers["Allow"] = fault.headers["Allow"]
+        except RegistryError:
+            _LOG.exception("a request to %s could not be kept", request.path)
+            response = _error(503, "not-kept", "your report could not be kept; send it again", retry_after_s=30.0)
+        except Exception:  # noqa: BLE001 - one request's bug is that request's; the log has it
+            _LOG.exception("a request to %s failed", request.path)
+            response = _error(500, "fault", "the server failed on this request; whoever runs it will find it logged")
+        response.headers.update(_HEADERS)
+        return response
+
+    # --- Pages --------------------------------------------------------------------------------------------------------
+
+    async def _show_form(self, _: web.Request) -> web.Response:
+        return self._page("report", problem=None, said={})
+
+    async def _post_form(self, request: web.Request) -> web.Response:
+        fields: dict[str, str] = {}
+        try:
+            self._pace.count(self._sender(request))
+            fields, files = await _read_form(request, self._desk.spec.limits)
+            receipt = await self._take(_from_form(fields, files), source="public")
+        except Refused as fault:
+            return self._page("report", status=fault.status, problem=_sentence(fault), said=fields)
+        return self._page("receipt", status=201, receipt=receipt)
+
+    async def _show_follow(self, _: web.Request) -> web.Response:
+        return self._page("follow", problem=None, found=None, token="")
+
+    async def _post_follow(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        token, text = str(form.get("token", "")), str(form.get("text", ""))
+        try:
+            self._looks.count(self._sender(request))
+            found = await self._follow(token, text.replace("\r\n", "\n"))
+        except Refused as fault:
+            return self._page("follow", status=fault.status, problem=_sentence(fault), found=None, token="")
+        return self._page("follow", problem=None, found=found, token=token)
+
+    def _page(self, name: str, *, status: int = 200, **values: Any) -> web.Response:
+        html = self._pages.render(name, **values)
+        headers = {"Content-Security-Policy": self._pages.policy}
+        return web.Response(text=html, status=status, content_type="text/html", headers=headers)
+
+    # --- Programs -----------------------------------------------------------------------------------------------------
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return _json({"status": "open"})
+
+    async def _security_txt(self, _: web.Request) -> web.Response:
+        text = security_txt(self._desk.spec, now=self._now())
+        if text is None:
+            raise Refused(404, "no-such-page", "no contact for security reports is declared")
+        return web.Response(text=text, content_type="text/plain")
+
+    async def _post_report(self, request: web.Request) -> web.Response:
+        self._pace.count(self._sender(request))
+        body = await _body(request, _Report)
+        said = body.model_dump()
+        said |= {"accused": tuple(body.accused), "event_ids": tuple(body.event_ids)}
+        receipt = await self._take(Submission(**said), source=self._source(request))
+        return _json(asdict(receipt), status=201)
+
+    async def _post_feedback(self, request: web.Request) -> web.Response:
+        self._pace.count(self._sender(request))
+        body = await _body(request, _Feedback)
+        events = (body.event_id,) if body.event_id is not None else ()
+        said = Submission(
+            channel="feedback",
+            text=f"thumbs {body.rating}\n{body.text}".strip(),
+            title=f"thumbs {body.rating}",
+            context=body.context,
+            event_ids=events,
+        )
+        receipt = await self._take(said, source=self._source(request))
+        return _json(asdict(receipt), status=201)
+
+    async def _mine(self, request: web.Request) -> web.Response:
+        self._looks.count(self._sender(request))
+        return _json(_shown(await self._follow(_bearer(request), "")))
+
+    async def _say_more(self, request: web.Request) -> web.Response:
+        self._looks.count(self._sender(request))
+        body = await _body(request, _Word)
+        if not body.text.strip():
+            raise Refused(422, "empty", "a message has words")
+        return _json(_shown(await self._follow(_bearer(request), body.text)), status=201)
+
+    # --- Parts --------------------------------------------------------------------------------------------------------
+
+    async def _take(self, said: Submission, *, source: Source) -> Receipt:
+        return await asyncio.to_thread(take, self._desk, said, source=source, at=self._now())
+
+    async def _follow(self, token: str, text: str) -> FollowUp:
+        if text.strip():
+            return await asyncio.to_thread(add_word, self._desk, token, text, at=self._now())
+        return await asyncio.to_thread(follow, self._desk, token)
+
+    def _sender(self, request: web.Request) -> str | None:
+        if self._behind_proxy:
+            return request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip() or None
+        return request.remote
+
+    def _source(self, request: web.Request) -> Source:
+        """In-app where one of the application's keys says so, else public; a wrong key is told, not passed over."""
+        if "Authorization" not in request.headers:
+            return "public"
+        if not is_app_key(self._desk, _bearer(request)):
+            raise Refused(401, "no-key", "this is no key of the application; send none for a public report")
+        return "in-app"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A desk that is being served.
+
+    Attributes:
+        url: where the form is.
+        notes: what whoever opened it should know, in sentences.
+    """
+
+    url: str
+    notes: tuple[str, ...]
+
+
+@contextlib.asynccontextmanager
+async def serve_desk(
+    desk: Desk, *, host: str = "127.0.0.1", port: int = 0, behind_proxy: bool = False, now: Clock = utc_now
+) -> AsyncIterator[Opening]:
+    """Serve a desk until the block ends; then wait for requests in flight.
+
+    Args:
+        port: 0 takes a free one.
+
+    Raises:
+        CannotListen: the address is taken, or not this machine's.
+    """
+    server = Server(desk, behind_proxy=behind_proxy, now=now)
+    runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=_GOODBYE_S)
+    try:
+        await runner.setup()
+        await _listen(web.TCPSite(runner, host, port), host, port)
+        yield Opening(url=_address(host, runner), notes=tuple(_notes(desk, host, behind_proxy=behind_proxy)))
+    finally:
+        await runner.cleanup()
+
+
+async def wait_until_told() -> None:
+    """Wait for SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    await stop.wait()
+
+
+def _notes(desk: Desk, host: str, *, behind_proxy: bool) -> list[str]:
+    found = []
+    if host not in {"127.0.0.1", "localhost", "::1"} and not behind_proxy:
+        found.append("reports travel in plain HTTP; put TLS in front of this address")
+    if not desk.spec.people.compliance:
+        found.append("nobody may read confidential reports; name people under `compliance:` in respond.yaml")
+    if desk.spec.contact is None:
+        found.append("no security.txt is served; give `contact:` in respond.yaml")
+    return found
+
+
+async def _listen(site: web.TCPSite, host: str, port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        line = f"cannot listen on {host}:{port} ({error.strerror})"
+        raise CannotListen(f"{line}; give another --host or --port") from error
+
+
+def _address(host: str, runner: web.AppRunner) -> str:
+    port = runner.addresses[0][1]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown if host not in {'0.0.0.0', '::'} else socket.gethostname()}:{port}/"  # noqa: S104
+
+
+async def _read_form(request: web.Request, limits: IntakeLimits) -> tuple[dict[str, str], tuple[File, ...]]:
+    """The fields and files of a form, none read further than its limit."""
+    if not request.content_type.startswith("multipart/"):
+        raise Refused(415, "form", "send the form as multipart/form-data")
+    fields: dict[str, str] = {}
+    files: list[File] = []
+    try:
+        reader = await request.multipart()
+        while (part := await reader.next()) is not None:
+            if not isinstance(part, BodyPartReader) or part.name is None:
+                raise Refused(422, "form", "a part of the form has no name")
+            if part.name == "files":
+                await _read_file(part, files, limits)
+            else:
+                data = await _read_part(part, limits.characters * 4)
+                fields[part.name] = data.decode("utf-8", "replace").replace("\r\n", "\n")
+    except (ValueError, AssertionError) as fault:
+        raise Refused(400, "form", "the form is broken; send it again") from fault
+    return fields, tuple(files)
+
+
+async def _read_file(part: BodyPartReader, files: list[File], limits: IntakeLimits) -> None:
+    data = await _read_part(part, limits.attachment_bytes)
+    if not part.filename and not data:
+        return  # what a browser sends for an empty field
+    files.append(File(name=part.filename or "", data=data))
+    if len(files) > limits.attachments:
+        raise Refused(413, "too-many-files", f"more files came than the {limits.attachments} that are taken")
+
+
+async def _read_part(part: BodyPartReader, most: int) -> bytes:
+    data = bytearray()
+    while chunk := await part.read_chunk():
+        data += chunk
+        if len(data) > most:
+            raise Refused(413, "too-long", f"a part of the form has more than {most} bytes")
+    return bytes(data)
+
+
+def _from_form(fields: dict[str, str], files: tuple[File, ...]) -> Submission:
+    channel, secrecy = fields.get("channel", ""), fields.get("confidentiality", "open")
+    if channel not in CHANNELS or secrecy not in {"open", "confidential", "anonymous"}:
+        raise Refused(422, "form", "choose what it is about, and who may know")
+    kinds: dict[str, Any] = {"channel": channel, "confidentiality": secrecy}
+    return Submission(
+        **kinds,
+        text=fields.get("text", ""),
+        title=fields.get("title", ""),
+        request=fields.get("request", ""),
+        answer=fields.get("answer", ""),
+        contact=fields.get("contact", ""),
+        accused=tuple(line.strip() for line in fields.get("accused", "").splitlines() if line.strip()),
+        context=fields.get("context") or None,
+        files=files,
+        trap=fields.get("website", ""),
+    )
+
+
+def _most_bytes(limits: IntakeLimits) -> int:
+    words = 3 * limits.characters * _FIELD_BYTES_PER_CHARACTER
+    return 64 * 1024 + words + limits.attachments * (limits.attachment_bytes + 1024)
+
+
+def _bearer(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _shown(found: FollowUp) -> dict[str, Any]:
+    messages = [{"at": at.isoformat(), "by": by, "text": text} for at, by, text in found.messages]
+    return {**asdict(found), "received": found.received.isoformat(), "messages": messages}
+
+
+def _sentence(fault: Refused) -> str:
+    text = str(fault)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+async def _body(request: web.Request, kind: type[BodyT]) -> BodyT:
+    try:
+        return kind.model_validate_json(await request.read())
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in fault["loc"]) or "the body"
+        raise Refused(422, "malformed", f"{where}: {fault['msg']}"[:300]) from None
+
+
+def _json(value: Any, *, status: int = 200) -> web.Response:
+    return web.Response(body=json.dumps(value).encode(), status=status, content_type="application/json")
+
+
+def _error(status: int, code: str, message: str, *, retry_after_s: float | None = None) -> web.Response:
+    error: dict[str, Any] = {"code": code, "message": message}
+    if retry_after_s is not None:
+        error["retry_after_s"] = math.ceil(retry_after_s)
+    response = _json({"error": error}, status=status)
+    if retry_after_s is not None:
+        response.headers["Retry-After"] = str(math.ceil(retry_after_s))
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response

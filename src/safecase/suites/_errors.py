@@ -1,0 +1,5 @@
+"""SuiteMissing."""
+
+
+class SuiteMissing(Exception):
+    """A suite cannot be had here; the message says what it would take."""

@@ -1,0 +1,127 @@
+"""Pictures through the gateway: the prompt is checked, and every picture that goes out is marked."""
+
+import base64
+import io
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+
+from safecase.mark import Keys, Label, Signer, find, read_keys, read_manifest, write_keys
+from safecase.serve import Images, Upstream
+from safecase.testing import StubEndpoint, StubReply, picture
+
+from .gateways import KEY, Running, gateway, words_stack
+
+openai = pytest.importorskip("openai")
+pytest.importorskip("c2pa", reason="needs the extra mark")
+pytest.importorskip("pywt", reason="needs the extra mark")
+image_module = pytest.importorskip("PIL.Image", reason="needs the extra mark")
+pytestmark = pytest.mark.mark
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    folder = tmp_path_factory.mktemp("marks") / "keys"
+    write_keys(folder, now=datetime.now(UTC))
+    return read_keys(folder)
+
+
+def png() -> bytes:
+    out = io.BytesIO()
+    image_module.fromarray(picture(3, width=512, height=384)).save(out, "PNG")
+    return out.getvalue()
+
+
+def reply(**fields: Any) -> StubReply:
+    encoded = base64.b64encode(png()).decode()
+    return StubReply(raw=[json.dumps({"created": 1, "data": [{"b64_json": encoded, **fields}]}).encode()])
+
+
+def images(stub: StubEndpoint, keys: Keys, **fields: Any) -> Images:
+    return Images(
+        upstream=Upstream(base_url=stub.url, serves="painter"),
+        label=Label(text="AI-generated"),
+        watermark=keys.watermark,
+        signer=Signer(chain=keys.signer or "", sign=keys.signer_key or ""),
+        **fields,
+    )
+
+
+async def generate(running: Running, **fields: Any) -> Any:
+    async with openai.AsyncOpenAI(base_url=running.url, api_key=KEY, max_retries=0) as client:
+        return await client.images.generate(**{"model": "painter", "prompt": "A lighthouse", **fields})
+
+
+async def test_a_picture_carries_label_watermark_and_manifest(keys: Keys):
+    async with (
+        StubEndpoint([reply(revised_prompt="A white lighthouse")]) as stub,
+        gateway(stub.url, stack=words_stack(), images=images(stub, keys)) as running,
+    ):
+        made = await generate(running)
+        await running.wait_for_events()
+
+    data = base64.b64decode(made.data[0].b64_json)
+    manifest = read_manifest(data, mime="image/png", trust=keys.trust)
+    assert manifest is not None
+    assert manifest.says_generated
+    assert manifest.state == "trusted"
+    pixels = image_module.open(io.BytesIO(data)).convert("RGB")
+    assert keys.watermark is not None
+    assert find(np.asarray(pixels), key=keys.watermark).is_there
+    assert made.data[0].revised_prompt == "A white lighthouse"
+    assert (running.event.route, running.event.outcome) == ("/v1/images/generations", "served")
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer", "status", "code"),
+    [
+        ({"prompt": "A z\u200banziscope"}, {}, 400, "content_filter"),
+        ({"style": "zanziscope"}, {}, 400, "content_filter"),
+        ({}, {"revised_prompt": "A zanziscope"}, 400, "content_filter"),
+        ({}, {"b64_json": None, "url": "http://127.0.0.1:1/x.png"}, 502, "picture-by-address"),
+        ({}, {"b64_json": "AAAA"}, 502, "unmarkable"),
+        ({}, {"b64_json": "?"}, 502, "upstream-malformed"),
+        ({"stream": True}, {}, 400, "bad-request"),
+        ({"response_format": "url"}, {}, 400, "bad-request"),
+    ],
+)
+async def test_nothing_unchecked_or_unmarked_goes_out(
+    fields: dict[str, Any], answer: dict[str, Any], status: int, code: str, keys: Keys
+):
+    async with (
+        StubEndpoint([reply(**answer)]) as stub,
+        gateway(stub.url, stack=words_stack(), images=images(stub, keys)) as running,
+    ):
+        body = {"model": "painter", "prompt": "A lighthouse", **fields}
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{running.url}/images/generations", json=body, headers=headers) as got,
+        ):
+            told = await got.json()
+
+    assert (got.status, told["error"]["code"]) == (status, code)
+    assert "zanziscope" not in json.dumps(told)
+
+
+async def test_a_picture_is_fetched_from_a_host_that_is_named(keys: Keys):
+    async with StubEndpoint([StubReply(raw=[png()], content_type="image/png")]) as host:
+        address = host.url.replace("/v1", "/x.png")
+        name = address.split("/")[2]
+        async with (
+            StubEndpoint([reply(b64_json=None, url=address)]) as stub,
+            gateway(stub.url, stack=words_stack(), images=images(stub, keys, fetch=frozenset({name}))) as running,
+        ):
+            made = await generate(running)
+
+    assert read_manifest(base64.b64decode(made.data[0].b64_json), mime="image/png") is not None
+    assert "authorization" not in host.asked[0].headers
+
+
+def test_pictures_are_not_served_without_any_mark():
+    with pytest.raises(ValueError, match="no mark"):
+        Images(upstream=Upstream(base_url="http://127.0.0.1:1/v1", serves="painter"))
