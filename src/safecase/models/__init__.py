@@ -23,7 +23,7 @@ from safecase.models._inspect import InspectModel
 from safecase.models._keys import must_be_reachable
 from safecase.models._level import Level, Paced
 from safecase.models._llama_server import ask_server, find_weights, load_server, sampling_fields, token_bias
-from safecase.models._loop import is_loop_running, run_to_end
+from safecase.models._loop import is_loop_running, run_to_end, told_to_stop
 from safecase.models._open import open_model
 from safecase.models._options import EndpointOptions, LocalOptions, Options
 from safecase.models._values import Answer, Delta, Model, Request, Settings
@@ -63,4 +63,5 @@ __all__ = [
     "run_to_end",
     "sampling_fields",
     "token_bias",
+    "told_to_stop",
 ]

@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging
 import math
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,6 +19,7 @@ from aiohttp import BodyPartReader, web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from safecase.assess import Clock, utc_now
+from safecase.models import told_to_stop
 from safecase.registry import RegistryError, Source
 from safecase.respond._attachments import File
 from safecase.respond._desk import Desk, IntakeLimits
@@ -280,10 +280,8 @@ async def serve_desk(
 
 async def wait_until_told() -> None:
     """Wait for SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    await stop.wait()
+    with told_to_stop() as stop:
+        await stop.wait()
 
 
 def _notes(desk: Desk, host: str, *, behind_proxy: bool) -> list[str]:
