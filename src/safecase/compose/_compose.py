@@ -13,7 +13,7 @@ from safecase.compose._catalogue import attacks_named
 from safecase.compose._errors import NoAttacker
 from safecase.compose._pairs import POLITICAL
 from safecase.declare import Framework, Gate, Sampling, Scope
-from safecase.evidence import Scenario, digest_bytes, digest_value
+from safecase.evidence import Scenario, digest_bytes, digest_plain, quick_maker
 
 _ID_DIGITS = 24
 
@@ -215,8 +215,8 @@ def _scenario(intent: Intent, *, text: str, attack: Attack, language: str, harmf
     identity: list[object] = [intent.id, harmful, attack.name, language, [[m.role, m.content] for m in messages]]
     if attack.play is not None:  # what follows the opening is decided by these, and by no wording that is known yet
         identity += [text, seed, attack.attempts, attack.revision]
-    return Scenario(
-        scenario_id=digest_value(identity)[:_ID_DIGITS],
+    return _made(
+        scenario_id=digest_plain(identity)[:_ID_DIGITS],
         intent_id=intent.id,
         harmful=harmful,
         domain=intent.domain,
@@ -233,3 +233,6 @@ def _scenario(intent: Intent, *, text: str, attack: Attack, language: str, harmf
         attempts=attack.attempts,
         asks_attacker=attack.needs_attacker,
     )
+
+
+_made = quick_maker(Scenario)
