@@ -7,10 +7,12 @@ and left out, counted. What is synthetic is written here, by a seeded generator,
 
 import json
 import random
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -59,7 +61,12 @@ def holds_personal(kinds: frozenset[str] | None) -> Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A set of public rows: what of which files, and what the labels mean here."""
+    """A set of public rows: what of which files, and what the labels mean here.
+
+    Attributes:
+        read: makes the items where they are no column of a file.
+        unseen: only the half of the groups that was not looked at while rules were written; see `was_looked_at`.
+    """
 
     name: str
     kind: Literal["held-out", "other-distribution", "public"]
@@ -68,18 +75,74 @@ class Recipe:
     positive: str
     negative: str
     notes: tuple[str, ...] = ()
+    read: Callable[[Path], list[Item]] | None = None
+    unseen: bool = False
+
+
+def was_looked_at(group: str) -> bool:
+    """Whether a group of rows is in the half that the rules for tool results were written with."""
+    return int(sha256(f"safecase-injection:{group}".encode()).hexdigest()[:8], 16) % 2 == 0
+
+
+def tool_results(folder: Path) -> list[Item]:
+    """What tools gave back in agents' tasks: files, an issue, mails, records. True where an attack was put into it."""
+    return [
+        Item(
+            row_id=f"{row['id']}:{place}",
+            source=row["source"],
+            licence=row["licence"],
+            label_source=row["label_source"],
+            language=row["language"],
+            text=text,
+            parts=(text,),
+            group=row["group_id"],
+            positive=is_attack,
+        )
+        for name in ("ipi_coding_agent", "agent_threat_bench", "cyse_prompt_injection")
+        for row in data.read_rows(folder, name)
+        for place, text, is_attack in _results(row)
+        if text.strip()
+    ]
+
+
+def _results(row: Row) -> Iterator[tuple[str, str, bool]]:
+    """Place, text, and whether the attack is there."""
+    match row["source"]:
+        case "ipi_coding_agent":
+            for place, text in {**json.loads(row["context"]), "issue": row["text"]}.items():
+                yield place, text, _is_attacked_file(row, place, text)
+        case "agent_threat_bench":
+            context = json.loads(row["context"])
+            for number, mail in enumerate(context.get("inbox", ()), start=1):
+                is_attack = number in context["attack_email_indices"]
+                yield f"mail-{number}", f"{mail['subject']}\n{mail['body']}", is_attack
+            records = [str(one["issue"]) for one in context.get("customer_db", ())]
+            records += map(str, context.get("memory_store", {}).values())
+            yield "records", "\n".join(records), row["attack"] != "clean_baseline"
+        case _:
+            if row["injection_type"] == "indirect":
+                yield "text", row["text"], True
+
+
+def _is_attacked_file(row: Row, place: str, text: str) -> bool:
+    holds = re.search(row.get("indicator", "$^"), text) is not None
+    match row["vector"]:
+        case "issue_text":
+            return place == "issue"
+        case "readme":
+            return "README" in place
+        case "code_comment":
+            return holds and place.endswith(".py") and "test" not in place
+        case "config_file":
+            return holds
+        case _:
+            return False
 
 
 _NONE = "none in this set"
+_UNSEEN = "half of the groups; the rules were written with the other half before them, and measured here once"
 _INJECTION = by_label({"injection": True, "benign": False})
 _JAILBROKEN = by_label({"jailbroken": True, "not_jailbroken": False})
-_TOOL_FILES = (
-    "agentdojo_tasks",
-    "ipi_coding_agent",
-    "agent_threat_bench",
-    "cyse_prompt_injection",
-    "giskard_injections",
-)
 _PRESIDIO = (
     "synthetic sentences of Presidio's generator; groups are its templates",
     "a number whose checksum does not hold is not looked for",
@@ -175,24 +238,57 @@ RECIPES = (
         sources=[Source(file="bipia_email_composed", label=_INJECTION)],
         positive="e-mails into which one instruction was put (BIPIA)",
         negative="the same e-mails without it",
-        notes=("most of the instructions are plain tasks that override nothing in words",),
+        notes=("most of the instructions are plain tasks that override nothing in words", _UNSEEN),
+        unseen=True,
     ),
     Recipe(
-        name="tool and agent injections",
+        name="tool results with an attack",
         kind="public",
         place="tool-result",
-        sources=[Source(file=name, label=_INJECTION) for name in _TOOL_FILES],
-        positive="injected goals, poisoned records, and inputs that attack a system prompt, as a tool's result",
-        negative="benign agent tasks",
-        notes=("mostly the payload alone, without a page around it",),
+        sources=(),
+        read=tool_results,
+        positive="files, issues, mails, records and pages into which an attack on the agent was put",
+        negative="the other files, mails and records of the same tasks",
+        notes=(_UNSEEN,),
+        unseen=True,
+    ),
+    Recipe(
+        name="ordinary tool results",
+        kind="public",
+        place="tool-result",
+        sources=[
+            Source(file="openai_moderation", label=by_label({"benign": False})),
+            Source(file="surge_toxicity", label=by_label({"not_toxic": False})),
+            Source(file="tau2_benign_scenarios", label=negative),
+            Source(file="cyse_frr", label=negative),
+        ],
+        positive=_NONE,
+        negative="posts, stories, customers' situations, questions on security, as a tool's result",
+        notes=(_UNSEEN,),
+        unseen=True,
+    ),
+    Recipe(
+        name="inputs that attack a system prompt",
+        kind="public",
+        place="tool-result",
+        sources=[
+            Source(file="cyse_prompt_injection", label=lambda row: row["injection_type"] == "direct" or None),
+            Source(file="giskard_injections", label=_INJECTION),
+        ],
+        positive="what people type to get at a secret or past a rule, as a tool's result",
+        negative=_NONE,
+        notes=("many ask for a password in plain words, which no rule here looks for", _UNSEEN),
+        unseen=True,
     ),
     Recipe(
         name="injections, other languages",
         kind="public",
         place="tool-result",
         sources=[Source(file="cyse_prompt_injection_multilingual", label=positive)],
-        positive="the same attacks on a system prompt, machine translated",
+        positive="the same inputs and pages, machine translated",
         negative=_NONE,
+        notes=(_UNSEEN,),
+        unseen=True,
     ),
     Recipe(
         name="personal data with a shape",
@@ -214,7 +310,13 @@ RECIPES = (
     ),
 )
 
-_TOOLS = ("e-mails with an instruction", "tool and agent injections", "injections, other languages")
+_TOOLS = (
+    "tool results with an attack",
+    "ordinary tool results",
+    "e-mails with an instruction",
+    "inputs that attack a system prompt",
+    "injections, other languages",
+)
 SETS_OF: Mapping[str, tuple[str, ...]] = {
     "harmful-request": ("harmful-request held out", "contrast prompts", "phishing goals", "benign, other languages"),
     "jailbreak-prompt": ("jailbreak-prompt held out", "published attacks"),
@@ -268,7 +370,9 @@ class Sets:
         if name == "a few plain requests":
             return self._few_plain()
         recipe = next(recipe for recipe in RECIPES if recipe.name == name)
-        items, left_out = self._free(data.read_items(self.folder, recipe.sources), learned=learned)
+        read = recipe.read(self.folder) if recipe.read else data.read_items(self.folder, recipe.sources)
+        unseen = [item for item in read if not (recipe.unseen and was_looked_at(item.group))]
+        items, left_out = self._free(unseen, learned=learned)
         return LabelledSet(
             name=recipe.name,
             kind=recipe.kind,

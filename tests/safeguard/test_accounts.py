@@ -2,10 +2,21 @@
 
 from safecase.evidence import RulingRecord
 from safecase.models import Request
-from safecase.safeguard import AccountLayer, Exchange, LocalCounts, Ruling, Stack, exchange_of
+from safecase.safeguard import (
+    AccountLayer,
+    ChildAbuseScreen,
+    Exchange,
+    LocalCounts,
+    Ruling,
+    Stack,
+    counting_in,
+    empty_stack,
+    exchange_of,
+)
 from safecase.testing import ScriptedModel
 
 BODY = {"messages": [{"role": "user", "content": "Hello"}]}
+REST = {"system_prompt": None, "timeout_s": 1, "digest": "x"}
 MINE, OTHER = exchange_of(BODY, account="mine"), exchange_of(BODY, account="other")
 
 
@@ -101,9 +112,30 @@ async def test_workers_that_share_a_store_share_a_limit():
     assert [await action(workers[turn % 2]) for turn in range(6)] == ["allow"] * 4 + ["withhold"] * 2
 
 
+async def test_workers_that_race_for_the_last_place_are_never_both_let_in():
+    """The other one counts between this one's look and its own count."""
+    counts, clock = LocalCounts(), Clock()
+
+    class Raced(LocalCounts):
+        def add(self, key: str, *, slot: int, slot_s: float, count: int = 1) -> None:
+            if count > 0:
+                counts.add(key, slot=slot, slot_s=slot_s)
+            counts.add(key, slot=slot, slot_s=slot_s, count=count)
+
+        def total(self, key: str, *, since: int) -> int:
+            return counts.total(key, since=since)
+
+    one = AccountLayer(
+        name="a", stage="input", most_asked=1, most_withheld=None, window_s=60, clock=clock, counts=Raced()
+    )
+
+    assert await action(one) == "withhold"
+    assert counts.total("a/asked/60/mine", since=0) == 1  # the other's alone: what was refused is not counted
+
+
 async def test_a_store_that_fails_withholds():
     class Down:
-        def add(self, key: str, *, slot: int) -> None:
+        def add(self, key: str, *, slot: int, slot_s: float, count: int = 1) -> None:
             raise ConnectionError
 
         def total(self, key: str, *, since: int) -> int:
@@ -124,10 +156,25 @@ async def test_an_assessment_is_never_turned_away():
     assert [answer.withheld_by for answer in served] == [None] * 3
 
 
+def test_a_stack_whose_layers_count_elsewhere_is_the_same_stack():
+    screen = ChildAbuseScreen(name="s", stage="output")
+    plain, opened = Stack(id="t", layers=(layer(Clock(), most_asked=1), screen), **REST), []
+
+    shared = counting_in(plain, lambda: opened.append(1) or LocalCounts())
+    alone = counting_in(empty_stack(), lambda: opened.append(2) or LocalCounts())
+
+    assert (shared.digest, shared.layers[0].digest) == (plain.digest, plain.layers[0].digest)
+    assert shared.layers[1] is screen
+    assert shared.noting == (shared.layers[0],)
+    assert shared.noting[0] is not plain.noting[0]
+    assert alone.layers == ()
+    assert opened == [1]  # nothing is opened for a stack that counts nobody
+
+
 def test_what_is_old_is_forgotten():
     counts = LocalCounts()
     for slot in range(100):
-        counts.add("k", slot=slot)
+        counts.add("k", slot=slot, slot_s=1.0)
 
     assert counts.total("k", since=95) == 5
     assert counts.total("k", since=0) == 5

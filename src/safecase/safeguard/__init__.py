@@ -29,7 +29,7 @@ from safecase.safeguard._errors import GoldenFailed, SafeguardError, StackError
 from safecase.safeguard._formats import GuardFormat, Reading
 from safecase.safeguard._injection import InjectionLayer
 from safecase.safeguard._layers import ChildAbuseScreen, HeadsLayer
-from safecase.safeguard._load import SHIPPED_STACKS, code_digest, load_stack
+from safecase.safeguard._load import SHIPPED_STACKS, code_digest, counting_in, load_stack
 from safecase.safeguard._personal import PersonalDataLayer
 from safecase.safeguard._presidio import PresidioFinder, presidio_finder
 from safecase.safeguard._stack import REPLACED, Checked, Golden, Post, Served, Stack, Withheld, as_observed, empty_stack
@@ -95,6 +95,7 @@ __all__ = [
     "as_observed",
     "code_digest",
     "code_scanner",
+    "counting_in",
     "empty_stack",
     "exchange_of",
     "is_current",

@@ -28,12 +28,21 @@ class Counts(Protocol):
     withholds.
     """
 
-    def add(self, key: str, *, slot: int) -> None:
-        """Count one in a slot of time."""
+    def add(self, key: str, *, slot: int, slot_s: float, count: int = 1) -> None:
+        """Count in a slot of time.
+
+        Args:
+            slot: its number; slot n begins at n * `slot_s` seconds of the layer's clock.
+            slot_s: the same for a key as long as it lives; nothing older than nine slots will be asked for.
+            count: -1 takes one back that was counted in the same slot.
+        """
         ...
 
     def total(self, key: str, *, since: int) -> int:
-        """The sum of all slots from `since` on. Earlier slots of this key will not be asked for again."""
+        """The sum of all slots from `since` on. Earlier slots of this key will not be asked for again.
+
+        Raises when this key could not be counted if it were to be added to: who cannot be counted is not let in.
+        """
         ...
 
 
@@ -43,10 +52,10 @@ class LocalCounts:
     def __init__(self) -> None:
         self._slots: OrderedDict[str, dict[int, int]] = OrderedDict()
 
-    def add(self, key: str, *, slot: int) -> None:
-        """Count one."""
+    def add(self, key: str, *, slot: int, slot_s: float, count: int = 1) -> None:  # noqa: ARG002 - forgets by number
+        """Count."""
         slots = self._slots.setdefault(key, {})
-        slots[slot] = slots.get(slot, 0) + 1
+        slots[slot] = slots.get(slot, 0) + count
         self._slots.move_to_end(key)
         while len(self._slots) > _MOST_KEYS:
             self._slots.popitem(last=False)
@@ -66,8 +75,9 @@ class AccountLayer:
     """Withholds from an account that asks too often, or that was turned away too often, within a window of time.
 
     An exchange without an account is allowed: an assessment has none. What asks counts when it is let in, so that a
-    hundred requests at once are a hundred. What was turned away counts when a layer withheld it on its merits: neither
-    a layer's failure nor this layer's own no is an attempt of the account's.
+    hundred requests at once are a hundred; where workers that share counts race for the last place, all of them may be
+    refused and never more are let in. What was turned away counts when a layer withheld it on its merits: neither a
+    layer's failure nor this layer's own no is an attempt of the account's.
 
     Attributes:
         most_asked, most_withheld: within `window_s`; None for no limit.
@@ -88,10 +98,15 @@ class AccountLayer:
     clock: Callable[[], float] = time.monotonic
     counts: Counts = field(default_factory=LocalCounts, compare=False, repr=False)
     reach: int = 0
+    _asked: str = field(init=False, compare=False, repr=False)
+    _withheld: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.most_asked is None and self.most_withheld is None:
             raise StackError(f"layer {self.name!r} has no limit; give `most_asked`, `most_withheld` or both")
+        # What an account's keys begin with; the slots of another window are other slots.
+        object.__setattr__(self, "_asked", f"{self.name}/asked/{self.window_s}/")
+        object.__setattr__(self, "_withheld", f"{self.name}/withheld/{self.window_s}/")
 
     @property
     def digest(self) -> str:
@@ -103,13 +118,11 @@ class AccountLayer:
         """Withhold when a limit is reached; else count the request."""
         if not exchange.account:
             return _ALLOWED
-        slot = self._slot()
-        limits = ((self.most_asked, "asked"), (self.most_withheld, "withheld"))
-        for most, what in limits:
-            if most is not None and self._total(exchange.account, what, slot) >= most:
-                return Ruling(action="withhold", principle=self.principle)
-        if self.most_asked is not None:
-            self.counts.add(self._key(exchange.account, "asked"), slot=slot)
+        slot, most = self._slot(), self.most_withheld
+        if most is not None and self.counts.total(self._withheld + exchange.account, since=slot - _EIGHTHS) >= most:
+            return Ruling(action="withhold", principle=self.principle)
+        if self.most_asked is not None and not self._take(exchange.account, slot, most=self.most_asked):
+            return Ruling(action="withhold", principle=self.principle)
         return _ALLOWED
 
     def note(self, exchange: Exchange, *, withheld: bool, by: RulingRecord | None = None) -> None:
@@ -117,13 +130,17 @@ class AccountLayer:
         if not exchange.account or not withheld or self.most_withheld is None:
             return
         if by is None or (by.layer != self.name and by.error is None):
-            self.counts.add(self._key(exchange.account, "withheld"), slot=self._slot())
+            key = self._withheld + exchange.account
+            self.counts.add(key, slot=self._slot(), slot_s=self.window_s / _EIGHTHS)
 
-    def _total(self, account: str, what: str, slot: int) -> int:
-        return self.counts.total(self._key(account, what), since=slot - _EIGHTHS)
+    def _take(self, account: str, slot: int, *, most: int) -> bool:
+        """Count first and look then, since other workers do the same meanwhile; one too many is taken back."""
+        key, slot_s = self._asked + account, self.window_s / _EIGHTHS
+        self.counts.add(key, slot=slot, slot_s=slot_s)
+        if self.counts.total(key, since=slot - _EIGHTHS) <= most:
+            return True
+        self.counts.add(key, slot=slot, slot_s=slot_s, count=-1)
+        return False
 
     def _slot(self) -> int:
         return int(self.clock() * _EIGHTHS / self.window_s)
-
-    def _key(self, account: str, what: str) -> str:
-        return f"{self.name}/{what}/{account}"

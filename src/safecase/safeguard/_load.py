@@ -1,13 +1,14 @@
 """Stack files: what a stack is made of, in words, and the stack made of it."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from safecase.declare import Document, ModelSpec
 from safecase.evidence import digest_bytes, digest_file, digest_value
 from safecase.models import Model, open_model
 from safecase.safeguard._access import Audience, Pass
-from safecase.safeguard._accounts import Counts
+from safecase.safeguard._accounts import AccountLayer, Counts
 from safecase.safeguard._build import LayerBuilder
 from safecase.safeguard._code_rules import CODE_RULES, CodeRules
 from safecase.safeguard._completion import OF_KIND
@@ -85,6 +86,21 @@ def load_stack(
         passes=tuple(_passes(config)),
         completions=_completions(config),
     )
+
+
+def counting_in(stack: Stack, open_counts: Callable[[], Counts]) -> Stack:
+    """The same stack, its account layers counting elsewhere: where other processes count too. Its digest stays.
+
+    Args:
+        open_counts: called once, and only where the stack has account layers.
+    """
+    if not any(isinstance(layer, AccountLayer) for layer in stack.layers):
+        return stack
+    counts = open_counts()
+    layers = tuple(
+        replace(layer, counts=counts) if isinstance(layer, AccountLayer) else layer for layer in stack.layers
+    )
+    return replace(stack, layers=layers)
 
 
 def code_digest() -> str:

@@ -27,6 +27,10 @@ from safecase.serve._config import (
     TextMarks,
     Upstream,
 )
+from safecase.serve._counts import (
+    SharedCounts,
+    counting_together,
+)
 from safecase.serve._embedded import (
     EmbeddedModel,
     open_upstream,
@@ -82,6 +86,9 @@ from safecase.serve._retention import (
     is_flagged,
     redacted,
 )
+from safecase.serve._rows import (
+    TableFull,
+)
 from safecase.serve._server import (
     GatewayProtocol,
     server_config,
@@ -98,7 +105,6 @@ from safecase.serve._shadow import (
 )
 from safecase.serve._shared import (
     AccountTable,
-    TableFull,
 )
 from safecase.serve._sinks import (
     FsyncPolicy,
@@ -189,6 +195,7 @@ __all__ = [
     "ServeError",
     "Setup",
     "Shadow",
+    "SharedCounts",
     "SharedLimiter",
     "SharedUnusable",
     "Sink",
@@ -203,6 +210,7 @@ __all__ = [
     "add_key",
     "case_stack",
     "check_permit",
+    "counting_together",
     "create_app",
     "describe",
     "describe_api",

@@ -4,7 +4,8 @@ import math
 import time
 from collections.abc import Callable
 
-from safecase.serve._shared import AccountTable, TableFull
+from safecase.serve._rows import TableFull
+from safecase.serve._shared import AccountTable
 from safecase.serve._values import Account, Allowance, Refusal
 from safecase.serve._worker import WorkerSlot
 

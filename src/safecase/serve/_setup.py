@@ -13,6 +13,7 @@ from safecase.safeguard import GoldenFailed, Stack, load_stack
 from safecase.serve._app import App, create_app
 from safecase.serve._authority import CaseAuthority, Rhythm
 from safecase.serve._config import Commands, ExtraRoute, Gateway, Images, Limits, TextMarks, Upstream
+from safecase.serve._counts import counting_together
 from safecase.serve._errors import NotPermitted
 from safecase.serve._keys import FileKeyBook, read_pepper
 from safecase.serve._limits import SharedLimiter
@@ -77,6 +78,7 @@ class GatewaySetup:
             opened.push_async_callback(stack.aclose)
             slot = WorkerSlot.claim(self.state, most=self.most_workers)
             opened.callback(slot.release)
+            stack = counting_together(stack, slot)
             recorder = EventRecorder(open_sink(self.events), slot, retention=self.retention(), durable=self.durable)
             await recorder.start()
             opened.push_async_callback(recorder.close)
@@ -89,10 +91,17 @@ class GatewaySetup:
                 opened.push_async_callback(asyncio.to_thread, traces.close)
             metrics = Metrics.open(slot)
             gauges = _Gauges(metrics=metrics, authority=authority, recorder=recorder)
-            shadow = shadow_stack(open_case(self.place.case), self.shadow) if self.shadow else None
-            gauges.app = create_app(replace(self._gateway(stack, gauges, slot, traces), shadow=shadow))
+            gateway = self._gateway(stack, gauges, slot, traces)
+            gauges.app = create_app(replace(gateway, shadow=self._shadow(slot)))
             opened.enter_context(_running(gauges.keep()))
             yield Running(app=gauges.app, fault=lambda: str(authority.fault) if authority.fault else golden)
+
+    def _shadow(self, slot: WorkerSlot) -> Stack | None:
+        """It counts in a file of its own: what it would have withheld was nobody's attempt."""
+        if self.shadow is None:
+            return None
+        stack = shadow_stack(open_case(self.place.case), self.shadow)
+        return counting_together(stack, slot, name="shadow-counts.bin")
 
     def _gateway(self, stack: Stack, gauges: "_Gauges", slot: WorkerSlot, traces: Traces | None) -> Gateway:
         keys = FileKeyBook(self.keys, pepper=read_pepper(self.pepper))
