@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -158,23 +158,31 @@ class Monitor:
         self._counts.update({"calls": len(fresh), "repeats": len(batch) - len(fresh)})
         if self._opener is not None:
             fresh = self._opener(fresh)
-        for seen in self._detectors.read(fresh):
+        block = self._detectors.read(fresh)
+        for seen in block:
             if seen.reading is not None and seen.reading.is_unsafe is not None:
                 self._judged.append(seen)
             if is_flagged(seen):
                 self._flagged.append(seen.event.event_id)
-            for watcher in tuple(self._watchers.values()):
-                self._alerts += self._say(watcher, seen)
+        for watcher in tuple(self._watchers.values()):
+            self._alerts += self._say(watcher, block)
         return len(batch)
 
-    def _say(self, watcher: Watcher, seen: Seen) -> Iterable[Alert]:
+    def _say(self, watcher: Watcher, block: Sequence[Seen]) -> Iterator[Alert]:
         """What a watcher says. One that breaks is left out from then on, loudly, and does not silence the others."""
+        calls = _Block(block)
+        saw_all = getattr(watcher, "saw_all", None)
         try:
-            return list(watcher.saw(seen))
+            if saw_all is not None:
+                yield from saw_all(calls)
+            else:
+                for seen in calls:
+                    yield from watcher.saw(seen)
         except Exception as error:  # noqa: BLE001 - the boundary that turns a broken watcher into an alert
+            seen = calls.last
             _LOG.exception("watcher %s broke at event %s", watcher.name, seen.event.event_id)
             del self._watchers[watcher.name]
-            return [_broke(watcher.name, seen, error)]
+            yield _broke(watcher.name, seen, error)
 
     async def _commit(self) -> None:
         if not self._is_dirty:
@@ -220,6 +228,17 @@ class Monitor:
                     return False
                 self._store.mark_delivered(sink.name, [alert.alert_id])
         return True
+
+
+class _Block:
+    """Calls, and which of them was given out last."""
+
+    def __init__(self, calls: Sequence[Seen]) -> None:
+        self._calls = calls
+
+    def __iter__(self) -> Iterator[Seen]:
+        for self.last in self._calls:
+            yield self.last
 
 
 def _broke(name: str, seen: Seen, error: Exception) -> Alert:

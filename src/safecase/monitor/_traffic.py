@@ -13,14 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from safecase.evidence import CallEvent, parse_utc
+from safecase.evidence import CallEvent
 from safecase.monitor._accounts import Session, Sessions, Unit
 from safecase.monitor._changes import Usual
 from safecase.monitor._drift import input_hits, input_outcomes
 from safecase.monitor._groups import ChangePanel, Group
 from safecase.monitor._rates import content_weight
 from safecase.monitor._silence import Layer, erred, fired, guarded_stages, lacking_rulings
-from safecase.monitor._values import Alert, Seen, alert_id
+from safecase.monitor._state import to_json
+from safecase.monitor._values import Alert, Seen, alert_id, seconds_of
 
 _EVERY, _READ, _HARMFUL = _COHORTS = ("every", "read", "harmful")
 _MOST_STACKS = 100
@@ -78,7 +79,7 @@ class Changes:
     def saw(self, seen: Seen) -> Iterator[Alert]:
         """Count one call, and settle the accounts whose while is over."""
         event = seen.event
-        self._now = max(self._now, parse_utc(event.at).timestamp())
+        self._now = max(self._now, seconds_of(event.at))
         if event.outcome not in {"refused", "failed"}:
             layers = self._layers.get(event.stack_digest, ())
             self.unknown += not layers
@@ -115,7 +116,7 @@ class Changes:
             "missing": self._missing,
             "groups": {name: group.to_json() for name, group in self._groups.items()},
         }
-        return json.dumps(head).encode() + b"\n" + self._sessions.state()
+        return to_json(head) + b"\n" + self._sessions.state()
 
     def restore(self, state: bytes) -> None:
         """Go on from there. A rate whose bound is another one now begins anew."""
