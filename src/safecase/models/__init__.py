@@ -5,6 +5,7 @@ Gives:  answers, or one of a few named failures; the identity a target can prove
 Does not own: safeguards, retries of a whole run, what an answer means.
 """
 
+from safecase.models._calls import Tool, call_text, wire_turns
 from safecase.models._endpoint import Endpoint, find_endpoint
 from safecase.models._errors import (
     AttemptFailed,
@@ -49,10 +50,12 @@ __all__ = [
     "PlatformFailed",
     "Request",
     "Settings",
+    "Tool",
     "UnknownModel",
     "UnparsedAnswer",
     "Unreachable",
     "ask_server",
+    "call_text",
     "find_endpoint",
     "find_weights",
     "fingerprint",
@@ -63,4 +66,5 @@ __all__ = [
     "run_to_end",
     "sampling_fields",
     "token_bias",
+    "wire_turns",
 ]
