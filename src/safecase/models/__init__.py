@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from safecase._face import lazy_face
 
 if TYPE_CHECKING:
+    from safecase.models._calls import Tool, call_text, wire_turns
     from safecase.models._endpoint import Endpoint, find_endpoint
     from safecase.models._errors import (
         AttemptFailed,
@@ -56,10 +57,12 @@ __all__ = [
     "PlatformFailed",
     "Request",
     "Settings",
+    "Tool",
     "UnknownModel",
     "UnparsedAnswer",
     "Unreachable",
     "ask_server",
+    "call_text",
     "find_endpoint",
     "find_weights",
     "fingerprint",
@@ -71,4 +74,5 @@ __all__ = [
     "sampling_fields",
     "token_bias",
     "told_to_stop",
+    "wire_turns",
 ]
