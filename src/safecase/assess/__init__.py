@@ -78,7 +78,15 @@ from safecase.assess._restrict import Restriction, lift_restriction, narrow_perm
 from safecase.assess._roster import write_roster
 from safecase.assess._signing import NotSupported, case_roster, due_reasons, sign_decision, signatures, write_exception
 from safecase.assess._stages import decide_case, evidence_root, identify, measure_case, plan_case, record, run_case
-from safecase.assess._successor import TakenOver, begin_successor, take_over, update_successor
+from safecase.assess._successor import (
+    HANDOVER,
+    HANDOVER_FILE,
+    HANDOVER_KIND,
+    TakenOver,
+    begin_successor,
+    take_over,
+    update_successor,
+)
 from safecase.assess._suites_import import ImportedSuite, import_suite
 from safecase.assess._suites_list import SuiteState, list_suites
 from safecase.assess._suites_plan import UnknownSuite
@@ -112,6 +120,9 @@ __all__ = [
     "CAMPAIGN_SECTION",
     "CHANGE_EVERY",
     "DEMO_GATES",
+    "HANDOVER",
+    "HANDOVER_FILE",
+    "HANDOVER_KIND",
     "HARMFUL_FROM",
     "JUDGE_AUDIT",
     "OUTCOME_FILE",

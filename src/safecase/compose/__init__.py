@@ -5,7 +5,7 @@ Gives:  `Scenario` values, lazily, in a seeded order, with ids that never change
 Does not own: models, answers, judging. Attacks here are generators without I/O.
 """
 
-from safecase.compose._attacks import ATTACKS, FAMILIES, TRANSLATED, Attack
+from safecase.compose._attacks import ATTACKS, FAMILIES, TRANSLATED, Attack, learned_attacks
 from safecase.compose._bank import LEARNED, Intent, bank_digest, intents_from_rows, load_bank, load_shipped_bank
 from safecase.compose._catalogue import attacks_named, known_attacks
 from safecase.compose._compose import compose, matching, planned_attacks, sample, scenario_of, scope_holds, select
@@ -56,6 +56,7 @@ __all__ = [
     "compose",
     "intents_from_rows",
     "known_attacks",
+    "learned_attacks",
     "load_bank",
     "load_pairs",
     "load_shipped_bank",
