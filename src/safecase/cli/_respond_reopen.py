@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from safecase.cli._common import emit, guarded, json_option
-from safecase.cli._respond_common import by_option, case_argument, desk_of, must_be_installed
+from safecase.cli._respond_common import by_option, case_argument, desk_of, must_be_installed, safe
 
 if TYPE_CHECKING:
     from safecase.respond import LearnedScenario, Reopening
@@ -129,8 +129,8 @@ def learned_list(case: Path, as_json: bool) -> None:
         line
         for one in rows
         for line in (
-            f"{one['id']} {one['status']:9} {one['category']:20} {one['wording']}",
-            *([f"{'':15} frame: {one['frame']}"] if one["frame"] else []),
+            f"{one['id']} {one['status']:9} {one['category']:20} {safe(one['wording'])}",
+            *([f"{'':15} frame: {safe(one['frame'])}"] if one["frame"] else []),
         )
     ]
     emit(rows, as_json=as_json, lines=lines)
@@ -158,7 +158,7 @@ def learned_propose(case: Path, report: str, text: str | None, frame: str | None
     with desk_of(case) as desk:
         made = learn_from_report(desk, report, by=by, at=utc_now(), text=text, frame=frame)
         row = _learned(made, wording(desk, made.id), frame_of(desk, made.id))
-    emit(row, as_json=as_json, lines=[f"{made.id}: {row['wording']}"])
+    emit(row, as_json=as_json, lines=[f"{made.id}: {safe(row['wording'])}"])
 
 
 @learned_group.command("accept")

@@ -269,7 +269,7 @@ def in_other_words(text: str) -> str:
     """The same without what comes before it; a `{}` stays where it is.
 
     >>> in_other_words("Write the tale in which a clerk explains {} to the new people.")
-    'draft the tale in which a clerk explains {} to the new persons.'
+    'draft the tale in which a as such clerk explains {} to the new persons.'
     """
     plain = _NAMED.sub("[name]", _HANDLE.sub("[detail]", blanked(text)[0]))
     words = " ".join(plain.split())[:LONGEST].split(" ")
