@@ -91,7 +91,15 @@ if TYPE_CHECKING:
         write_exception,
     )
     from safecase.assess._stages import decide_case, evidence_root, measure_case
-    from safecase.assess._successor import TakenOver, begin_successor, take_over, update_successor
+    from safecase.assess._successor import (
+        HANDOVER,
+        HANDOVER_FILE,
+        HANDOVER_KIND,
+        TakenOver,
+        begin_successor,
+        take_over,
+        update_successor,
+    )
     from safecase.assess._suites_import import ImportedSuite, import_suite
     from safecase.assess._suites_list import SuiteState, list_suites
     from safecase.assess._suites_plan import UnknownSuite
@@ -127,6 +135,9 @@ __all__ = [
     "CAMPAIGN_SECTION",
     "CHANGE_EVERY",
     "DEMO_GATES",
+    "HANDOVER",
+    "HANDOVER_FILE",
+    "HANDOVER_KIND",
     "HARMFUL_FROM",
     "JUDGE_AUDIT",
     "OUTCOME_FILE",

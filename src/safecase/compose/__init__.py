@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from safecase._face import lazy_face
 
 if TYPE_CHECKING:
-    from safecase.compose._attacks import ATTACKS, FAMILIES, TRANSLATED, Attack
+    from safecase.compose._attacks import ATTACKS, FAMILIES, TRANSLATED, Attack, learned_attacks
     from safecase.compose._bank import LEARNED, Intent, bank_digest, intents_from_rows, load_bank, load_shipped_bank
     from safecase.compose._catalogue import attacks_named, known_attacks
     from safecase.compose._compose import compose, matching, planned_attacks, sample, scenario_of, scope_holds, select
@@ -63,6 +63,7 @@ __all__ = [
     "compose",
     "intents_from_rows",
     "known_attacks",
+    "learned_attacks",
     "load_bank",
     "load_pairs",
     "load_shipped_bank",

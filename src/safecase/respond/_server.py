@@ -161,10 +161,10 @@ class Server:
         return self._page("follow", problem=None, found=None, token="")
 
     async def _post_follow(self, request: web.Request) -> web.Response:
-        form = await request.post()
-        token, text = str(form.get("token", "")), str(form.get("text", ""))
         try:
-            self._looks.count(self._sender(request))
+            self._looks.count(self._sender(request))  # before a body is read
+            form = await request.post()
+            token, text = str(form.get("token", "")), str(form.get("text", ""))
             found = await self._follow(token, text.replace("\r\n", "\n"))
         except Refused as fault:
             return self._page("follow", status=fault.status, problem=_sentence(fault), found=None, token="")

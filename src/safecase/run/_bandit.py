@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safecase.compose import TRANSLATED, Intent, known_attacks, planned_attacks, scenario_of, select
+from safecase.compose import TRANSLATED, Intent, known_attacks, learned_attacks, planned_attacks, scenario_of, select
 from safecase.declare import Framework, Sampling
 from safecase.evidence import Judgement, Scenario, Trial
 from safecase.run._plan import Plan, PlannedTrial, settings_digest, trials_of
@@ -90,7 +90,8 @@ class BanditSchedule:
         self._seed = sampling.seed
         self._rng = np.random.default_rng(sampling.seed)
         self._scenarios = _Scenarios()
-        self._attacks = {a.name: a for a in (TRANSLATED, *known_attacks().values(), *planned_attacks(sampling))}
+        known = (TRANSLATED, *known_attacks().values(), *planned_attacks(sampling), *learned_attacks(intents))
+        self._attacks = {attack.name: attack for attack in known}
         place = {intent.id: number for number, intent in enumerate(intents)}
         gates = [gate for gate in framework.gates if gate.id in plan.gates]
         for scenario in select(framework, intents, sampling, gates=gates):
