@@ -138,7 +138,7 @@ class Sessions:
             lately, before = self._lately
             if lately.holds(marks) or before.holds(marks):
                 return
-            weighted = [weight * hit for hit in hits]
+            weighted = list(hits) if weight == 1.0 else [weight * hit for hit in hits]
             self._open[key] = _Open(now, not self._ever.holds(marks), 1, weight, weighted, at, event_id)
             self._order.append(key)
             if len(self._order) == 1:

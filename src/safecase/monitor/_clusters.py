@@ -173,6 +173,11 @@ class Clusters:
         """Clusters that are remembered, young ones too."""
         return len(self._kept)
 
+    def saw_all(self, block: Iterable[Seen]) -> Iterator[Alert]:
+        """Take many calls, one after the other."""
+        for seen in block:
+            yield from self.saw(seen)
+
     def saw(self, seen: Seen) -> Iterator[Alert]:
         """Take one call."""
         place = seen.place

@@ -12,21 +12,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from safecase.assess import HARMFUL_FROM, RequestReader
+from safecase.detect import scores_many
 from safecase.evidence import Verdict, digest_value
 from safecase.measure import EmbeddedJudge, happened
 from safecase.monitor._values import Reading, Seen
 
 _KNOWN_TEXTS, _KNOWN_EXCHANGES = 20_000, 20_000
 _UNREAD = Reading()
+HARM_HEAD, ATTACK_HEAD = "harmful-request", "jailbreak-prompt"
 _LONGEST_KEY = 2_000  # characters; longer texts seldom repeat, and keys stay small
 
 
 @dataclass
 class Detectors:
-    """Reads calls in batches. The same batch gives the same readings."""
+    """Reads calls in batches. The same batch gives the same readings.
+
+    Attributes:
+        reads_attacks: also whether a request tries to get around safeguards, which then costs little.
+    """
 
     reader: RequestReader
     judge: EmbeddedJudge = field(default_factory=EmbeddedJudge)
+    reads_attacks: bool = False
     _known: OrderedDict[str, Reading] = field(default_factory=OrderedDict, repr=False)
     _verdicts: OrderedDict[bytes, Verdict] = field(default_factory=OrderedDict, repr=False)
 
@@ -52,6 +59,7 @@ class Detectors:
             category=request.category,
             verdict=verdict,
             is_unsafe=happened("unsafe", verdict),
+            attack=request.attack,
         )
 
     def _verdict(self, seen: Seen) -> Verdict | None:
@@ -85,12 +93,17 @@ class Detectors:
         return found
 
     def _made(self, texts: Sequence[str]) -> dict[str, Reading]:
-        scores = dict(zip(texts, self.reader.scores(texts), strict=True))
+        attacks: Sequence[float | None] = [None] * len(texts)
+        if self.reads_attacks:  # the n-grams are counted once for both
+            found = scores_many(self.reader.heads, texts, names=[HARM_HEAD, ATTACK_HEAD])
+            scores, attacks = dict(zip(texts, found[HARM_HEAD], strict=True)), found[ATTACK_HEAD]
+        else:
+            scores = dict(zip(texts, self.reader.scores(texts), strict=True))
         harmful = [text for text, score in scores.items() if score >= HARMFUL_FROM]
         categories = dict(zip(harmful, self.reader.categories(harmful), strict=True))
         return {
-            text: Reading(harm=score, is_harmful=text in categories, category=categories.get(text, ""))
-            for text, score in scores.items()
+            text: Reading(harm=score, is_harmful=text in categories, category=categories.get(text, ""), attack=attack)
+            for (text, score), attack in zip(scores.items(), attacks, strict=True)
         }
 
 

@@ -24,6 +24,7 @@ class Reading:
 
     Attributes:
         harm: probability that the request asks for harmful help.
+        attack: probability that it tries to get around safeguards; None too where nobody asked.
         is_harmful: whether it counts as such (`assess.HARMFUL_FROM`).
         category: of a harmful request, "" otherwise; a rough reading (see `assess.RequestReader`).
         verdict: of the judge on the answer to a harmful request; is_unsafe: what it comes to.
@@ -34,6 +35,7 @@ class Reading:
     category: str = ""
     verdict: Verdict | None = None
     is_unsafe: bool | None = None
+    attack: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
