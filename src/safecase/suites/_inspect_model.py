@@ -61,9 +61,11 @@ class _Provider(ModelAPI):  # type: ignore[misc]  # Inspect ships no types to us
         tool_choice: Any,  # noqa: ARG002 - a model that is told of tools in words cannot be forced to one, nor is any
         config: GenerateConfig,
     ) -> ModelOutput:
-        in_words, declared = ((), tuple(map(_declared, tools))) if self._is_native else (tools, ())
-        settings = _settings(self._settings, config)
-        request = Request(messages=_messages(input, in_words), settings=settings, tools=declared)
+        request = Request(
+            messages=_messages(input, () if self._is_native else tools),
+            settings=_settings(self._settings, config),
+            tools=tuple(_declared(tool) for tool in tools) if self._is_native else (),
+        )
         try:
             answer = await self._model.generate(request)
         except UnparsedAnswer as fault:

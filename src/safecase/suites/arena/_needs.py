@@ -32,12 +32,13 @@ class Need:
     def __str__(self) -> str:
         if self.seeds is not None:
             return f"{self.group}, at {self.rate:.1%}: {self.seeds} seeds ({self.sessions:,} sessions of its own)"
-        if self.clusters is not None and self.clusters > self.has_clusters:
-            return (
-                f"{self.group}, at {self.rate:.1%}: no number of seeds; at least {self.clusters} pairs of attack and "
-                f"main task, there are {self.has_clusters}"
-            )
-        return f"{self.group}, at {self.rate:.1%}: no number of seeds up to {_MOST_SEEDS}; its rate lies at the line"
+        seen = f"{self.group}, at {self.rate:.1%}"
+        if self.clusters is None:
+            return f"{seen}: no number of seeds up to {_MOST_SEEDS}; its rate lies near the line or over it"
+        if self.clusters > self.has_clusters:
+            pairs = f"at least {self.clusters} pairs of attack and main task, there are {self.has_clusters}"
+            return f"{seen}: no number of seeds; {pairs}"
+        return f"{seen}: its {self.has_clusters} pairs of attack and main task are enough; more seeds may do"
 
 
 def needs_of(rates: Sequence[GroupRate], *, limit: float) -> tuple[Need, ...]:
@@ -49,26 +50,23 @@ def needs_of(rates: Sequence[GroupRate], *, limit: float) -> tuple[Need, ...]:
     Args:
         rates: as `verify_controls` gives them; a group in which no session ended needs those first, and is left out.
     """
-    shown = {kind: sum(rate.group.startswith(f"{kind}:") for rate in rates) for kind in ("policy", "family")}
-    found = list(_needs(rates, shown, limit))
+    policies = sum(rate.group.startswith("policy:") for rate in rates)
+    found = list(_needs(rates, policies, limit))
     return tuple(sorted(found, key=lambda need: (need.seeds is not None, -(need.seeds or 0), need.group)))
 
 
-def _needs(rates: Sequence[GroupRate], shown: dict[str, int], limit: float) -> Iterator[Need]:
+def _needs(rates: Sequence[GroupRate], policies: int, limit: float) -> Iterator[Need]:
     for rate in rates:
         if rate.value is None or rate.lower > limit or rate.upper <= limit:
             continue
-        if rate.group.startswith("policy:"):
-            seeds = _seeds(rate.value, rate.clusters, limit, shown=shown["policy"])
-            sessions, clusters = None if seeds is None else seeds * rate.clusters, None
-        else:
-            seeds, sessions, clusters = None, None, _clusters(rate.value, rate.clusters, limit)
+        is_policy = rate.group.startswith("policy:")
+        seeds = _seeds(rate.value, rate.clusters, limit, shown=policies) if is_policy else None
         yield Need(
             group=rate.group,
             rate=rate.value,
             seeds=seeds,
-            sessions=sessions,
-            clusters=clusters,
+            sessions=None if seeds is None else seeds * rate.clusters,
+            clusters=None if is_policy else _clusters(rate.value, rate.clusters, limit),
             has_clusters=rate.clusters,
         )
 
