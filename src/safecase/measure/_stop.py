@@ -231,7 +231,9 @@ def _lines(gate: Gate) -> list[tuple[Threshold, Grouping]]:
     """Every threshold with the groups that it is asked of: one over the whole also of learned attacks, as `decide` does
     where no line is by attack."""
     overs = {threshold.over for threshold in gate.thresholds}
-    beside_whole = [(one, "attack") for one in gate.thresholds if one.over == "all" and "attack" not in overs]
+    beside_whole: list[tuple[Threshold, Grouping]] = [
+        (one, "attack") for one in gate.thresholds if one.over == "all" and "attack" not in overs
+    ]
     return [*((one, one.over) for one in gate.thresholds), *beside_whole]
 
 
