@@ -2,8 +2,6 @@
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from safecase.evidence import digest_plain, digest_value
 from safecase.evidence._arrow import TRIALS, as_array
@@ -45,9 +43,10 @@ def test_a_value_of_another_type_is_refused_as_pyarrow_refuses_it(values, kind):
         as_array(values, kind)
 
 
-PLAIN = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=8)
+# Where two encoders of JSON may differ: controls, quotes, DEL, line separators, planes beyond the first, big numbers.
+TEXTS = ["".join(map(chr, range(0x20))), '"\\/', "\x7f\x80", "\u2028\u2029", "é\U0001f600\uffff", ""]
 
 
-@given(PLAIN)
+@pytest.mark.parametrize("value", [*TEXTS, TEXTS, [[], [None, True, False]], [0, -1, 2**63, 2**64, -(2**80)], None])
 def test_the_quick_digest_of_plain_values_is_the_canonical_one(value):
     assert digest_plain(value) == digest_value(value)

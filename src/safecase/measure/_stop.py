@@ -40,7 +40,8 @@ from safecase.measure._estimate import (
     portfolio,
     reach_of,
 )
-from safecase.measure._measure import KNOWN_JUDGES, Collector
+from safecase.measure._judging import KNOWN_JUDGES
+from safecase.measure._measure import Collector
 
 State = Literal["open", "pass", "fail", "under-powered"]
 
