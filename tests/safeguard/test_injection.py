@@ -1,4 +1,4 @@
-"""Orders planted in what a tool gave back: each rule in both directions, and what a reader of code would write as well."""
+"""Orders planted in what a tool gave back: each rule in both directions, and ordinary pages that come near them."""
 
 import asyncio
 import time

@@ -14,8 +14,8 @@ class InjectionLayer:
     """Withholds where a tool's result or description gives the model orders.
 
     Looked for are phrases that override instructions, and those by which a text speaks to the model that reads it, in
-    plain text, escapes, base64 and hexadecimal. A rule alone withholds: people quote such phrases to a model, tools have no reason to address it. The head of
-    jailbreak prompts is asked too, where the stack names it.
+    plain text, escapes, base64 and hexadecimal. A rule alone withholds: people quote such phrases to a model, tools
+    have no reason to address it. The head of jailbreak prompts is asked too, where the stack names it.
 
     Attributes:
         heads: none, or the shipped `jailbreak-prompt` with its threshold.
