@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from safecase.assess._case import Case, Clock, open_case, utc_now
+from safecase.assess._kept import record
 from safecase.assess._new import CaseExists
 from safecase.assess._permit import permit_name, write_permit
 from safecase.assess._signing import SIGNERS, NotSupported, assessor_key, case_roster, decision_of, signatures
-from safecase.assess._stages import record
 from safecase.evidence import (
     Entry,
     Statement,
