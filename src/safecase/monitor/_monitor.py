@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Protocol
 
 from safecase.monitor._alerts import AlertSink
@@ -177,8 +178,8 @@ class Monitor:
                 self._judged.append(seen)
             if is_flagged(seen):
                 self._flagged.append(seen.event.event_id)
-        for watcher in tuple(self._watchers.values()):
-            self._alerts += self._say(watcher, block)
+        said = [alert for watcher in tuple(self._watchers.values()) for alert in self._say(watcher, block)]
+        self._alerts += sorted(said, key=attrgetter("at"))  # in the order of calls, wherever a block happens to end
 
     def _say(self, watcher: Watcher, block: Sequence[Seen]) -> Iterator[Alert]:
         """What a watcher says. One that breaks is left out from then on, loudly, and does not silence the others."""
