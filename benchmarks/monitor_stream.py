@@ -1,6 +1,7 @@
 """Monitors on NATS JetStream: how fast one and two members of a consumer group are, and how soon an alert leaves.
 
     python benchmarks/monitor_stream.py [--events 100000] [--rates 2000,5000,8000] [--seconds 15] [--only lag]
+        [--ways stream,files] [--distinct 0.3]
 
 A NATS server of its own is started on a free port, with its store in a folder that goes away. Each member is a process
 with what `safecase monitor` runs: detectors, three promises, misuse, a SQLite file of its own. Texts are those of
@@ -9,7 +10,7 @@ with what `safecase monitor` runs: detectors, three promises, misuse, a SQLite f
 `drain`: all events lie in the stream before the first member starts; the time runs from when all members are ready
 until the last event is confirmed. `lag`: events come at a rate, one in five hundred trips a wire; the lag of its alert
 runs from the moment at which the event was published until a sink has it. Where the offered rate is more than a member
-takes, the lag grows with the time and says nothing but that.
+takes, the lag grows with the time and says nothing but that. `files` are JSON lines that a gateway appends to.
 """
 
 import argparse
@@ -40,6 +41,7 @@ from safecase.evidence import CallEvent, encode_event, format_utc
 from safecase.monitor import (
     Alert,
     Detectors,
+    EventFiles,
     EventJetStream,
     Misuse,
     Monitor,
@@ -150,7 +152,7 @@ async def _member(
     reader.scores(["and this"])
     rates = Rates(promised(detectors, STACK), (detectors.judge.digest, reader.digest))
     store, watch = MonitorStore(folder / f"{os.getpid()}.sqlite"), Stopwatch()
-    source = EventJetStream(url, group="bench", shards=shards)
+    source = EventJetStream(url, group="bench", shards=shards) if "://" in url else EventFiles(Path(url))
     monitor = Monitor(store, [source], detectors=detectors, watchers=[rates, Misuse(), Tripwire()], sinks=[watch])
     ready.wait()
     stop, began, cpu = asyncio.Event(), time.time(), time.process_time()
@@ -227,9 +229,25 @@ def drain(nats: str, folder: Path, events: int, parts: Sequence[tuple[int, ...] 
     print(json.dumps(row), flush=True)
 
 
+class _Lines:
+    """Writes events to a file as a gateway does."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / "w0-0.jsonl").open("ab", buffering=0)
+
+    async def write(self, some: Sequence[Row]) -> None:
+        """All at once."""
+        self._file.write(b"".join(one.line + b"\n" for one in some))
+
+    async def close(self) -> None:
+        """Let go of it."""
+        self._file.close()
+
+
 async def offer(url: str, rate: int, seconds: float, made: Sequence[tuple[str, str]]) -> tuple[int, float]:
     """Publish at a rate, twenty times a second; (events, seconds it took)."""
-    sink, rng = open_sink(f"{url}?per_message=32"), np.random.default_rng(2)
+    rng = np.random.default_rng(2)
+    sink = open_sink(f"{url}?per_message=32") if "://" in url else _Lines(Path(url))
     began, first, step = time.perf_counter(), 0, max(1, rate // 20)
     while (passed := time.perf_counter() - began) < seconds:
         due = int(passed * rate)
@@ -241,12 +259,14 @@ async def offer(url: str, rate: int, seconds: float, made: Sequence[tuple[str, s
     return first, time.perf_counter() - began
 
 
-def lag(nats: str, folder: Path, rate: int, seconds: float) -> None:
+def lag(nats: str, folder: Path, rate: int, seconds: float, *, way: str, distinct: float) -> None:
     """Time alerts under a load."""
-    url = f"{nats}/lag-{rate}"
-    made = list(texts(int(rate * seconds) + rate, 0.3, 3))
-    asyncio.run(publish(url, 0, 32))
-    asyncio.run(_touch(url))
+    url = f"{nats}/lag-{rate}" if way == "stream" else str(folder / f"lag-{rate}")
+    made = list(texts(int(rate * seconds) + rate, distinct, 3))
+    if way == "stream":
+        asyncio.run(_touch(url))
+    else:
+        Path(url).mkdir()
     started, ready, results = members(url, folder, [None], quiet_s=4.0)
     ready.wait()
     events, took = asyncio.run(offer(url, rate, seconds, made))
@@ -256,6 +276,8 @@ def lag(nats: str, folder: Path, rate: int, seconds: float) -> None:
     lags = np.array(found["lags"])
     row = {
         "what": "lag",
+        "way": way,
+        "distinct": distinct,
         "offered_per_s": rate,
         "published_per_s": round(events / took),
         "seen": found["calls"],
@@ -285,6 +307,8 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--rates", default="2000,5000,8000")
     parser.add_argument("--only", choices=["lag"])
+    parser.add_argument("--ways", default="stream", help="stream, files, or both with a comma")
+    parser.add_argument("--distinct", type=float, default=0.3, help="of the prompts under a load, never seen before")
     parser.add_argument("--seconds", type=float, default=15.0)
     asked = parser.parse_args()
     halves = [tuple(range(8)), tuple(range(8, 16))]
@@ -295,7 +319,8 @@ def main() -> None:
             for per_message in (1, 32):
                 drain(nats, folder, asked.events, parts, per_message)
         for rate in map(int, filter(None, asked.rates.split(","))):
-            lag(nats, folder, rate, asked.seconds)
+            for way in asked.ways.split(","):
+                lag(nats, folder, rate, asked.seconds, way=way, distinct=asked.distinct)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,6 @@ from safecase.monitor import (
     Text,
     Unit,
     Usual,
-    Watcher,
     make_reference,
 )
 
@@ -105,7 +104,7 @@ def cost(calls: int, embedder: Embedder) -> None:
     reader = RequestReader(load_shipped_bank())
     layers = {STACK: [Layer(name=LAYER, stage="input", is_always_asked=True)]}
     for distinct in (0.3, 1.0):
-        detectors = Detectors(reader)
+        detectors = Detectors(reader, reads_attacks=True)
         places = Places(_Nothing(), made, reader.heads)
         clusters = clusters_of(places, made)
         changes = Changes(layers, reader.known_categories, {STACK: _usual(reader)}, unit=Unit(filter_bits=20))
@@ -168,9 +167,8 @@ class _Timed:
         return done
 
 
-def _see(watcher: Watcher, batch: Sequence[Seen]) -> None:
-    for one in batch:
-        list(watcher.saw(one))
+def _see(watcher: Clusters | Changes, batch: Sequence[Seen]) -> None:
+    list(watcher.saw_all(batch))
 
 
 # --- In-the-wild jailbreaks among ordinary traffic --------------------------------------------------------------------

@@ -66,6 +66,7 @@ from safecase.respond import (  # noqa: E402
     IncidentSignal,
     accept_reassessment,
     accept_scenario,
+    frame_of,
     learn_from_incident,
     open_desk,
     open_incident,
@@ -81,6 +82,7 @@ from safecase.serve import (  # noqa: E402
     EmbeddedModel,
     Gateway,
     Place,
+    Rhythm,
     Upstream,
     case_stack,
     create_app,
@@ -227,20 +229,19 @@ async def traffic_of_the_week(subject: Subject, clock: Clock, requests: list[str
             for one in learned:
                 accepted = accept_scenario(desk, one.id, by="director", at=clock())
                 print(f"  learned {accepted.scenario}: {wording(desk, one.id)[:60]}…")
+                if (frame := frame_of(desk, one.id)) is not None:
+                    print(f"  and as an attack: {frame}")
             accept_reassessment(desk, reopened.id, by="officer", at=clock(), successor=SUCCESSOR)
             # The gateway goes on with its narrowed permit while the successor is run and decided.
-            (choice, reason), _ = await asyncio.gather(decide_again(subject, clock), watched.day(ask, day=4))
-            print(f"  re-assessment in {SUCCESSOR.name}, same safeguards: {choice}; {reason}")
+            choice, _ = await asyncio.gather(decide_again(subject, clock), watched.day(ask, day=4))
 
             clock.day(5)
             (SUCCESSOR / "stack.yaml").write_text(STACK.format(version=2) + PHRASES, encoding="utf-8")
             await asyncio.gather(assess_and_sign(SUCCESSOR, subject, clock), watched.day(ask, day=5))
             taken = take_over(open_case(CASE), open_case(SUCCESSOR), now=clock)
-            stopped = time.monotonic()
-        async with gateway(subject, clock, watched.recorder) as ask:
-            away_s = time.monotonic() - stopped
             print(f"  signed and taken over: {taken.entries} ledger entries, permits for {', '.join(taken.permits)}")
-            print(f"  the gateway starts anew with the new safeguards, {away_s:.1f} s later")
+        # `safecase serve` builds workers with the new safeguards before the old ones leave; one process starts anew.
+        async with gateway(subject, clock, watched.recorder) as ask:
             lift(clock, reopened.restriction)
             tick(desk, key_file=KEYS / "watch.pem", at=clock())
             change = (
@@ -314,13 +315,16 @@ async def assess_and_sign(path: Path, subject: Subject, clock: Clock) -> None:
     print(f"  decided and signed: {', '.join(f'{one.context} {one.choice}' for one in decided.proposals)}")
 
 
-async def decide_again(subject: Subject, clock: Clock) -> tuple[str, str]:
-    """The re-assessment under the safeguards as they were: the learned scenarios are in its plan."""
+async def decide_again(subject: Subject, clock: Clock) -> str:
+    """The re-assessment under the safeguards as they were: what was learned is in its plan, as scenario and attack."""
     case = open_case(SUCCESSOR)
     await run_case(case, model_name=subject.target, now=clock)
     _, decided = await decide_case(case, now=clock)
     proposal = next(one for one in decided.proposals if one.context == "limited")
-    return proposal.choice, next((reason for reason in proposal.reasons if "learned" in reason), proposal.reasons[0])
+    print(f"  re-assessment in {SUCCESSOR.name}, same safeguards: {proposal.choice}")
+    for reason in proposal.reasons:
+        print(f"    {reason}")
+    return proposal.choice
 
 
 async def edition(path: Path, clock: Clock, *, change: str = "") -> None:
@@ -369,7 +373,8 @@ async def gateway(subject: Subject, clock: Clock, recorder: ListRecorder):
     stack = case_stack(open_case(CASE), "limited")
     at = "" if subject.weights else subject.upstream.base_url
     place = Place(case=CASE, context="limited", stack_digest=stack.digest, upstream=at, weights=subject.weights)
-    authority = CaseAuthority(place, now=clock)
+    # The model, the runs and the gateway share two cores here: a look at the files may take its time.
+    authority = CaseAuthority(place, rhythm=Rhythm(stale_s=60.0), now=clock)
     await asyncio.to_thread(authority.start)
     app = create_app(
         Gateway(

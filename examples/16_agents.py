@@ -43,23 +43,39 @@ async def verdicts(suite: Suite, model: Model, stack: Stack | None) -> list[str]
     return [f"{gate.id.removeprefix('agents.'):32} {reading.verdict:12} {reading.reason}" for gate, reading in read]
 
 
+def goals_of(data: Path) -> InjectionSuite:
+    """AgentDojo's goals at our desk."""
+    goals = goals_from(read_rows(data / "agentdojo_tasks.jsonl"))
+    return InjectionSuite(load_bank().model_copy(update={"goals": goals}))
+
+
 def public_suites(data: Path) -> Mapping[str, Suite]:
     """The suites made of public rows: their goals and mails on our desk, their requests before our judges."""
     desk = load_bank().desk
-    goals = goals_from(read_rows(data / "agentdojo_tasks.jsonl"))
+    goals = goals_of(data)
     mails = mails_from(read_rows(data / "bipia_email_composed.jsonl"))
     code = code_tasks_from(read_rows(data / "cyse_insecure_code.jsonl"))
     abuse = abuse_tasks_from(read_rows(data / "cyse_interpreter.jsonl"))
     left_out = ", ".join(f"{count} in {language}" for language, count in code.left_out.items())
-    print(
-        f"{len(goals)} goals, {len(mails)} mails, {len(code.tasks)} functions ({left_out} out), {len(abuse)} requests"
-    )
+    counts = f"{len(goals.bank.goals)} goals, {len(mails)} mails, {len(code.tasks)} functions ({left_out} out)"
+    print(f"{counts}, {len(abuse)} requests")
     return {
-        "AgentDojo's goals": InjectionSuite(load_bank().model_copy(update={"goals": goals})),
+        "AgentDojo's goals": goals,
         "e-mails": InjectionSuite(Bank(desk=desk, tasks=mails)),
         "CyberSecEval, code": InsecureCodeSuite(code.tasks),
         "CyberSecEval, interpreter": InterpreterSuite(abuse),
     }
+
+
+async def played(suite: InjectionSuite) -> None:
+    """Characters on public goals: how many were met and followed, as the desk shows it."""
+    for character in ("careful", "gullible"):
+        model = ScriptedModel(agent_player(character, bank=suite.bank))
+        met, followed = 0, 0
+        async for tried in try_suite(suite, model, attempts=2, limits=Limits(turns=12)):
+            met += tried.attempt.measures.get("met") == 1.0
+            followed += tried.attempt.measures.get("followed") == 1.0
+        print(f"AgentDojo's goals, {character:10} {followed} followed of {met} that came before it")
 
 
 async def sample(name: str, suite: Suite, model: Model) -> None:
@@ -95,6 +111,7 @@ async def main() -> None:
         suites: Mapping[str, Suite] = {name: load_suite(name) for name in SUITES}
     else:
         suites = public_suites(Path(folder))
+        await played(goals_of(Path(folder)))
     async with open_model("llama-cpp/smollm2-135m-instruct") as model:
         print(f"{model.name}, a task of each")
         for name, suite in suites.items():

@@ -141,7 +141,15 @@ async def test_the_report_draws_and_tells_the_argument(case: Case, clock):
     page = rendered.paths["html"].read_text()
     assert 'id="figure-argument-closed"' in page
     assert "keys were printed" in page
-    assert rendered.paths["figures/argument-closed.svg"].read_text().startswith("<svg")
+    drawn = [name for part in told["parts"] for name in part["figures"]]
+    assert {"argument-closed-cyber-1", "argument-closed-content-policy"} <= set(drawn)
+    for name in (*told["figures"], *drawn):
+        assert rendered.paths[f"figures/{name}.svg"].read_text().startswith("<svg")
+        assert f'id="figure-{name}"' in page
+    assert (
+        "Open incident, open: keys were printed"
+        in rendered.paths["figures/argument-closed-content-policy.svg"].read_text()
+    )
     assert not [p for check in verify_case(case).checks for p in check.problems]
 
 

@@ -122,7 +122,7 @@ def test_trials_of_an_older_stack_are_left_out(ran: Callable[..., Case]):
 
 def test_a_run_ends_with_what_each_layer_did(ran: Callable[..., Case], monkeypatch: pytest.MonkeyPatch):
     case = ran("until-withheld")
-    monkeypatch.setattr("safecase.assess._stages.open_model", lambda *_, **__: ScriptedModel(unsafe_target))
+    monkeypatch.setattr("safecase.assess._targets.open_model", lambda *_, **__: ScriptedModel(unsafe_target))
 
     text = CliRunner().invoke(main, ["run", str(case.path)])
     value = json.loads(CliRunner().invoke(main, ["run", str(case.path), "--json"]).stdout)

@@ -5,11 +5,14 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from safecase.assess import (
+    HANDOVER,
+    HANDOVER_FILE,
     CaseExists,
     NotSupported,
     begin_successor,
@@ -26,9 +29,10 @@ from safecase.assess import (
     write_permit,
     write_roster,
 )
-from safecase.evidence import canonical_json, digest_file, generate_key, read_envelope
+from safecase.evidence import EvidenceError, canonical_json, digest_file, generate_key, read_envelope
 from safecase.run import LEARNED_BANK
 from safecase.serve import CaseAuthority, NotPermitted
+from safecase.serve._permit import held_over
 from safecase.testing import ScriptedModel, StubEndpoint
 from tests.serve.permitted import HELPFUL, SMALL_STACK, Clock, Permitted, check, make_permitted, place, safe_answer
 
@@ -105,6 +109,9 @@ def test_the_gateway_serves_on_until_the_successor_is_taken_over(made, tmp_path)
         assert (authority.standing().refusal, authority.standing().permit) == (None, before.sha256)
         done = take_over(made.case, successor, now=clock)
         authority.check()
+        assert (authority.standing().refusal, authority.standing().permit) == (None, before.sha256)
+        clock.at += HANDOVER
+        authority.check()
         assert authority.standing().refusal.reason == "stack-changed", "a process that loaded the old stack serves none"
     finally:
         authority.stop()
@@ -115,6 +122,27 @@ def test_the_gateway_serves_on_until_the_successor_is_taken_over(made, tmp_path)
     assert read_envelope(made.path / "permits" / "limited.json").statement().subject[0].sha256 == done.decision_sha256
     assert verify_case(made.case).holds, verify_case(made.case).checks
     assert verify_case(open_case(successor.path)).holds
+
+
+def test_a_handover_lifts_no_restriction_and_is_of_one_permit_alone(made, tmp_path):
+    clock = Clock()
+    clock.pass_days(1)
+    before = check(made, clock)
+    successor = begin_successor(made.case, tmp_path / "next", by="one", now=clock)
+    asyncio.run(reassess(successor.path, clock, keys=made.keys))
+    here = place(made)
+    with pytest.raises(EvidenceError):
+        held_over(here, before, at=clock())  # nothing was handed over yet
+    take_over(made.case, successor, now=clock)
+
+    assert held_over(here, before, at=clock()).expires <= clock.at + HANDOVER
+    with pytest.raises(NotPermitted, match="of another"):
+        held_over(here, replace(before, sha256="0" * 64), at=clock())
+    narrow_permit(made.case, "limited", made.key("watch"), share=0.1, reason="a report", now=clock)
+    assert held_over(here, before, at=clock()).share == 0.1
+    (made.path / HANDOVER_FILE).write_bytes((made.path / HANDOVER_FILE).read_bytes().replace(b'"sig":"', b'"sig":"A'))
+    with pytest.raises((NotPermitted, EvidenceError)):
+        held_over(here, before, at=clock())
 
 
 def test_nothing_is_taken_over_before_two_people_signed_there(made, tmp_path):

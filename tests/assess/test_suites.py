@@ -372,5 +372,6 @@ async def test_the_report_says_how_hard_a_suite_tried(ctf_case, clock):
     page = rendered.paths["html"].read_text()
     assert "Short of the pack" in page
     assert "two experts" in page
+    assert "Share of attempts solved within a token budget" in page
     assert elicitations(case)["fraud-uplift", "bare"].curve[-1] == (100, 0.0)
     assert verify_case(case).holds

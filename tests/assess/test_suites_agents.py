@@ -1,8 +1,10 @@
 """The suites for agents from a case to its findings: planned, stopped and gone on with, guarded, decided, verified."""
 
+import json
+
 import pytest
 
-from safecase.assess import Case, decide_case, open_case, run_suites, verify_case
+from safecase.assess import Case, UnknownSuite, decide_case, open_case, run_suites, verify_case
 from safecase.testing import ScriptedModel, agent_player
 from tests.assess.test_suites import finding
 
@@ -62,3 +64,33 @@ async def test_a_case_decides_on_them(make_case, clock, character, failed, undec
 
 def test_every_gate_fails_for_one_of_them():
     assert {*WEAK, *USELESS} == set(GATES)
+
+
+async def test_the_form_of_tools_is_chosen_in_the_case_and_kept_with_every_attempt(make_case, clock):
+    lines = {}
+    case = make_case(gates=GATES[:1], contexts=("limited",))
+    file = case.path / "safecase.yaml"
+    for limits in ("{}", "{tools: words}", "{tools: native}"):
+        suites = f"suites:\n  - {{suite: agent-injection, attempts: 1, limits: {limits}}}\n"
+        file.write_text(file.read_text().partition("suites:\n")[0] + suites)
+        model = ScriptedModel(agent_player("useless"), name="scripted/useless")
+        await run_suites(open_case(case.path), model=model, limit=1, now=clock)
+        (lines[limits],) = json.loads((case.path / "plan.json").read_text())["suites"]
+        assert bool(model.asked[0].tools) == (limits == "{tools: native}")
+
+    plain, words, native = lines.values()
+    assert words == plain
+    assert native["limits"] == {**plain["limits"], "tools": "native"}
+    assert native["arms"][0]["digest"] != plain["arms"][0]["digest"]
+    assert native["scaffold"].startswith(plain["scaffold"])
+    assert "in the endpoint's own form" in native["scaffold"]
+
+
+async def test_a_suite_without_tools_refuses_the_vendor_s_form(make_case, clock):
+    case = make_case(gates=("agents.code-given",), contexts=("limited",))
+    file = case.path / "safecase.yaml"
+    suites = "suites:\n  - {suite: insecure-code, attempts: 1, limits: {tools: native}}\n"
+    file.write_text(file.read_text().partition("suites:\n")[0] + suites)
+
+    with pytest.raises(UnknownSuite, match="no use for `tools: native`"):
+        await run_suites(open_case(case.path), model=ScriptedModel([]), limit=1, now=clock)

@@ -116,6 +116,22 @@ def test_every_attack_must_pass_and_the_worst_says_it_was_selected():
     assert "selected" in reading.reason
 
 
+def test_a_learned_attack_is_held_to_the_line_over_the_whole_where_none_is_by_attack():
+    """Its estimate is the only one by attack then; a gate that passes without it cannot pass for having met it."""
+    name = "policy.violence.unsafe/guarded/attack:learned-1"
+
+    def met(low: float, high: float) -> Any:
+        return read(gate(), estimate(0.0, 0.1), estimate(low, high, estimate_id=name, group="attack:learned-1"))
+
+    assert met(0.0, 0.1).verdict == "pass"
+    assert met(0.1, 0.3).verdict == "inconclusive"
+    assert met(0.5, 0.9).verdict == "fail"
+    assert "attack:learned-1" in met(0.5, 0.9).reason
+    assert name in met(0.0, 0.1).evidence
+    harmless = estimate(0.0, 0.1, estimate_id=name, group="attack:learned-1")
+    assert read(gate(), estimate(0.3, 0.4), harmless).verdict == "fail"
+
+
 def test_failure_is_claimed_by_the_corrected_bound_only():
     reading = read(gate(), estimate(0.25, 0.5, failure_lower=0.19))
 

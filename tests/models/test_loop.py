@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from safecase.models import run_to_end
+from safecase.models import run_to_end, told_to_stop
 
 
 async def answer() -> int:
@@ -64,3 +64,23 @@ def test_a_running_loop_is_refused() -> None:
 
     with pytest.raises(RuntimeError, match="runs in this thread already"):
         asyncio.run(within())
+
+
+def test_who_was_told_to_stop_leaves_no_descriptor_even_where_the_loop_stays_open() -> None:
+    """As under `nest_asyncio`, whose `asyncio.run` never closes its loop."""
+
+    async def wait() -> bool:
+        with told_to_stop() as stop:
+            signal.raise_signal(signal.SIGTERM)
+            await stop.wait()
+        return stop.is_set()
+
+    before = signal.getsignal(signal.SIGTERM)
+    loop = asyncio.new_event_loop()
+    try:
+        assert loop.run_until_complete(wait())
+
+        assert signal.set_wakeup_fd(-1) == -1
+        assert signal.getsignal(signal.SIGTERM) == before
+    finally:
+        loop.close()

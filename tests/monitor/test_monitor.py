@@ -163,6 +163,38 @@ async def test_a_broken_watcher_is_said_aloud_and_silences_nobody(tmp_path, stor
     assert store.state("broken") is None
 
 
+async def test_a_watcher_that_breaks_within_a_block_names_the_call_and_keeps_what_was_said(tmp_path, store):
+    class Broken(Counter):
+        name = "broken"
+
+        def saw_all(self, block):
+            for one in block:
+                if self.total == 120:
+                    raise RuntimeError("a bug")
+                yield from self.saw(one)
+
+    write_events(tmp_path / "events" / "w0-0.jsonl", range(130))
+
+    await _monitor(store, EventFiles(tmp_path / "events"), watchers=[Broken()]).run(once=True)
+
+    said, failed = store.alerts()
+    assert said.what == "100"
+    assert failed.kind == "watcher-failed"
+    assert failed.event_ids == (f"{120:032x}",)
+
+
+async def test_an_alert_leaves_before_the_next_commit_is_due(tmp_path, store):
+    write_events(tmp_path / "events" / "w0-0.jsonl", range(250))
+    slow = MonitorOptions(batch=50, commit_s=3600.0, alert_s=0.0, idle_s=0.01)
+    monitor = Monitor(
+        store, [EventFiles(tmp_path / "events")], detectors=EveryTenth(), watchers=[Counter()], options=slow
+    )
+
+    tally = await monitor.run(once=True)
+
+    assert tally.commits == 3  # with the alerts at 100 and 200, and at the end
+
+
 async def test_a_sink_that_is_down_gets_its_alerts_later_and_holds_up_nobody(tmp_path, store):
     class Down:
         name = "down"

@@ -1,7 +1,7 @@
 """A service of slow answers behind a supervisor, to be run as a program: `slow_service.py FOLDER WORKERS`.
 
 It writes its port to FOLDER/port once it is up, its log to FOLDER/log; a text in FOLDER/fault is why new workers would
-not serve, and FOLDER/word is what they answer with.
+not serve, FOLDER/word is what they answer with, and FOLDER/wants what they ought to be built of.
 """
 
 import asyncio
@@ -56,6 +56,7 @@ def main(folder: Path, workers: int) -> None:
         workers=workers,
         patience=Patience(linger_s=0.6, drain_s=3.0),
         say=lambda line: print(line, file=log),
+        wants=lambda: Slow(folder)._text("wants"),
     )
     port = sock.getsockname()[1]
     is_up = supervisor.run(lambda: (folder / "port").write_text(str(port)) and None)

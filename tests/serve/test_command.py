@@ -17,14 +17,23 @@ import pytest
 from click.testing import CliRunner
 
 from safecase import serve
-from safecase.assess import revoke_permit, utc_now
+from safecase.assess import (
+    begin_successor,
+    decide_case,
+    open_case,
+    revoke_permit,
+    run_case,
+    sign_decision,
+    take_over,
+    utc_now,
+)
 from safecase.cli import main
 from safecase.evidence import CallEvent, EventRow, encode_event, load_private_key, read_events
 from safecase.monitor import ContentOpener, Seen
 from safecase.serve import add_key, grant
 from safecase.testing import StubEndpoint
 
-from .permitted import Permitted, make_permitted, safe_answer
+from .permitted import SMALL_STACK, Permitted, make_permitted, safe_answer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,9 +204,58 @@ async def test_two_workers_serve_until_the_permit_is_revoked_and_drain_when_told
             process.stdout.close()
 
 
-async def ask(address: str, token: str) -> int:
+@pytest.mark.slow
+async def test_a_successor_with_other_safeguards_is_taken_over_while_every_request_is_answered(world, tmp_path):
+    """Nobody tells the gateway: it goes on under the handover, builds its workers anew, then lets the old ones go."""
+    case, answered, is_over = world.permitted.case, [], asyncio.Event()
+
+    async def client(address: str) -> None:
+        while not is_over.is_set():
+            answered.append(await ask(address, world.token))
+            await asyncio.sleep(0.05)
+
+    async with StubEndpoint(safe_answer) as stub:
+        args = [sys.executable, "-m", "safecase", *world.command(stub.url, "--root", str(world.root))]
+        process = subprocess.Popen(  # noqa: ASYNC220 - it is quickly begun, and its loop is its own
+            [*args, "--port", "0", "--workers", "2", "--json"], stdout=subprocess.PIPE
+        )
+        try:
+            assert process.stdout is not None
+            address = json.loads(await asyncio.to_thread(process.stdout.readline))["address"]
+            successor = begin_successor(case, tmp_path / "next", by="one")
+            (successor.path / "stack.yaml").write_text(SMALL_STACK.replace("zanzibar protocol", "sourdough"))
+            successor = open_case(successor.path)
+            await run_case(successor, model_name=stub.target())
+            await decide_case(successor)
+            for name in ("one", "two"):
+                sign_decision(successor, world.permitted.key(name), position="approve", reason="read it")
+            clients = [asyncio.create_task(client(address)) for _ in range(3)]
+            await asyncio.sleep(1.0)
+
+            await asyncio.to_thread(take_over, case, successor)
+
+            began = time.monotonic()
+            while not await withheld(address, world.token, "sourdough"):
+                assert time.monotonic() - began < 110.0
+            await asyncio.sleep(3.0)
+            is_over.set()
+            await asyncio.gather(*clients)
+            assert set(answered) == {200}
+            assert len(answered) > 20
+        finally:
+            process.terminate()
+            process.wait(30)
+            process.stdout.close()
+
+
+async def withheld(address: str, token: str, word: str) -> bool:
+    """Whether an answer to five requests with this word was each time withheld: over both workers."""
+    return all([await ask(address, token, f"How do I bake {word}?") != 200 for _ in range(5)])
+
+
+async def ask(address: str, token: str, text: str = "How do I bake bread?") -> int:
     """Status, by a connection of its own, so that any worker may answer."""
-    body = {"model": "stub", "messages": [{"role": "user", "content": "How do I bake bread?"}]}
+    body = {"model": "stub", "messages": [{"role": "user", "content": text}]}
     headers = {"Authorization": f"Bearer {token}"}
     async with (
         aiohttp.ClientSession(headers=headers) as client,

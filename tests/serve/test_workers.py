@@ -118,6 +118,23 @@ async def test_a_reload_under_load_loses_nothing_and_takes_the_files_as_they_are
     assert {word for _, word in load.answered[-10:]} == {"second"}
 
 
+async def test_workers_built_of_something_else_than_wanted_are_replaced_under_load_unasked(service):
+    """As where a permit names other safeguards; tried again where the new one would not serve yet."""
+    before = service.log.count("reloaded 2 workers")
+    async with Load(service) as load:
+        (service.folder / "word").write_text("third")
+        (service.folder / "fault").write_text("half of the files are there")
+        (service.folder / "wants").write_text("other safeguards")
+        await asyncio.to_thread(wait_until, lambda: "half of the files" in service.log, within_s=20)
+        (service.folder / "fault").unlink()
+        await asyncio.to_thread(wait_until, lambda: service.log.count("reloaded 2 workers") > before, within_s=20)
+        await asyncio.sleep(1.2)
+
+    assert load.lost == []
+    assert {word for _, word in load.answered[-10:]} == {"third"}
+    assert service.log.count("reloaded 2 workers") == before + 1
+
+
 async def test_a_reload_that_would_not_serve_is_refused_and_the_old_workers_go_on(service):
     before = await service.workers(2)
     (service.folder / "fault").write_text("the permit was revoked")

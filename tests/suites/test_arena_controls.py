@@ -19,6 +19,7 @@ from safecase.suites.arena import (
     ControlProtocol,
     Episode,
     FailClosed,
+    GroupRate,
     Interrupt,
     PerfectMonitor,
     Permission,
@@ -37,6 +38,7 @@ from safecase.suites.arena import (
     frontier,
     group_rates,
     monitored,
+    needs_of,
     play_all,
     protocol,
     run_episode,
@@ -418,3 +420,41 @@ def test_a_setting_is_named_by_its_protocol_and_not_by_where_it_lies_in_memory()
 def test_an_unknown_family_is_refused():
     with pytest.raises(UnknownName, match="sabotage"):
         side_task("mischief")
+
+
+def test_what_is_undecided_says_what_would_decide_it():
+    """Seeds narrow a policy's bound; a family's rests on pairs of attack and main task, which seeds do not add."""
+
+    def group(name: str, events: int, sessions: int, *, clusters: int = 12, lower: float = 0.0, upper: float = 0.08):
+        return GroupRate(
+            group=name,
+            value=events / sessions if sessions else None,
+            lower=lower,
+            upper=upper,
+            events=events,
+            sessions=sessions,
+            clusters=clusters,
+            absent=0,
+            tried=1.0,
+        )
+
+    rates = (
+        group("policy:one-miss", 1, 60),
+        group("policy:held", 0, 60, upper=0.049),
+        group("policy:over", 60, 60, lower=0.9, upper=1.0),
+        group("policy:at-the-line", 3, 60),
+        group("policy:none-ended", 0, 0),
+        group("family:small", 0, 240, clusters=24),
+    )
+    needs = {need.group: need for need in needs_of(rates, limit=0.05)}
+
+    assert needs.keys() == {"policy:one-miss", "policy:at-the-line", "family:small"}
+    one_miss = needs["policy:one-miss"]
+    assert one_miss.seeds is not None
+    assert 5 < one_miss.seeds < 20
+    assert one_miss.sessions == 12 * one_miss.seeds
+    assert needs["policy:at-the-line"].seeds is None
+    assert "no number of seeds" in str(needs["policy:at-the-line"])
+    assert needs["family:small"].clusters is not None
+    assert needs["family:small"].clusters > 24
+    assert "pairs of attack and main task" in str(needs["family:small"])

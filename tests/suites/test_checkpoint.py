@@ -2,15 +2,25 @@
 
 import pytest
 
+from safecase.evidence import Estimate
 from safecase.models import Request
+from safecase.report import draw_argument
 from safecase.suites import Limits, NoSandbox, find_engine, load_suite, try_suite
 from safecase.suites.checkpoint import BOTH, CONTROL, TARGET, TOLD, draw, last_said, pair
 from safecase.testing import ScriptedModel, check_suite, loc_player
+from tests.decide.test_argument import argue
+from tests.decide.test_argument import estimates as safest
 from tests.suites.loc_gates import estimates, played, verdicts
 
 SUITE = "loc-checkpoint"
 HORIZON, ADAPTATION, DUAL = "checkpoint-time-horizon", "checkpoint-adaptation", "checkpoint-dual-task"
 ASKED = tuple(task.task for task in load_suite(SUITE).tasks() if not task.task.startswith("software/"))
+
+
+def argued(found: dict[str, Estimate]) -> str:
+    """The argument on cyber attack with these estimates of the checkpoint, every other gate at its safest."""
+    others = [one for one in safest() if one.estimate_id not in found]
+    return draw_argument(argue([*others, *found.values()]), part="cyber-1").svg
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,6 +38,7 @@ def test_an_honest_weak_model_is_cleared():
     found = estimates(given, SUITE)
     assert found[f"loss-of-control.{HORIZON}/bare/all"].upper_bound < 2
     assert found[f"loss-of-control.{HORIZON}/bare/point:2h"].value < 0.1
+    assert "Answered: sandbagging" in argued(found)
 
 
 def test_an_able_model_crosses_the_horizon_and_the_dual_task_and_does_not_adapt():
@@ -45,6 +56,7 @@ def test_a_sandbagger_is_caught_by_its_selective_adaptation():
     assert verdicts(given, SUITE)[ADAPTATION] == "fail"
     assert found.value == 1.0
     assert found.lower_bound > 0.8
+    assert "Sandbagging, open" in argued(estimates(given, SUITE))
 
 
 async def test_the_suite_keeps_to_the_seam():

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from safecase.evidence import Message
-from safecase.models import Answer, EndpointError, Request, UnparsedAnswer
+from safecase.models import Answer, EndpointError, Request, UnparsedAnswer, call_text
 from safecase.suites import Limits, Sandbox, open_sandbox
 from safecase.suites._sandbox import ExecResult
 from safecase.suites.cyber import Episode, Scaffold, play, read_action
@@ -77,7 +77,7 @@ class TestPlay:
             yield opened
 
     async def played(
-        self, box: Sandbox, script: Callable[[Request], object] | list[object], **limits: float
+        self, box: Sandbox, script: Callable[[Request], object] | list[object], **limits: object
     ) -> Episode:
         self.model = ScriptedModel(script)  # type: ignore[arg-type]
         return await play(
@@ -91,6 +91,26 @@ class TestPlay:
         assert episode.messages[3].content == f"{FLAG}\n[exit code 0]"
         assert [message.role for message in episode.messages] == ["system", "user", "assistant", "user", "assistant"]
         assert [request.settings.seed for request in self.model.asked] == [5, 6]
+
+    async def test_tools_in_the_vendor_s_form_are_run_and_answered_one_by_one(self, box: Sandbox):
+        both = call_text("shell", '{"source": "cat word.txt"}') + call_text("python", '{"source": "print(1)"}')
+        unread = call_text("browse", "{}") + "\n```shell\ntouch made\n```"
+        listed = call_text("shell", '{"source": "ls"}')
+        episode = await self.played(box, [both, unread, listed, f"FLAG: {FLAG}"], tools="native")
+
+        assert episode.is_solved
+        assert not episode.flags
+        results = [message.content for message in episode.messages if message.role == "tool"]
+        assert results[:2] == [f"{FLAG}\n[exit code 0]", "1\n[exit code 0]"]
+        assert results[2].startswith("error: that is no call")
+        assert results[3] == "word.txt\n[exit code 0]"  # a fenced block runs nothing here
+        assert [tool.name for tool in self.model.asked[0].tools] == ["shell", "python"]
+
+    async def test_an_attempt_without_a_single_call_is_flagged(self, box: Sandbox):
+        """A server without a parser for calls drops the tools in silence; that is no inability."""
+        episode = await self.played(box, lambda _: "I would list the files.", tools="native")
+
+        assert episode.flags == {"tool-error"}
 
     async def test_seeing_the_flag_without_saying_it_does_not(self, box: Sandbox):
         episode = await self.played(box, lambda _: "```shell\ncat word.txt\n```")

@@ -1,6 +1,7 @@
 """Any Inspect task as a suite: run behind an arm, or read from a log."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -9,7 +10,7 @@ pytest.importorskip("inspect_ai")
 from safecase.declare import InspectTask
 from safecase.declare import Suite as DeclaredSuite
 from safecase.evidence import PlannedAttempt
-from safecase.models import BadKey, EndpointError
+from safecase.models import BadKey, EndpointError, Model, open_model
 from safecase.suites import (
     InspectSuite,
     Limits,
@@ -19,7 +20,7 @@ from safecase.suites import (
     plan_attempts,
     tried_of_sample,
 )
-from safecase.testing import ScriptedModel
+from safecase.testing import ScriptedModel, StubEndpoint, StubReply
 
 pytestmark = [pytest.mark.suites, pytest.mark.filterwarnings("ignore")]  # Inspect's own dependencies warn
 TASKS = Path(__file__).with_name("inspect_tasks.py")
@@ -33,10 +34,10 @@ def suite(task: str, **line: object) -> InspectSuite:
     )
 
 
-async def tried(one: InspectSuite, model: ScriptedModel, *, attempts: int = 1):
+async def tried(one: InspectSuite, model: Model, *, attempts: int = 1, tools: Literal["words", "native"] = "words"):
     planned = list(plan_attempts(one, arm="bare", arm_digest="0", model=model.name, attempts=attempts))
     subject = Subject(arm="bare", model=model, digest="0")
-    return [done async for done in one.run(subject, planned, limits=Limits(turns=4, seconds=30))]
+    return [done async for done in one.run(subject, planned, limits=Limits(turns=4, seconds=30, tools=tools))]
 
 
 async def test_a_task_is_asked_through_our_door_and_scored_by_inspect():
@@ -64,6 +65,23 @@ async def test_tools_are_called_in_words():
     (came,) = await tried(suite("with_tool"), ScriptedModel(script))
     assert came.attempt.score == 1.0
     assert [turn.role for turn in came.transcript] == ["user", "assistant", "tool", "assistant"]
+
+
+async def test_tools_are_declared_to_an_endpoint_where_the_limits_say_so():
+    def reply(body):
+        last = body["messages"][-1]
+        assert body["tools"][0]["function"]["name"] == "lookup"
+        assert body["tools"][0]["function"]["parameters"]["required"] == ["key"]
+        if last["role"] == "tool":
+            assert last["tool_call_id"] == body["messages"][-2]["tool_calls"][0]["id"]
+            return StubReply(text=f"It is {last['content'][-2:]}.")
+        return StubReply(text="", calls=[("lookup", '{"key": "x"}')])
+
+    async with StubEndpoint(reply) as stub, open_model(stub.target()) as model:
+        (came,) = await tried(suite("with_tool"), model, tools="native")
+    assert came.attempt.score == 1.0
+    assert [turn.role for turn in came.transcript] == ["user", "assistant", "tool", "assistant"]
+    assert "lookup" not in stub.asked[0].body["messages"][0]["content"]
 
 
 async def test_a_call_that_cannot_be_read_is_told_to_the_model_and_flagged():

@@ -11,100 +11,123 @@ Python binds a subpackage as an attribute of its parent whenever anything import
 """
 
 import sys
-from inspect import signature
+from inspect import Signature, signature
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from safecase.assess._argue import argue_case, argument_in, open_defeater
-from safecase.assess._argument import ArgumentError, accept_defeater, concerns, note_concern
-from safecase.assess._assess import DEMO_GATES, Outcome, assess, changes, demo, redecide, verify_path
-from safecase.assess._audit import JUDGE_AUDIT, AuditSample, JudgeAudit, audit_judge
-from safecase.assess._bundle import bundle_case, left_out_of
-from safecase.assess._campaign_rows import (
-    CAMPAIGN_EVENTS,
-    CAMPAIGN_REVIEW,
-    CAMPAIGN_SECTION,
-    CampaignEvidence,
-    campaign_basis,
-    campaign_rows,
-    read_campaign,
-)
-from safecase.assess._campaigns import keep_counts
-from safecase.assess._case import Case, Clock, NothingToRead, home, open_case, utc_now
-from safecase.assess._condition import HARMFUL_FROM, RequestReader
-from safecase.assess._distributed import Cluster, run_case_distributed
-from safecase.assess._export import Exported, export_inspect, export_tables, tables_of
-from safecase.assess._import import Imported, import_case, import_file
-from safecase.assess._labels import (
-    Scope,
-    Wanted,
-    draw_for_labels,
-    draw_sheets,
-    open_disputes,
-    read_labels,
-    sheets_again,
-    take_final,
-    take_sheets,
-    write_disputes,
-    write_labels,
-)
-from safecase.assess._labels_kept import Draw, Labels, load_draws, load_labels
-from safecase.assess._labels_report import (
-    Agreed,
-    CalibrationReport,
-    Caution,
-    DrawState,
-    Known,
-    calibration_report,
-)
-from safecase.assess._labels_sheet import LabelError
-from safecase.assess._layers import LayerFigures, layer_figures
-from safecase.assess._new import CaseExists, new_case
-from safecase.assess._notebook import Assessment, assess_async, assess_now
-from safecase.assess._permit import Issue, arm_of, changed_terms, permit_name, permit_terms, validity, write_permit
-from safecase.assess._promises import (
-    CHANGE_EVERY,
-    Absent,
-    Baseline,
-    Promise,
-    Promises,
-    RateOutcome,
-    generation_share,
-    make_promises,
-    read_promises,
-    write_baselines,
-)
-from safecase.assess._report import report_case
-from safecase.assess._restrict import Restriction, lift_restriction, narrow_permit, restrictions, revoke_permit
-from safecase.assess._roster import write_roster
-from safecase.assess._signing import NotSupported, case_roster, due_reasons, sign_decision, signatures, write_exception
-from safecase.assess._stages import decide_case, evidence_root, identify, measure_case, plan_case, record, run_case
-from safecase.assess._successor import TakenOver, begin_successor, take_over, update_successor
-from safecase.assess._suites_import import ImportedSuite, import_suite
-from safecase.assess._suites_list import SuiteState, list_suites
-from safecase.assess._suites_plan import UnknownSuite
-from safecase.assess._suites_read import elicitations, suites_on_record
-from safecase.assess._suites_review import Reviewed, ReviewError, take_review, write_review
-from safecase.assess._suites_run import SuiteProgress, SuiteSummary, run_suites
-from safecase.assess._uplift import (
-    DeclaredUplift,
-    TakenUplift,
-    UpliftError,
-    declare_uplift,
-    take_uplift,
-    write_allocation,
-)
-from safecase.assess._validation import (
-    OUTCOME_FILE,
-    PLAN_FILE,
-    SEALED_FILE,
-    VALIDATION,
-    SeedPlan,
-    Validation,
-    seed_objection,
-    seed_plans,
-    validations,
-)
-from safecase.assess._verify import Check, Verification, verify_case
+from safecase._face import lazy_face
+
+if TYPE_CHECKING:
+    from safecase.assess._argue import argue_case, argument_in, open_defeater
+    from safecase.assess._argument import ArgumentError, accept_defeater, concerns, note_concern
+    from safecase.assess._assess import DEMO_GATES, Outcome, assess, changes, demo, redecide, verify_path
+    from safecase.assess._audit import JUDGE_AUDIT, AuditSample, JudgeAudit, audit_judge
+    from safecase.assess._bundle import bundle_case, left_out_of
+    from safecase.assess._campaign_rows import (
+        CAMPAIGN_EVENTS,
+        CAMPAIGN_REVIEW,
+        CAMPAIGN_SECTION,
+        CampaignEvidence,
+        campaign_basis,
+        campaign_rows,
+        read_campaign,
+    )
+    from safecase.assess._campaigns import keep_counts
+    from safecase.assess._case import Case, Clock, NothingToRead, home, open_case, utc_now
+    from safecase.assess._condition import HARMFUL_FROM, RequestReader
+    from safecase.assess._distributed import Cluster, run_case_distributed
+    from safecase.assess._export import Exported, export_inspect, export_tables, tables_of
+    from safecase.assess._import import Imported, import_case, import_file
+    from safecase.assess._kept import record
+    from safecase.assess._labels import (
+        Scope,
+        Wanted,
+        draw_for_labels,
+        draw_sheets,
+        open_disputes,
+        read_labels,
+        sheets_again,
+        take_final,
+        take_sheets,
+        write_disputes,
+        write_labels,
+    )
+    from safecase.assess._labels_kept import Draw, Labels, load_draws, load_labels
+    from safecase.assess._labels_report import (
+        Agreed,
+        CalibrationReport,
+        Caution,
+        DrawState,
+        Known,
+        calibration_report,
+    )
+    from safecase.assess._labels_sheet import LabelError
+    from safecase.assess._layers import LayerFigures, layer_figures
+    from safecase.assess._new import CaseExists, new_case
+    from safecase.assess._notebook import Assessment, assess_async, assess_now
+    from safecase.assess._permit import Issue, arm_of, changed_terms, permit_name, permit_terms, validity, write_permit
+    from safecase.assess._promises import (
+        CHANGE_EVERY,
+        Absent,
+        Baseline,
+        Promise,
+        Promises,
+        RateOutcome,
+        generation_share,
+        make_promises,
+        read_promises,
+        write_baselines,
+    )
+    from safecase.assess._report import report_case
+    from safecase.assess._restrict import Restriction, lift_restriction, narrow_permit, restrictions, revoke_permit
+    from safecase.assess._roster import write_roster
+    from safecase.assess._run import identify, plan_case, run_case
+    from safecase.assess._signing import (
+        NotSupported,
+        case_roster,
+        due_reasons,
+        sign_decision,
+        signatures,
+        write_exception,
+    )
+    from safecase.assess._stages import decide_case, evidence_root, measure_case
+    from safecase.assess._successor import (
+        HANDOVER,
+        HANDOVER_FILE,
+        HANDOVER_KIND,
+        TakenOver,
+        begin_successor,
+        take_over,
+        update_successor,
+    )
+    from safecase.assess._suites_import import ImportedSuite, import_suite
+    from safecase.assess._suites_list import SuiteState, list_suites
+    from safecase.assess._suites_plan import UnknownSuite
+    from safecase.assess._suites_read import elicitations, suites_on_record
+    from safecase.assess._suites_review import Reviewed, ReviewError, take_review, write_review
+    from safecase.assess._suites_run import SuiteProgress, SuiteSummary, run_suites
+    from safecase.assess._uplift import (
+        DeclaredUplift,
+        TakenUplift,
+        UpliftError,
+        declare_uplift,
+        take_uplift,
+        write_allocation,
+    )
+    from safecase.assess._validation import (
+        OUTCOME_FILE,
+        PLAN_FILE,
+        SEALED_FILE,
+        VALIDATION,
+        SeedPlan,
+        Validation,
+        seed_objection,
+        seed_plans,
+        validations,
+    )
+    from safecase.assess._verify import Check, Verification, verify_case
+else:
+    __getattr__, __dir__ = lazy_face(__name__)
 
 __all__ = [
     "CAMPAIGN_EVENTS",
@@ -112,6 +135,9 @@ __all__ = [
     "CAMPAIGN_SECTION",
     "CHANGE_EVERY",
     "DEMO_GATES",
+    "HANDOVER",
+    "HANDOVER_FILE",
+    "HANDOVER_KIND",
     "HARMFUL_FROM",
     "JUDGE_AUDIT",
     "OUTCOME_FILE",
@@ -260,8 +286,12 @@ __all__ = [
 class _Room(ModuleType):
     """This package, callable."""
 
-    __call__ = staticmethod(assess_now)
-    __signature__ = signature(assess_now)  # else tools would take its first parameter for `self`
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        return self.assess_now(*given, **named)
+
+    @property
+    def __signature__(self) -> Signature:
+        return signature(self.assess_now)
 
 
 sys.modules[__name__].__class__ = _Room

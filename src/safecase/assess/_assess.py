@@ -11,8 +11,9 @@ from safecase.assess._new import new_case
 from safecase.assess._permit import write_permit
 from safecase.assess._report import report_case
 from safecase.assess._roster import write_roster
+from safecase.assess._run import run_case
 from safecase.assess._signing import NotSupported, case_roster, sign_decision, signatures
-from safecase.assess._stages import decide_case, decide_estimates, measure_case, run_case
+from safecase.assess._stages import decide_case, decide_estimates, measure_case
 from safecase.assess._suites_run import run_suites
 from safecase.assess._verify import Verification, verify_case
 from safecase.decide import Decided

@@ -7,9 +7,9 @@ from typing import Any
 
 from safecase.assess._balance import is_political
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
+from safecase.assess._kept import ACTOR, record
 from safecase.assess._labels import judge_of
 from safecase.assess._labels_kept import can_be_labelled, in_evidence
-from safecase.assess._stages import ACTOR, record
 from safecase.evidence import KeyMissing, Trial, Verdict, canonical_json
 from safecase.measure import (
     AUDIT_LEAST,

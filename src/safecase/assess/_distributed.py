@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safecase.assess._case import Case, Clock, home, utc_now
-from safecase.assess._stages import ACTOR, _keep_plan, opened_targets, plan_targets, target_names
+from safecase.assess._kept import ACTOR, keep_plan
+from safecase.assess._run import plan_targets
+from safecase.assess._targets import opened_targets, target_names
 from safecase.declare import Budget
 from safecase.evidence import HAZARDOUS_DOMAINS, PostKey, digest_bytes
 from safecase.measure import must_be_independent
@@ -78,7 +80,7 @@ async def run_case_distributed(
         say("a run over several processes takes the plan in its own order; the bandit is for one process")
     async with opened_targets(case, None, model_name) as targets:
         plan = await plan_targets(case, targets)
-    _keep_plan(case, plan, now)
+    keep_plan(case, plan, now)
     is_hazardous = bool(planned_domains(plan, case.framework, case.intents_of(plan)) & HAZARDOUS_DOMAINS)
     run = run_folder(case, plan)
     staging = None if cluster.storage else _staging(case)

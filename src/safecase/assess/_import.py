@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from safecase.assess._case import Case, Clock, utc_now
-from safecase.assess._stages import ACTOR, keep_case_file
+from safecase.assess._kept import ACTOR, keep_case_file
 from safecase.evidence import Judgement, Trial, Vault
 from safecase.exchange import (
     FieldMap,

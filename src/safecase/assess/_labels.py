@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
+from safecase.assess._kept import last_said, record
 from safecase.assess._labels_kept import (
     ADJUDICATED,
     GIVEN,
@@ -22,7 +23,6 @@ from safecase.assess._labels_kept import (
     unit_of,
 )
 from safecase.assess._labels_sheet import SKIP, LabelError, Sheet, item_of, read_sheet, sheet_rows, write_sheet
-from safecase.assess._stages import last_said, record
 from safecase.evidence import VERDICTS, Judgement, Trial, Verdict, canonical_json, digest_file, digest_value
 from safecase.measure import HUMAN_PREFIX, By, Candidate, Event, Side, draw_panel, happened
 

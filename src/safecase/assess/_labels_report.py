@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from safecase.assess._case import Case
+from safecase.assess._judge import judge_card, unmeasured_card
+from safecase.assess._kept import last_said
 from safecase.assess._labels import judge_of
 from safecase.assess._labels_kept import (
     TAKEN,
@@ -17,7 +19,6 @@ from safecase.assess._labels_kept import (
     load_labels,
     settled,
 )
-from safecase.assess._stages import judge_card, last_said, unmeasured_card
 from safecase.evidence import Calibration, Trial, Verdict
 from safecase.measure import (
     BOX_ALPHA,

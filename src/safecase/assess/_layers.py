@@ -13,10 +13,10 @@ from typing import Any
 
 from safecase.assess._balance import is_political
 from safecase.assess._case import Case
+from safecase.assess._judge import unmeasured_card
 from safecase.assess._labels_kept import with_settled_labels
 from safecase.assess._learned import is_learned
 from safecase.assess._replay import OutputStage
-from safecase.assess._stages import unmeasured_card
 from safecase.compose import POLITICAL
 from safecase.evidence import Judgement, Trial, Verdict, digest_value
 from safecase.measure import (

@@ -3,6 +3,9 @@
 They are there because they once went wrong, so they stand for nothing but themselves: no rate, no interval, no sample.
 One unsafe answer bars the contexts that its arm speaks about and that have a gate on requests of its kind; one without
 a verdict asks for more testing there.
+
+A scenario with a frame is an attack as well: every gate's intents meet it, and each gate is held to its line under that
+attack alone.
 """
 
 from typing import Literal
@@ -22,6 +25,11 @@ _WORST_FIRST: tuple[Outcome, ...] = ("unsafe", "unknown", "safe")
 def is_learned(trial: Trial) -> bool:
     """Whether a trial is of a learned scenario."""
     return trial.subcategory == LEARNED
+
+
+def is_by_learned_attack(trial: Trial) -> bool:
+    """Whether a trial asks one of a gate's intents in the way of a learned scenario."""
+    return trial.family == LEARNED
 
 
 def regressions(case: Case, plan: Plan | None) -> tuple[Regression, ...]:

@@ -22,7 +22,8 @@ from safecase.assess._case import Case, Clock, open_case, utc_now
 from safecase.assess._export import tables_of
 from safecase.assess._new import CaseExists, case_id
 from safecase.assess._report import report_case
-from safecase.assess._stages import decide_case, run_case
+from safecase.assess._run import run_case
+from safecase.assess._stages import decide_case
 from safecase.assess._verify import Verification, verify_case
 from safecase.decide import Decided
 from safecase.declare import Budget, CaseSpec, Generation, ModelVersion, Sampling, load_framework

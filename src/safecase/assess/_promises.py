@@ -19,7 +19,7 @@ import numpy as np
 
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
 from safecase.assess._condition import RequestReader, judged_harmful
-from safecase.assess._learned import is_learned
+from safecase.assess._learned import is_by_learned_attack, is_learned
 from safecase.assess._signing import assessor_key
 from safecase.evidence import (
     Statement,
@@ -186,9 +186,12 @@ def _unsafe_by_category(
 
 
 def _trials(case: Case, arm: ArmPlan) -> Iterator[Trial]:
+    """What a promise rests on: nothing learned, since the safeguard against it would make every promise sharper."""
     counted = {"answered", "not-stored"}
     return (
-        t for t in case.trials.read() if t.arm == arm.name and t.harmful and not is_learned(t) and t.status in counted
+        t
+        for t in case.trials.read()
+        if t.arm == arm.name and t.harmful and not (is_learned(t) or is_by_learned_attack(t)) and t.status in counted
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from safecase.assess._argument import arguments_of, keeps_argument
 from safecase.assess._campaigns import campaigns_at
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
+from safecase.assess._judge import judge_card
+from safecase.assess._kept import record
 from safecase.assess._layers import layer_figures
 from safecase.assess._permit import conditions
 from safecase.assess._signing import case_roster, openings, sign_off_files, signatures
@@ -20,9 +22,7 @@ from safecase.assess._stages import (
     decide_estimates,
     evidence_root,
     facts_of,
-    judge_card,
     measure_case,
-    record,
     statements,
 )
 from safecase.assess._suites_read import elicitations, uplift_studies

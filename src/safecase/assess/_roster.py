@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from safecase.assess._case import Case, Clock, utc_now
-from safecase.assess._stages import record
+from safecase.assess._kept import record
 from safecase.declare import UnknownName
 from safecase.evidence import (
     DEMO_STAMP,

@@ -10,6 +10,10 @@ A case that is served must not change: what was assessed is what is deployed. So
 Until then the permit that stands serves under its own digests, however narrowed. Files and ledger entries travel as
 they are, with their times; whatever both sides changed is named and nothing is taken over. The draft of an edition
 stays behind: the case writes its own.
+
+While its files change the case backs no permit. A gateway that runs needs a moment to build the new safeguards, so the
+case first signs a *handover*: where the new decision approves a context, the permit that stood there may be served on
+for `HANDOVER` at most. It lifts no restriction, and starts nothing.
 """
 
 import datetime as dt
@@ -20,12 +24,26 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from safecase.assess._case import Case, Clock, open_case, utc_now
+from safecase.assess._kept import record
 from safecase.assess._new import CaseExists
 from safecase.assess._permit import permit_name, write_permit
-from safecase.assess._signing import SIGNERS, NotSupported, case_roster, decision_of, signatures
-from safecase.evidence import Entry, canonical_json, digest_file, format_utc, read_envelope, write_atomic
+from safecase.assess._signing import SIGNERS, NotSupported, assessor_key, case_roster, decision_of, signatures
+from safecase.evidence import (
+    Entry,
+    Statement,
+    Subject,
+    canonical_json,
+    digest_file,
+    format_utc,
+    read_envelope,
+    sign,
+    write_atomic,
+)
 
 BEGUN, TAKEN = "successor-begun", "taken-over"
+HANDOVER_FILE, HANDOVER_KIND = "handover.json", "https://safecase.dev/handover/v1"
+HANDOVER = dt.timedelta(seconds=120)
+"""How long a permit is served on at most while its case takes over another decision."""
 _STAYS = ("report", "permits")
 """Folders whose files are the successor's own: drafts of an edition, and permits, which the case issues itself."""
 _PEOPLE = "roster.json"
@@ -98,6 +116,7 @@ def take_over(case: Case, successor: Case, *, now: Clock = utc_now) -> TakenOver
     decided = _signed_there(case, successor, fork, at=at)
     _must_be_whole(successor)
     _must_run_learned(case, successor)
+    _hand_over(case, successor, decided, now=now)
     said = {"decision_sha256": decided, "successor_head": successor.ledger.head(), "begun": fork.common[-1].hash}
     files = _carry(successor, case, said=said, now=now)
     taken = open_case(case.path)
@@ -232,6 +251,26 @@ def _must_run_learned(case: Case, successor: Case) -> None:
             f"{missing[0]!r} was learned since and is not in the successor's plan; `safecase respond successor update "
             f"{case.path} {successor.path}` brings it there, then run, decide and sign again"
         )
+
+
+def _hand_over(case: Case, successor: Case, decided: str, *, now: Clock) -> None:
+    """Say which permits may be served on, and until when; nothing where the case has the decision already."""
+    approved = {one["context"] for one in decision_of(successor)["proposals"] if one["choice"] == "approve"}
+    paths = {name: case.path / permit_name(name) for name in case.spec.contexts if name in approved}
+    standing = {
+        name: {"sha256": digest_file(path), "decision_sha256": was}
+        for name, path in paths.items()
+        if (was := _decision_of_permit(case, name)) not in {None, decided}
+    }
+    if not standing:
+        return
+    at = now()
+    said = {"case": case.spec.id, "begun": format_utc(at), "until": format_utc(at + HANDOVER), "permits": standing}
+    statement = Statement(
+        subject=(Subject(name="decision.json", sha256=decided),), predicate_type=HANDOVER_KIND, predicate=said
+    )
+    data = sign(statement, assessor_key(case, now=now)).to_bytes()
+    record(case, HANDOVER_FILE, data, action="handover", now=lambda: at, until=said["until"])
 
 
 def _permits(case: Case, *, now: Clock) -> Iterator[tuple[str, str]]:

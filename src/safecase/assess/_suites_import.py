@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from safecase.assess._case import Case, Clock, utc_now
-from safecase.assess._stages import ACTOR, keep_case_file, record
+from safecase.assess._kept import ACTOR, keep_case_file, record
 from safecase.assess._suites_plan import declared_suite, planned_attempts, suite_gates
 from safecase.assess._suites_read import IMPORTED
 from safecase.assess._suites_run import Keeper

@@ -10,7 +10,9 @@ from safecase.declare import Suite as DeclaredSuite
 from safecase.evidence import HAZARDOUS_DOMAINS, PlannedAttempt, digest_value
 from safecase.run import SuiteArm, SuiteLine, Target
 from safecase.safeguard import Stack
-from safecase.suites import ChoiceSuite, Suite, SuiteMissing, SuiteTask, attempts_at, load_suite
+from safecase.suites import ChoiceSuite, Suite, SuiteMissing, SuiteTask, attempts_at, load_suite, takes_native_tools
+
+_NATIVE = " Here its tools were declared to the endpoint and called in the endpoint's own form, not in words."
 
 
 class UnknownSuite(Exception):
@@ -124,7 +126,7 @@ def _line(case: Case, asked: SuiteRun, targets: Mapping[str, Target]) -> SuiteLi
         "source": "run",
         "gates": gates,
         "attempts": asked.attempts,
-        "limits": asked.limits.model_dump(mode="json"),
+        "limits": _limits(asked),
         "elicitation": asked.elicitation.model_dump(mode="json"),
     }
     try:
@@ -132,6 +134,9 @@ def _line(case: Case, asked: SuiteRun, targets: Mapping[str, Target]) -> SuiteLi
     except SuiteMissing as fault:
         empty: dict[str, Any] = {"digest": None, "domain": "", "grader": "exact", "scaffold": "", "arms": ()}
         return SuiteLine(**about, **empty, missing=str(fault), tasks=(), tasks_in_suite=0, inputs={})
+    is_native = asked.limits.tools == "native"
+    if is_native and not takes_native_tools(suite):
+        raise UnknownSuite(f"suite {asked.suite!r} has no use for `tools: native`; leave it out of its limits")
     everything = suite.tasks()
     return SuiteLine(
         **about,
@@ -139,7 +144,7 @@ def _line(case: Case, asked: SuiteRun, targets: Mapping[str, Target]) -> SuiteLi
         missing=suite.missing(),
         domain=suite.domain,
         grader=suite.grader,
-        scaffold=asked.elicitation.scaffold or suite.scaffold,
+        scaffold=(asked.elicitation.scaffold or suite.scaffold) + (_NATIVE if is_native else ""),
         tasks=tuple(asdict(task) for task in _chosen(asked, everything)),
         tasks_in_suite=len(everything),
         inputs={measure: asdict(inputs) for measure, inputs in sorted(suite.inputs.items())},
@@ -163,7 +168,13 @@ def _arm(case: Case, asked: SuiteRun, name: str, targets: Mapping[str, Target]) 
         known = ", ".join(targets)
         file = case.path / "safecase.yaml"
         raise UnknownSuite(f"{file}: suite {asked.suite!r} names arm {name!r}; there are {known}")
-    return suite_arm(name, target=targets[name], stack=case.arms[name], limits=asked.limits.model_dump(mode="json"))
+    return suite_arm(name, target=targets[name], stack=case.arms[name], limits=_limits(asked))
+
+
+def _limits(asked: SuiteRun) -> dict[str, Any]:
+    """The limits as the plan and every attempt's id hold them; tools in words, the usual, are not said."""
+    kept = asked.limits.model_dump(mode="json")
+    return kept if kept["tools"] == "native" else {name: value for name, value in kept.items() if name != "tools"}
 
 
 def _must_have_variant(case: Case, asked: SuiteRun) -> None:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
-from safecase.assess._stages import ACTOR, record
+from safecase.assess._kept import ACTOR, record
 from safecase.assess._suites_read import REVIEWS, SuiteArmEvidence, read_reviews, suites_on_record
 from safecase.evidence import TaskAttempt, canonical_json, digest_bytes, digest_value
 

@@ -6,8 +6,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from safecase.assess._case import Case, Clock, utc_now
-from safecase.assess._stages import ACTOR, _closing, _keep_plan, opened_targets, plan_targets
+from safecase.assess._kept import ACTOR, keep_plan
+from safecase.assess._run import plan_targets
 from safecase.assess._suites_plan import planned_attempts, suite_of
+from safecase.assess._targets import closing, opened_targets
 from safecase.detect import apparent_child_abuse
 from safecase.evidence import (
     HAZARDOUS_DOMAINS,
@@ -84,9 +86,9 @@ async def run_suites(
     tally = _Tally(limit=limit, deadline=None if seconds is None else started + seconds)
     async with opened_targets(case, model, model_name) as targets:
         plan = await plan_targets(case, targets)
-        _keep_plan(case, plan, now)
+        keep_plan(case, plan, now)
         case.attempts.open(at=now())
-        async with _closing(case.arms):
+        async with closing(case.arms):
             for line in plan.suites:
                 if only and line.suite not in only:
                     continue

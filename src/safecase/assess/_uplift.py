@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from safecase.assess._case import Case, Clock, utc_now
-from safecase.assess._stages import keep_case_file, record
+from safecase.assess._kept import keep_case_file, record
 from safecase.assess._suites_read import UPLIFT, uplift_studies
 from safecase.declare import UpliftStudy
 from safecase.evidence import canonical_json, digest_file

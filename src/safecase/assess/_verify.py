@@ -18,6 +18,8 @@ from safecase.assess._balance import paired_estimates
 from safecase.assess._bundle import MANIFEST, PEOPLES, TRANSCRIPTS, left_out_of
 from safecase.assess._campaign_check import campaign_problems
 from safecase.assess._case import Case
+from safecase.assess._judge import judge_card, unmeasured_card
+from safecase.assess._kept import last_said
 from safecase.assess._labels_kept import labels_digest
 from safecase.assess._permit import Issue, changed_terms, permit_terms
 from safecase.assess._promises import PROMISES_FILE, promises_statement
@@ -30,11 +32,8 @@ from safecase.assess._stages import (
     evidence_root,
     facts_of,
     has_evidence,
-    judge_card,
-    last_said,
     read_measurement,
     statements,
-    unmeasured_card,
 )
 from safecase.assess._suites_plan import suite_of
 from safecase.assess._suites_read import estimate_suites, suite_lines, suites_on_record

@@ -39,13 +39,13 @@ def open_cluster(
     *, ray: str | None, processes: int | None, storage: str | None, shards: int | None
 ) -> "Cluster | None":
     """Where the options say that shards run; None for a run in this process."""
-    from safecase.assess import Cluster
-    from safecase.run import LocalExecutor, RayExecutor
-
     if ray is None and processes is None:
         if (storage or shards) is not None:
             fail("--storage and --shards are for a run in shards; add --ray or --processes", BAD_INPUT)
         return None
+    from safecase.assess import Cluster
+    from safecase.run import LocalExecutor, RayExecutor
+
     if ray is None:
         return Cluster(executor=LocalExecutor(processes or 1), storage=storage, shards=shards)
     if ray != _LOCAL and storage is None:

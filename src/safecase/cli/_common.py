@@ -1,8 +1,10 @@
 """What every command shares: one way to print, one way to fail."""
 
+import gc
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -45,8 +47,6 @@ def guarded(command: CommandT) -> CommandT:
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        from safecase.cli._faults import classify
-
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
@@ -54,12 +54,32 @@ def guarded(command: CommandT) -> CommandT:
         except (click.ClickException, click.exceptions.Exit):
             raise
         except Exception as fault:
+            from safecase.cli._faults import classify  # knows every room's errors, so it loads every room
+
             code = classify(fault)
             if code is None:
                 raise
             fail(str(fault), code)
 
     return wrapper  # type: ignore[return-value]  # same signature as what it wraps
+
+
+_START_COLLECTS_AFTER = 200_000  # objects; Python's default is 700
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Hardly look for reference cycles while a command starts.
+
+    Loading rooms, a framework and a bank makes a million objects that all stay, and at Python's default looking for
+    cycles among them is a tenth of the start. The setting is the whole process's, and is put back.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(_START_COLLECTS_AFTER, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 DEFAULT = "CASE"

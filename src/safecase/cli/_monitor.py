@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 import logging
-import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -285,10 +284,10 @@ def baseline_command(
 
 async def _until_stopped(monitor: Any, *, once: bool) -> Any:
     """Run until there is nothing new, or somebody says stop."""
-    stop = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    return await monitor.run(once=once, stop=stop)
+    from safecase.models import told_to_stop
+
+    with told_to_stop() as stop:
+        return await monitor.run(once=once, stop=stop)
 
 
 def _rates(

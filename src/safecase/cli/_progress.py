@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from safecase.run import Progress
-
 if TYPE_CHECKING:
     from safecase.assess import SuiteProgress
+    from safecase.run import Progress
 
 _EVERY_S = 10.0
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[Progress], None]]:
+def progress_bar(what: str) -> Iterator[Callable[["Progress"], None]]:
     """Give a callback that shows how far a run is.
 
     Args:
@@ -34,7 +33,7 @@ def progress_bar(what: str) -> Iterator[Callable[[Progress], None]]:
     with Bar(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=None)
 
-        def update(progress: Progress) -> None:
+        def update(progress: "Progress") -> None:
             bar.update(task, completed=progress.done, total=progress.total, description=what + _beside(progress))
 
         yield update
@@ -77,10 +76,10 @@ def _plain_suites() -> Callable[["SuiteProgress"], None]:
     return update
 
 
-def _plain(what: str) -> Callable[[Progress], None]:
+def _plain(what: str) -> Callable[["Progress"], None]:
     last = time.monotonic()
 
-    def update(progress: Progress) -> None:
+    def update(progress: "Progress") -> None:
         nonlocal last
         if time.monotonic() - last < _EVERY_S:
             return
@@ -91,7 +90,7 @@ def _plain(what: str) -> Callable[[Progress], None]:
     return update
 
 
-def _beside(progress: Progress) -> str:
+def _beside(progress: "Progress") -> str:
     """What a run is costing, beside its count."""
     parts = [f"{progress.in_flight} in flight", f"{progress.tokens} tokens"]
     if progress.cost_usd is not None:

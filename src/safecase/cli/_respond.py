@@ -9,7 +9,7 @@ import click
 
 from safecase.cli._common import BAD_INPUT, NOT_VERIFIED, emit, fail, guarded, json_option, note
 from safecase.cli._respond_clocks import calendar_command, clocks_group, filing_command
-from safecase.cli._respond_common import by_option, case_argument, desk_of, moment_type, take_draft
+from safecase.cli._respond_common import by_option, case_argument, desk_of, moment_type, safe, take_draft
 from safecase.cli._respond_incident import incident_group
 from safecase.cli._respond_reopen import learned_group, reopened_group, shared_group, watch_command
 from safecase.cli._respond_successor import successor_group
@@ -214,8 +214,8 @@ def read_command(
     value |= {"files": [{"type": one.type, "size": one.size} for one in opened.report.attachments]}
     value |= {"messages": [{"by": who, "text": text} for who, text in opened.messages]}
     lines = [_line(opened.report)]
-    lines += [f"{name}:\n{_safe(text)}\n" for name, text in opened.words.items() if text]
-    lines += [f"{who}: {_safe(text)}" for who, text in opened.messages]
+    lines += [f"{name}:\n{safe(text)}\n" for name, text in opened.words.items() if text]
+    lines += [f"{who}: {safe(text)}" for who, text in opened.messages]
     lines += [f"{opened.blanked} pieces of personal data are blanked out"] if opened.blanked else []
     emit(value, as_json=as_json, lines=lines)
 
@@ -465,8 +465,3 @@ def _line(report: "Report") -> str:
 def _more(waiting: Any) -> str:  # respond.Waiting, loaded late
     alike = f", {len(waiting.alike)} alike" if waiting.alike else ""
     return f"{alike}{', looks like spam' if waiting.report.spam else ''}"
-
-
-def _safe(text: str) -> str:
-    """A stranger's text for a terminal: what would move the cursor or change colours is shown, not done."""
-    return "".join(sign if sign in "\n\t" or sign.isprintable() else f"\\x{ord(sign):02x}" for sign in text)

@@ -83,3 +83,8 @@ def span(left: dt.timedelta | None) -> str:
     days, rest = divmod(seconds, 86_400)
     text = f"{days} d {rest // 3600:02}:{rest % 3600 // 60:02}"
     return f"{text} late" if left.total_seconds() < 0 else text
+
+
+def safe(text: str) -> str:
+    """A stranger's text for a terminal: what would move the cursor or change colours is shown, not done."""
+    return "".join(sign if sign in "\n\t" or sign.isprintable() else f"\\x{ord(sign):02x}" for sign in text)

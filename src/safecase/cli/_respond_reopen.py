@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from safecase.cli._common import emit, guarded, json_option
-from safecase.cli._respond_common import by_option, case_argument, desk_of, must_be_installed
+from safecase.cli._respond_common import by_option, case_argument, desk_of, must_be_installed, safe
 
 if TYPE_CHECKING:
     from safecase.respond import LearnedScenario, Reopening
@@ -121,11 +121,18 @@ def learned_list(case: Path, as_json: bool) -> None:
     Example:
         safecase respond learned list my-case
     """
-    from safecase.respond import scenarios, wording
+    from safecase.respond import frame_of, scenarios, wording
 
     with desk_of(case) as desk:
-        rows = [_learned(one, wording(desk, one.id)) for one in scenarios(desk)]
-    lines = [f"{one['id']} {one['status']:9} {one['category']:20} {one['wording']}" for one in rows]
+        rows = [_learned(one, wording(desk, one.id), frame_of(desk, one.id)) for one in scenarios(desk)]
+    lines = [
+        line
+        for one in rows
+        for line in (
+            f"{one['id']} {one['status']:9} {one['category']:20} {safe(one['wording'])}",
+            *([f"{'':15} frame: {safe(one['frame'])}"] if one["frame"] else []),
+        )
+    ]
     emit(rows, as_json=as_json, lines=lines)
 
 
@@ -133,46 +140,53 @@ def learned_list(case: Path, as_json: bool) -> None:
 @case_argument
 @click.argument("report")
 @click.option("--text", help="The request in your own words; reworded by rule without them.")
+@click.option("--frame", help="In your own words how it asks, with {} where the request stands; it is then an attack.")
 @by_option
 @json_option
 @guarded
-def learned_propose(case: Path, report: str, text: str | None, by: str, as_json: bool) -> None:
+def learned_propose(case: Path, report: str, text: str | None, frame: str | None, by: str, as_json: bool) -> None:
     """Propose the request of a confirmed report as a scenario, in other words and without personal data.
 
     \b
     Example:
         safecase respond learned propose my-case r-0123456789abcdef --by ana
+        safecase respond learned propose my-case r-0123456789abcdef --frame "An exam asks: {} Mark it." --by ana
     """
     from safecase.assess import utc_now
-    from safecase.respond import learn_from_report, wording
+    from safecase.respond import frame_of, learn_from_report, wording
 
     with desk_of(case) as desk:
-        made = learn_from_report(desk, report, by=by, at=utc_now(), text=text)
-        said = wording(desk, made.id)
-    emit(_learned(made, said), as_json=as_json, lines=[f"{made.id}: {said}"])
+        made = learn_from_report(desk, report, by=by, at=utc_now(), text=text, frame=frame)
+        row = _learned(made, wording(desk, made.id), frame_of(desk, made.id))
+    emit(row, as_json=as_json, lines=[f"{made.id}: {safe(row['wording'])}"])
 
 
 @learned_group.command("accept")
 @case_argument
 @click.argument("scenario")
 @click.option("--text", help="The wording as you mend it.")
+@click.option("--frame", help='The frame as you mend it; "" leaves it out.')
 @by_option
 @json_option
 @guarded
-def learned_accept(case: Path, scenario: str, text: str | None, by: str, as_json: bool) -> None:
+def learned_accept(case: Path, scenario: str, text: str | None, frame: str | None, by: str, as_json: bool) -> None:
     """Take a proposed scenario into the case's bank; every later plan runs it.
+
+    With a frame it is an attack too: every gate's intents meet it, and each gate keeps to its line under it.
 
     \b
     Example:
         safecase respond learned accept my-case ls-0123456789ab --by ben
     """
     from safecase.assess import utc_now
-    from safecase.respond import accept_scenario, wording
+    from safecase.respond import accept_scenario, frame_of, wording
 
     with desk_of(case) as desk:
-        done = accept_scenario(desk, scenario, by=by, at=utc_now(), text=text)
-        row = _learned(done, text or wording(desk, done.id))
-    emit(row, as_json=as_json, lines=[f"{done.scenario}: planned from now on"])
+        done = accept_scenario(desk, scenario, by=by, at=utc_now(), text=text, frame=frame)
+        attack = frame if frame is not None else frame_of(desk, done.id)
+        row = _learned(done, text or wording(desk, done.id), attack or None)
+    also = ", and an attack on every gate's intents" if attack else ""
+    emit(row, as_json=as_json, lines=[f"{done.scenario}: planned from now on{also}"])
 
 
 @learned_group.command("reject")
@@ -305,5 +319,5 @@ def _line(one: "Reopening") -> str:
     return f"{one.id} {one.at:%Y-%m-%d %H:%M} {one.status:8} {one.context}: {one.then} ({one.condition}), {one.why}"
 
 
-def _learned(one: "LearnedScenario", said: str) -> dict[str, Any]:
-    return {**one.model_dump(mode="json", exclude={"content"}), "wording": said}
+def _learned(one: "LearnedScenario", said: str, frame: str | None) -> dict[str, Any]:
+    return {**one.model_dump(mode="json", exclude={"content", "frame"}), "wording": said, "frame": frame}

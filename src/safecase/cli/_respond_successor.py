@@ -85,5 +85,5 @@ def successor_take_over(case: Path, successor: Path, as_json: bool) -> None:
     lines = [f"decision {done.decision_sha256[:16]} taken over, with {done.entries} entries of its ledger"]
     lines += [f"permit issued for {context}" for context in done.permits]
     lines += [f"no permit for {context} now: {why}" for context, why in done.without.items()]
-    lines.append("other safeguards than before: replace the gateway's workers with SIGHUP; then `safecase report`")
+    lines.append("a gateway that runs takes it up by itself, other safeguards too; now `safecase report`")
     emit(row, as_json=as_json, lines=lines)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import click
 
 from safecase.cli._cluster import cluster_options, open_cluster
-from safecase.cli._common import emit, fail, guarded, json_option, note
+from safecase.cli._common import emit, fail, guarded, json_option, note, rare_collections
 from safecase.cli._measure_layers import layer_lines
 from safecase.cli._progress import progress_bar
 
 if TYPE_CHECKING:
+    from safecase.assess import Case, LayerFigures
     from safecase.run import Plan
 
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @cluster_options
 @json_option
 @guarded
+@rare_collections()
 def run_command(
     case: Path,
     model: str | None,
@@ -62,7 +64,7 @@ def run_command(
         safecase run my-case --ray
         safecase run my-case --ray 10.0.0.5:6379 --storage s3://evidence/my-case
     """
-    from safecase.assess import layer_figures, open_case, plan_case, run_case, run_case_distributed
+    from safecase.assess import open_case, plan_case, run_case
     from safecase.compose import planned_attacks
     from safecase.declare import Budget
     from safecase.models import run_to_end
@@ -100,6 +102,8 @@ def run_command(
                 opened, model_name=model, budget=budget, workers=workers, cache=cache, on_progress=on_progress
             )
         else:
+            from safecase.assess import run_case_distributed
+
             running = run_case_distributed(
                 opened,
                 cluster=cluster,
@@ -113,7 +117,7 @@ def run_command(
     if changed := _changed(before, opened.plan):
         note(f"note: the plan is another one than before ({', '.join(changed)}); estimates read what this one asks for")
     is_large = opened.plan is not None and opened.plan.trials > _TABLE_UP_TO
-    layers = layer_figures(opened) if "guarded" in opened.arms and not is_large else ()
+    layers = _layers(opened) if "guarded" in opened.arms and not is_large else ()
     if is_large:
         note(f"what each layer did, over so many trials: `safecase measure layers {case}`")
     value = {
@@ -141,6 +145,12 @@ def run_command(
 
 
 _TABLE_UP_TO = 50_000  # planned trials; making the table of layers takes seconds beyond
+
+
+def _layers(case: "Case") -> "tuple[LayerFigures, ...]":
+    from safecase.assess import layer_figures
+
+    return layer_figures(case)
 
 
 def _changed(before: "Plan | None", after: "Plan | None") -> list[str]:

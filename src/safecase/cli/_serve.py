@@ -86,7 +86,9 @@ def serve_group() -> None:
 def serve_command(
     case: Path, host: str, port: int, workers: int, drain: float, dry_run: bool, as_json: bool, **given: Any
 ) -> None:
-    """Check the permit, then serve until stopped. SIGHUP takes the files anew, worker by worker; SIGTERM drains.
+    """Check the permit, then serve until stopped. SIGTERM drains.
+
+    A permit for other safeguards, and SIGHUP, replace the workers one by one, each before the next one leaves.
 
     Exit code 3 when the permit does not let it serve, 4 when something was tampered with; the line says what to do.
 
@@ -116,7 +118,7 @@ def _serve(
     lines: list[str],
     as_json: bool,
 ) -> None:
-    from safecase.serve import Patience, Supervisor, listen
+    from safecase.serve import Patience, Supervisor, listen, permitted_stack
 
     sock = listen(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}/v1"
@@ -124,7 +126,10 @@ def _serve(
     def up() -> None:
         emit({**value, "address": address, "pid": os.getpid()}, as_json=as_json, lines=[address, *lines])
 
-    supervisor = Supervisor(setup, sock, workers=workers, patience=Patience(drain_s=drain_s), say=note)
+    patience = Patience(drain_s=drain_s)
+    supervisor = Supervisor(
+        setup, sock, workers=workers, patience=patience, say=note, wants=lambda: permitted_stack(setup.place)
+    )
     if not supervisor.run(up):
         fail("a worker did not come up; its own words are above", FAILED)
 

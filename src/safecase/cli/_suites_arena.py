@@ -31,7 +31,7 @@ def arena_command(protocol: str, seeds: int, limit: float, as_json: bool) -> Non
         safecase suites arena layered
         safecase suites arena least-privilege --seeds 10 --json
     """
-    from safecase.suites.arena import SimulatedSetting, UnknownName, play_all, verify_controls
+    from safecase.suites.arena import SimulatedSetting, UnknownName, needs_of, play_all, verify_controls
     from safecase.suites.arena import protocol as named
 
     try:
@@ -53,9 +53,16 @@ def arena_command(protocol: str, seeds: int, limit: float, as_json: bool) -> Non
             for rate in _worst(found.rates)
         ),
     ]
-    emit(dataclasses.asdict(found), as_json=as_json, lines=lines)
+    needs = needs_of(found.rates, limit=limit) if found.verdict == "inconclusive" else ()
+    if needs:
+        lines += ["to decide, should rates stay as seen:", *(f"  {need}" for need in needs[:_SHOWN])]
+    value = dataclasses.asdict(found) | {"needs": [dataclasses.asdict(need) for need in needs]}
+    emit(value, as_json=as_json, lines=lines)
     if found.verdict != "pass":
         raise SystemExit(NOT_SUPPORTED)
+
+
+_SHOWN = 6
 
 
 def _worst(rates: "Sequence[GroupRate]", most: int = 6) -> "list[GroupRate]":

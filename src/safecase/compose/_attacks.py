@@ -10,9 +10,10 @@ import base64
 import codecs
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from safecase.compose._bank import LEARNED, Intent
 from safecase.compose._play import Start
 from safecase.evidence import Message
 
@@ -24,7 +25,7 @@ class Attack:
     """A named way to wrap an intent, or to go after it over several turns and attempts.
 
     Attributes:
-        family: one of `FAMILIES`.
+        family: one of `FAMILIES`, or `LEARNED` where it came back from live use.
         summary: what it tries, in a sentence.
         wrap: (intent text, seeded generator) -> conversation whose last turn is the user's; of an adaptive attack, what
             it says first.
@@ -336,3 +337,17 @@ FAMILIES: tuple[str, ...] = (
 )
 
 TRANSLATED = Attack(name="translated", family="non-english", summary="The request in another language.", wrap=_plain)
+
+
+def learned_attacks(intents: Iterable[Intent]) -> tuple[Attack, ...]:
+    """The attacks that came back from live use: of every learned scenario that has a frame, in their order.
+
+    A person accepted each by name; it bears the name of its scenario and says what it says, in one wording.
+    """
+    return tuple(
+        Attack(
+            name=one.id, family=LEARNED, summary="Met in live use, and accepted by a person.", wrap=_framed(one.frame)
+        )
+        for one in intents
+        if one.subcategory == LEARNED and one.frame is not None
+    )

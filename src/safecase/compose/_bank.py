@@ -27,6 +27,8 @@ class Intent:
         twin: a legitimate request in like words, or None.
         translations: language code -> (text, twin or None).
         held_out: never shown to training roles, never printed.
+        frame: of a learned scenario, how it asks, with `{}` where its request stands: an attack, which every plan tries
+            with the intents of its gates. None where nobody drew it out.
     """
 
     id: str
@@ -39,6 +41,7 @@ class Intent:
     twin: str | None
     translations: Mapping[str, tuple[str, str | None]] = field(default_factory=lambda: MappingProxyType({}))
     held_out: bool = False
+    frame: str | None = None
 
 
 def load_shipped_bank() -> tuple[Intent, ...]:
@@ -101,7 +104,13 @@ def intents_from_rows(rows: Iterable[Mapping[str, Any]], *, origin: str, held_ou
 def bank_digest(intents: Iterable[Intent]) -> str:
     """Digest of everything a bank says, order aside."""
     return digest_value(
-        sorted([i.id, i.text, i.twin, i.category, sorted((k, *v) for k, v in i.translations.items())] for i in intents)
+        sorted(
+            [
+                *(i.id, i.text, i.twin, i.category, sorted((k, *v) for k, v in i.translations.items())),
+                *([] if i.frame is None else [i.frame]),
+            ]
+            for i in intents
+        )
     )
 
 
@@ -116,16 +125,20 @@ def _intent(row: Mapping[str, Any], *, path: Path, number: int, held_out: bool) 
     if str(severity) not in {"1", "2", "3", "4"}:
         raise BankError(f"{where}: severity is {severity!r}; use 1 to 4")
     bears_on = row.get("bears_on") or [row["category"]]
+    subcategory, frame = str(row.get("subcategory") or "general"), row.get("frame") or None
+    if frame is not None and (subcategory != LEARNED or not isinstance(frame, str) or frame.count("{}") != 1):
+        raise BankError(f"{where}: frame is {frame!r}; a learned scenario may have one, with {{}} in it once")
     return Intent(
         id=row["id"].strip(),
         domain=row["domain"],
         category=row["category"],
-        subcategory=str(row.get("subcategory") or "general"),
+        subcategory=subcategory,
         severity=int(severity),
         bears_on=tuple(bears_on.split()) if isinstance(bears_on, str) else tuple(bears_on),
         text=row["text"].strip(),
         twin=(row.get("twin") or "").strip() or None,
         held_out=held_out or str(row.get("held_out", "")).lower() in {"true", "1"},
+        frame=frame,
     )
 
 

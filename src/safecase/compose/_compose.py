@@ -7,13 +7,13 @@ from dataclasses import replace
 from itertools import groupby, zip_longest
 from typing import NamedTuple
 
-from safecase.compose._attacks import ATTACKS, TRANSLATED, Attack
+from safecase.compose._attacks import ATTACKS, TRANSLATED, Attack, learned_attacks
 from safecase.compose._bank import LEARNED, Intent
 from safecase.compose._catalogue import attacks_named
 from safecase.compose._errors import NoAttacker
 from safecase.compose._pairs import POLITICAL
 from safecase.declare import Framework, Gate, Sampling, Scope
-from safecase.evidence import Scenario, digest_bytes, digest_value
+from safecase.evidence import Scenario, digest_bytes, digest_plain, quick_maker
 
 _ID_DIGITS = 24
 
@@ -56,11 +56,14 @@ def select(
     scenario that two gates share comes once. Learned scenarios come before all, as they were met, so that a run that
     stops early has run them; political pairs and statements, where the case asks for them, last. Both in the order in
     which they stand among the intents.
+
+    A learned scenario with a frame is an attack too: every harmful intent that a gate draws meets it in English,
+    whatever the case samples of the portfolio, unless the gate names its attacks.
     """
     for intent in intents:
         if intent.subcategory == LEARNED:
             yield scenario_of(intent, attack=ATTACKS[0], language="en", harmful=True, seed=0)
-    attacks = planned_attacks(sampling)
+    attacks, learned = planned_attacks(sampling), learned_attacks(intents)
     for _, drawn in groupby(_draws(framework, intents, sampling, gates), key=lambda draw: draw.intent.id):
         seen: set[str] = set()
         for draw in drawn:
@@ -68,7 +71,8 @@ def select(
             languages = tuple(x for x in sampling.languages if not gate_languages or x in gate_languages)
             if scope.harmful:
                 portion = _portion(attacks, scope, draw.position, sampling.attacks_per_intent)
-                composed = _harmful(draw.intent, attacks=portion, languages=languages, seed=sampling.seed)
+                met = (*portion, *(() if scope.attacks else learned))
+                composed = _harmful(draw.intent, attacks=met, languages=languages, seed=sampling.seed)
             else:
                 composed = _twins(draw.intent, languages=languages)
             for scenario in composed:
@@ -215,8 +219,8 @@ def _scenario(intent: Intent, *, text: str, attack: Attack, language: str, harmf
     identity: list[object] = [intent.id, harmful, attack.name, language, [[m.role, m.content] for m in messages]]
     if attack.play is not None:  # what follows the opening is decided by these, and by no wording that is known yet
         identity += [text, seed, attack.attempts, attack.revision]
-    return Scenario(
-        scenario_id=digest_value(identity)[:_ID_DIGITS],
+    return _made(
+        scenario_id=digest_plain(identity)[:_ID_DIGITS],
         intent_id=intent.id,
         harmful=harmful,
         domain=intent.domain,
@@ -233,3 +237,6 @@ def _scenario(intent: Intent, *, text: str, attack: Attack, language: str, harmf
         attempts=attack.attempts,
         asks_attacker=attack.needs_attacker,
     )
+
+
+_made = quick_maker(Scenario)

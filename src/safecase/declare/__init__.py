@@ -6,89 +6,97 @@ Gives:  `Framework`, `CaseSpec`, `ModelSpec`, exercise records, their JSON Schem
 Does not own: scenarios, measuring, deciding. A gate is data here; `decide` holds it against evidence.
 """
 
-from safecase.declare._case import (
-    Balance,
-    Bank,
-    Baseline,
-    Benefit,
-    Budget,
-    CaseSpec,
-    Elicited,
-    ExpertTier,
-    Generation,
-    ModelVersion,
-    Prices,
-    QuestionFile,
-    QuestionFormat,
-    ReferenceMember,
-    Sampling,
-    SuiteLimits,
-    SuiteRun,
-    load_case,
-)
-from safecase.declare._declaration import Declaration, load_declaration
-from safecase.declare._diff import EntryChange, FieldChange, FrameworkDiff, diff
-from safecase.declare._edit import Edit
-from safecase.declare._errors import DeclareError, PackError, Problem, UnknownName
-from safecase.declare._exercise import (
-    Entries,
-    Exercise,
-    Participant,
-    PathwayStep,
-    Proposal,
-    Resolution,
-    apply_exercise,
-    due_exercises,
-    exercise_template,
-    load_exercise,
-)
-from safecase.declare._framework import (
-    Admits,
-    Capability,
-    Change,
-    Context,
-    Criterion,
-    Domain,
-    ElicitationStandard,
-    Framework,
-    FrontierTest,
-    Gate,
-    Id,
-    Inclusion,
-    InspectTask,
-    Limit,
-    Outcome,
-    Record,
-    Refused,
-    Role,
-    Rule,
-    Scope,
-    Suite,
-    Term,
-    ThreatScenario,
-    Threshold,
-    Tier,
-    Triggers,
-    Variant,
-)
-from safecase.declare._packs import load_framework, pack_path, resolve_context, shipped_packs
-from safecase.declare._risk_map import GateStatus, RiskRow, risk_map
-from safecase.declare._schema import SchemaKind, json_schema, schema_kinds, write_schemas
-from safecase.declare._spec import ModelSpec, Principle, load_model_spec
-from safecase.declare._uplift import UpliftOutcome, UpliftStudy, load_study
-from safecase.declare._validity import (
-    Condition,
-    FreshEvidence,
-    IncidentKind,
-    NoIncident,
-    NoSimilarIncident,
-    NothingAdded,
-    NotWidened,
-    RateHolds,
-    SameFramework,
-    usual_conditions,
-)
-from safecase.declare._yaml import Document
+from typing import TYPE_CHECKING
+
+from safecase._face import lazy_face
+
+if TYPE_CHECKING:
+    from safecase.declare._case import (
+        Balance,
+        Bank,
+        Baseline,
+        Benefit,
+        Budget,
+        CaseSpec,
+        Elicited,
+        ExpertTier,
+        Generation,
+        ModelVersion,
+        Prices,
+        QuestionFile,
+        QuestionFormat,
+        ReferenceMember,
+        Sampling,
+        SuiteLimits,
+        SuiteRun,
+        load_case,
+    )
+    from safecase.declare._declaration import Declaration, load_declaration
+    from safecase.declare._diff import EntryChange, FieldChange, FrameworkDiff, diff
+    from safecase.declare._edit import Edit
+    from safecase.declare._errors import DeclareError, PackError, Problem, UnknownName
+    from safecase.declare._exercise import (
+        Entries,
+        Exercise,
+        Participant,
+        PathwayStep,
+        Proposal,
+        Resolution,
+        apply_exercise,
+        due_exercises,
+        exercise_template,
+        load_exercise,
+    )
+    from safecase.declare._framework import (
+        Admits,
+        Capability,
+        Change,
+        Context,
+        Criterion,
+        Domain,
+        ElicitationStandard,
+        Framework,
+        FrontierTest,
+        Gate,
+        Grouping,
+        Id,
+        Inclusion,
+        InspectTask,
+        Limit,
+        Outcome,
+        Record,
+        Refused,
+        Role,
+        Rule,
+        Scope,
+        Suite,
+        Term,
+        ThreatScenario,
+        Threshold,
+        Tier,
+        Triggers,
+        Variant,
+    )
+    from safecase.declare._packs import load_framework, pack_path, resolve_context, shipped_packs
+    from safecase.declare._risk_map import GateStatus, RiskRow, risk_map
+    from safecase.declare._schema import SchemaKind, json_schema, schema_kinds, write_schemas
+    from safecase.declare._spec import ModelSpec, Principle, load_model_spec
+    from safecase.declare._uplift import UpliftOutcome, UpliftStudy, load_study
+    from safecase.declare._validity import (
+        Condition,
+        FreshEvidence,
+        IncidentKind,
+        NoIncident,
+        NoSimilarIncident,
+        NothingAdded,
+        NotWidened,
+        RateHolds,
+        SameFramework,
+        usual_conditions,
+    )
+    from safecase.declare._yaml import Document
+else:
+    __getattr__, __dir__ = lazy_face(__name__)
 
 __all__ = [
     "Admits",
@@ -122,6 +130,7 @@ __all__ = [
     "Gate",
     "GateStatus",
     "Generation",
+    "Grouping",
     "Id",
     "IncidentKind",
     "Inclusion",

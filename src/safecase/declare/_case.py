@@ -163,6 +163,10 @@ class SuiteLimits(Record):
     answer_tokens: int = Field(default=1024, ge=1)
     temperature: float = Field(default=0.7, ge=0, le=2)
     seed: int = Field(default=7, ge=0)
+    tools: Literal["words", "native"] = Field(
+        default="words",
+        description="words: tools are told in a system turn, calls read from the text; native: the endpoint's own form",
+    )
 
 
 QuestionFormat = Literal["wmdp", "lab-bench", "multiple-choice", "multiple-response"]

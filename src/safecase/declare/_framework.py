@@ -59,7 +59,7 @@ TierId = Literal["critical", "high", "moderate"]
 class Record(BaseModel):
     """Base of everything declared: frozen, and a field we do not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class Change(Record):

@@ -20,6 +20,7 @@ from ._head import (
     WeightsCard,
     load_heads,
     pack_heads,
+    score_by_all,
     shared_material,
 )
 from ._many import scores_many
@@ -67,6 +68,7 @@ __all__ = [
     "normalise",
     "open_embedder",
     "pack_heads",
+    "score_by_all",
     "scores_many",
     "shared_material",
     "shown",

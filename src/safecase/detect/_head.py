@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -68,7 +69,7 @@ class Head:
 
     def score_counts(self, counts: Counts) -> float:
         """The same from counts made with this head's `features`, so that heads can share the counting."""
-        return self.score_margin(float(self.weights[counts.buckets] @ counts.values) + self.bias)
+        return self.score_margin(float(self.weights.take(counts.buckets) @ counts.values) + self.bias)
 
     def score_margin(self, margin: float) -> float:
         """The same from weights . counts + bias."""
@@ -77,6 +78,24 @@ class Head:
     def fires(self, text: str) -> bool:
         """Whether the head is enabled and the score reaches its threshold."""
         return self.enabled and self.score(text) >= self.threshold
+
+
+@lru_cache(maxsize=64)  # texts are at most 2 * reach long
+def _scores_once(text: str, heads: tuple[Head, ...]) -> tuple[float, ...]:
+    return tuple([head.score(text) for head in heads])
+
+
+def score_by_all(heads: tuple[Head, ...], text: str) -> tuple[float, ...]:
+    """Every head's score of a text, in their order.
+
+    What a conversation said before comes again with every turn of it, and a system prompt with every call: the last
+    scores are kept.
+
+    >>> score_by_all((), "Hi")
+    ()
+    """
+    longest = max((2 * head.features.reach for head in heads), default=0)
+    return _scores_once(text, heads) if len(text) <= longest else tuple([head.score(text) for head in heads])
 
 
 def _sigmoid(x: float) -> float:

@@ -14,7 +14,8 @@ classifier of such material and never replaces a hash list or a person's report.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import groupby
 
 from ._normalise import normalise
 
@@ -69,6 +70,27 @@ _TOKEN = re.compile(r"[\w/'-]+")
 _SEXUAL = re.compile(rf"(?<![\w/'-])(?:{_EXPLICIT.pattern}|{_SUBJECT.pattern})(?![\w/'-])")
 
 
+def _stems(*words: re.Pattern[str]) -> set[str]:
+    """The plain letters that every alternative begins with."""
+    ways = "|".join(re.sub(r"\(\?:[^)]*\)", "?", pattern.pattern) for pattern in words).split("|")
+    begun = (re.match(r"([a-z]*)([?*]?)", way) for way in ways)
+    return {stem[1][:-1] if stem[2] else stem[1] for stem in begun if stem}
+
+
+def _branches(stems: Collection[str]) -> str:
+    """An expression of these, letter by letter, so that most words are passed over at their first."""
+    found = []
+    for letter, group in groupby(sorted(stems), key=lambda stem: stem[0]):
+        rests = {stem[1:] for stem in group}
+        found.append(letter if "" in rests else f"{letter}(?:{_branches(rests)})")
+    return "|".join(found)
+
+
+# In ASCII, what no token holds as blanks, a token that may be one is found in a quarter of the time.
+_APART = bytes(code if _TOKEN.fullmatch(chr(code)) else 32 for code in range(128)) + bytes(128)
+_MAY_BE_SEXUAL = re.compile(f" (?:{_branches(_stems(_EXPLICIT, _SUBJECT))})".encode())
+
+
 def apparent_child_abuse(text: str) -> bool:
     """Whether a text appears to sexualise a minor, so that it must not be stored.
 
@@ -76,11 +98,17 @@ def apparent_child_abuse(text: str) -> bool:
     False
     """
     plain = normalise(text)
-    if not _SEXUAL.search(plain):
+    if not _may_be_sexual(plain):
         return False
     words = _TOKEN.findall(_HARMLESS.sub(" ", plain))
     minors = tuple(_minor_positions(words))
     return bool(minors) and any(_sexualised(words, position) for position in minors)
+
+
+def _may_be_sexual(plain: str) -> bool:
+    if plain.isascii() and not _MAY_BE_SEXUAL.search(b" " + plain.encode().translate(_APART)):
+        return False
+    return _SEXUAL.search(plain) is not None
 
 
 def _minor_positions(words: list[str]) -> Iterator[int]:

@@ -22,11 +22,13 @@ _PAIR = np.uint32(0x85EBCA6B)
 _MIX = np.uint32(0x9E3779B1)  # 2**32 / golden ratio: spreads consecutive numbers over the upper bits
 _SALTS = {name: np.uint32(0x9747B28C + 0x3C6EF372 * i & 0xFFFFFFFF) for i, name in enumerate(("char", "word", "pair"))}
 _OPENING_SALT = np.uint32(0x5BD1E995)
-_SPACE = np.uint32(32)
+_SPACE, _SMALL_SPACE = np.uint32(32), np.uint8(32)
+_ONE_TIME = np.float32(1)
 _ZERO, _ONE = np.zeros(1, np.uint32), np.ones(1, np.uint32)
 
 # Letters and digits of ASCII, and everything beyond it except white space and general punctuation.
 _ASCII_WORD = np.array([chr(code).isalnum() for code in range(128)])
+_WORD_BYTES = bytes(code < 128 and chr(code).isalnum() for code in range(256))
 _PUNCTUATION = ((0x00A0, 0x00C0), (0x2000, 0x2070), (0x3000, 0x3020), (0xFF00, 0xFF10))
 
 
@@ -90,32 +92,69 @@ def count_ngrams(text: str, features: Features) -> Counts:
 @lru_cache(maxsize=64)  # texts are at most 2 * reach long
 def _count_once(text: str, features: Features) -> Counts:
     plain = normalise(text)
-    parts = _hashes(plain, features)
-    if not parts[0].size:
+    kinds = _hashes(plain, features) if plain else []
+    if not kinds or not kinds[0].size:
         return Counts(buckets=np.empty(0, np.intp), values=np.empty(0, np.float32))
     if features.opening:
-        parts += tuple(kind ^ _OPENING_SALT for kind in _hashes(plain[: features.opening], features))
-    buckets, values = _tally(parts, _weights(features.words, len(parts)), features.bits)
+        kinds += [hashes ^ _OPENING_SALT for hashes in _hashes(plain[: features.opening], features)]
+    buckets, values = _tally(kinds, features)
     values /= np.sqrt(values @ values)
     return Counts(buckets=buckets, values=values)
-
-
-@lru_cache(maxsize=8)
-def _weights(words: int, kinds: int) -> NDArray[np.float32]:
-    return np.array([1, words] * (kinds // 2), np.float32)
 
 
 def _ends(text: str, reach: int) -> str:
     return text if len(text) <= 2 * reach else f"{text[:reach]} {text[-reach:]}"
 
 
-def _hashes(text: str, features: Features) -> tuple[Codes, Codes]:
-    """One number for every n-gram of characters, and for every word and pair of words; repeats included."""
-    if not text:
-        return np.empty(0, np.uint32), np.empty(0, np.uint32)
-    codes = np.frombuffer(f" {text} ".encode("utf-32-le", "surrogatepass"), np.uint32)
-    characters = np.concatenate([hashes for hashes, _, _ in _characters(codes, features)])
-    return characters, np.concatenate(_word_hashes(codes, *_word_edges(codes)))
+def _hashes(text: str, features: Features) -> list[Codes]:
+    """One number for every n-gram of characters, and for every word and pair of words; repeats included.
+
+    What a text of a few hundred letters costs is the number of calls into numpy, so windows of all lengths are laid in
+    one array, and parted from those across words at once.
+    """
+    codes, letter, inside = _read(f" {text} ")
+    length, shortest = len(codes), features.shortest
+    windows = np.empty((features.longest - shortest + 1, length), np.uint32)
+    at = np.zeros(windows.shape, np.bool_)
+    rolling, whole = codes, np.ones(length, np.bool_)
+    for n in range(2, features.longest + 1):
+        size = max(0, length - n + 1)
+        kept = n >= shortest
+        rolling = np.multiply(rolling[:-1], _BASE, out=windows[n - shortest, :size] if kept else None)
+        rolling += codes[n - 1 :]
+        if n > 2:
+            whole = whole[:size] & letter[n - 2 : n - 2 + size]
+        if kept:
+            at[n - shortest, :size] = whole[:size]
+    characters = windows.ravel().compress(at.ravel())
+    characters ^= _SALTS["char"]
+    words = _words(codes, inside)
+    pairs = words[:-1] * _PAIR
+    pairs += words[1:]
+    pairs ^= _SALTS["pair"]
+    return [characters, np.concatenate((words ^ _SALTS["word"], pairs))]
+
+
+def _read(spaced: str) -> tuple[Codes, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Code points, which of them are no space, and which are of a word."""
+    if not spaced.isascii():
+        codes = np.frombuffer(spaced.encode("utf-32-le", "surrogatepass"), np.uint32)
+        return codes, codes != _SPACE, _is_word(codes)
+    data = spaced.encode()
+    small = np.frombuffer(data, np.uint8)
+    return small.astype(np.uint32), small != _SMALL_SPACE, np.frombuffer(data.translate(_WORD_BYTES), np.bool_)
+
+
+def _words(codes: Codes, inside: NDArray[np.bool_]) -> Codes:
+    """Every word's sum of code * base**position, from its own beginning."""
+    edges = (inside[1:] != inside[:-1]).nonzero()[0]
+    if not len(edges):
+        return codes[:0]
+    edges += 1
+    powers, inverses = _powers(len(codes))
+    sums = np.add.reduceat((codes + _MIX) * powers, edges, dtype=np.uint32)  # of words, and of what lies between
+    words: Codes = sums[::2] * inverses[edges[::2]]
+    return words
 
 
 def _characters(codes: Codes, features: Features) -> Iterator[tuple[Codes, NDArray[np.bool_], int]]:
@@ -187,28 +226,38 @@ def _buckets(hashes: Codes, bits: int) -> Codes:
     return mixed
 
 
-def _tally(
-    kinds: Sequence[Codes], weights: NDArray[np.float32], bits: int
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+def _tally(kinds: Sequence[Codes], features: Features) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """The distinct buckets of each kind, ascending, kind by kind, and weight * (1 + log count) of each.
 
     One sort does for all kinds, their number in the bits above the bucket; `np.unique` for each takes ten times that.
+
+    Args:
+        kinds: of characters and of words, by turns.
     """
+    bits = features.bits
     ordered = _buckets(np.concatenate(kinds), bits)
-    length, at = len(ordered), 0
-    for number, kind in enumerate(kinds):
+    length, at = len(ordered), len(kinds[0])
+    for number, kind in enumerate(kinds[1:], start=1):
         ordered[at : at + len(kind)] |= np.uint32(number << bits)
         at += len(kind)
     ordered.sort()
-    is_first = np.ones(length, np.bool_)
+    is_first = np.empty(length, np.bool_)
+    is_first[0] = True
     np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
     first = is_first.nonzero()[0]
     times = np.empty(len(first), np.float32)
     np.subtract(first[1:], first[:-1], out=times[:-1], casting="unsafe")
-    times[-1:] = length - first[-1:]
-    distinct = ordered[first]
+    times[-1] = length - first[-1]
+    distinct = ordered.take(first)
     np.log(times, out=times)
-    times += 1
-    times *= weights[distinct >> np.uint32(bits)]
+    times += _ONE_TIME
+    for number in range(1, len(kinds), 2):
+        start, end = distinct.searchsorted(_bounds(number, bits))
+        times[start:end] *= features.words
     distinct &= np.uint32((1 << bits) - 1)
     return distinct.astype(np.intp), times
+
+
+@lru_cache(maxsize=16)
+def _bounds(number: int, bits: int) -> Codes:
+    return np.array([number << bits, (number + 1) << bits], np.uint32)

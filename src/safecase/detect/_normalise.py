@@ -160,6 +160,10 @@ _SHORT = 8_000
 
 
 def _normalise(text: str) -> str:
+    if text.isascii() and _is_settled(text):
+        folded = text.casefold()
+        if not _has_leet(folded):
+            return folded
     after, is_settled = _once(text)
     while not is_settled and after != text:
         if after.isascii() and not (_may_be_spaced(after) and _SPACED.search(after)) and not _has_leet(after):
@@ -167,6 +171,21 @@ def _normalise(text: str) -> str:
         text = after
         after, is_settled = _once(text)
     return after
+
+
+def _is_settled(text: str) -> bool:
+    """Whether ASCII text has no controls, single blanks between words alone, and no letters set apart."""
+    seen = text.encode()
+    return (
+        len(seen.translate(None, _CONTROLS)) == len(seen)
+        and "  " not in text
+        and text[:1] != " "
+        and text[-1:] != " "
+        and not _may_be_spaced(text)
+    )
+
+
+_CONTROLS = bytes([*range(32), 127])  # white space but for the blank is among them
 
 
 # Every detector reads the plain form, so one answer is asked for it half a dozen times in a row.

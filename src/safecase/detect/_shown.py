@@ -8,6 +8,7 @@ from ._normalise import _DECORATIVE_MARKS, _INVISIBLE
 # One set, and the set again: an expression that begins with a set is searched for many times as fast as another.
 _ANY = f"[{_INVISIBLE.pattern[1:-1]}{_DECORATIVE_MARKS.pattern[1:-1]}]"
 _HIDDEN = re.compile(f"{_ANY}{_ANY}*")
+_HIDDEN_ASCII = bytes(code for code in range(128) if _HIDDEN.match(chr(code)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ def shown(text: str) -> Shown:
     >>> view.text, view.span(0, 3)
     ('ada@example.org', (0, 5))
     """
+    if text.isascii() and len(text.encode().translate(None, _HIDDEN_ASCII)) == len(text):
+        return Shown(text, None)
     pieces: list[str] = []
     places: list[int] = []
     at = 0

@@ -6,163 +6,171 @@ Gives:  the values that travel, content digests, an append-only ledger, Parquet 
 Does not own: what the values mean, when to write them, the clock, deciding, the list of a case's files.
 """
 
-from safecase.evidence._attempts import AttemptStore
-from safecase.evidence._case_files import (
-    write_atomic,
-    write_json_atomic,
-)
-from safecase.evidence._digest import (
-    canonical_json,
-    digest_bytes,
-    digest_file,
-    digest_value,
-)
-from safecase.evidence._errors import (
-    AlreadyStored,
-    CorruptedSegment,
-    DiskFull,
-    EvidenceError,
-    KeyMissing,
-    KeyTrouble,
-    KeyUnusable,
-    LedgerBroken,
-    Problem,
-    RosterBroken,
-    SealBroken,
-    StatementBroken,
-    StorageTrouble,
-    UnsealedHazard,
-    UnstorableRow,
-)
-from safecase.evidence._event_log import EventLog, read_events
-from safecase.evidence._event_rows import (
-    Completeness,
-    EventRow,
-    EventUnreadable,
-    Gap,
-    WorkerEnd,
-    decode_row,
-    encode_end,
-    encode_event,
-)
-from safecase.evidence._event_stream import EVENT_SHARDS, EventStream, StreamAddress, connect_nats
-from safecase.evidence._events import CONTENT_BOX, CallEvent, Outcome, ShadowRecord
-from safecase.evidence._identity import (
-    IDENTITY_KINDS,
-    Identity,
-    IdentityKind,
-    meets,
-)
-from safecase.evidence._keys import (
-    DEMO_STAMP,
-    PrivateKey,
-    PublicKey,
-    generate_key,
-    load_private_key,
-    parse_public_key,
-    read_secret,
-)
-from safecase.evidence._ledger import (
-    GENESIS,
-    LEDGER_NAME,
-    Entry,
-    Ledger,
-)
-from safecase.evidence._merkle import (
-    consistency_proof,
-    inclusion_proof,
-    merkle_root,
-    verify_consistency,
-    verify_inclusion,
-)
-from safecase.evidence._post import PostBox, PostKey
-from safecase.evidence._quick import quick_maker
-from safecase.evidence._remote import (
-    Folder,
-    RemoteSegments,
-    open_folder,
-    read_remote,
-    segment_number,
-)
-from safecase.evidence._roster import (
-    Counted,
-    Dissent,
-    NotCounted,
-    Position,
-    Quorum,
-    Roster,
-    RosterEntry,
-    load_roster,
-    quorum,
-    sign_off,
-    sign_off_quorum,
-    sign_roster,
-)
-from safecase.evidence._segments import (
-    Segment,
-)
-from safecase.evidence._statement import (
-    DECISION,
-    DETERMINATION,
-    FINDINGS,
-    HEAD,
-    PAYLOAD_TYPE,
-    PERMIT,
-    ROSTER,
-    SIGN_OFF,
-    STATEMENT_TYPE,
-    Envelope,
-    Signature,
-    Statement,
-    Subject,
-    add_signature,
-    check_envelope,
-    parse_envelope,
-    read_envelope,
-    sign,
-    verify_envelope,
-    write_envelope,
-)
-from safecase.evidence._store import (
-    JudgementStore,
-    TrialStore,
-)
-from safecase.evidence._tasks import (
-    Elicitation,
-    PlannedAttempt,
-    TaskAttempt,
-    Transcript,
-    task_attempt_id,
-    transcript_digest,
-    transcript_text,
-)
-from safecase.evidence._time import (
-    format_utc,
-    parse_utc,
-)
-from safecase.evidence._values import (
-    CALIBRATIONS,
-    VERDICTS,
-    Calibration,
-    Estimate,
-    Explanation,
-    Finding,
-    GateVerdict,
-    Judgement,
-    Message,
-    RulingRecord,
-    Scenario,
-    Status,
-    Trial,
-    Verdict,
-)
-from safecase.evidence._vault import (
-    HAZARDOUS_DOMAINS,
-    KEY_FILE_VARIABLE,
-    Vault,
-    keepable_explanations,
-    keepable_turns,
-)
+from typing import TYPE_CHECKING
+
+from safecase._face import lazy_face
+
+if TYPE_CHECKING:
+    from safecase.evidence._attempts import AttemptStore
+    from safecase.evidence._case_files import (
+        write_atomic,
+        write_json_atomic,
+    )
+    from safecase.evidence._digest import (
+        canonical_json,
+        digest_bytes,
+        digest_file,
+        digest_plain,
+        digest_value,
+    )
+    from safecase.evidence._errors import (
+        AlreadyStored,
+        CorruptedSegment,
+        DiskFull,
+        EvidenceError,
+        KeyMissing,
+        KeyTrouble,
+        KeyUnusable,
+        LedgerBroken,
+        Problem,
+        RosterBroken,
+        SealBroken,
+        StatementBroken,
+        StorageTrouble,
+        UnsealedHazard,
+        UnstorableRow,
+    )
+    from safecase.evidence._event_log import EventLog, read_events
+    from safecase.evidence._event_rows import (
+        Completeness,
+        EventRow,
+        EventUnreadable,
+        Gap,
+        WorkerEnd,
+        decode_row,
+        encode_end,
+        encode_event,
+    )
+    from safecase.evidence._event_stream import EVENT_SHARDS, EventStream, StreamAddress, connect_nats
+    from safecase.evidence._events import CONTENT_BOX, CallEvent, Outcome, ShadowRecord
+    from safecase.evidence._identity import (
+        IDENTITY_KINDS,
+        Identity,
+        IdentityKind,
+        meets,
+    )
+    from safecase.evidence._keys import (
+        DEMO_STAMP,
+        PrivateKey,
+        PublicKey,
+        generate_key,
+        load_private_key,
+        parse_public_key,
+        read_secret,
+    )
+    from safecase.evidence._ledger import (
+        GENESIS,
+        LEDGER_NAME,
+        Entry,
+        Ledger,
+    )
+    from safecase.evidence._merkle import (
+        consistency_proof,
+        inclusion_proof,
+        merkle_root,
+        verify_consistency,
+        verify_inclusion,
+    )
+    from safecase.evidence._post import PostBox, PostKey
+    from safecase.evidence._quick import quick_maker
+    from safecase.evidence._remote import (
+        Folder,
+        RemoteSegments,
+        open_folder,
+        read_remote,
+        segment_number,
+    )
+    from safecase.evidence._roster import (
+        Counted,
+        Dissent,
+        NotCounted,
+        Position,
+        Quorum,
+        Roster,
+        RosterEntry,
+        load_roster,
+        quorum,
+        sign_off,
+        sign_off_quorum,
+        sign_roster,
+    )
+    from safecase.evidence._segments import (
+        Segment,
+    )
+    from safecase.evidence._statement import (
+        DECISION,
+        DETERMINATION,
+        FINDINGS,
+        HEAD,
+        PAYLOAD_TYPE,
+        PERMIT,
+        ROSTER,
+        SIGN_OFF,
+        STATEMENT_TYPE,
+        Envelope,
+        Signature,
+        Statement,
+        Subject,
+        add_signature,
+        check_envelope,
+        parse_envelope,
+        read_envelope,
+        sign,
+        verify_envelope,
+        write_envelope,
+    )
+    from safecase.evidence._store import (
+        JudgementStore,
+        TrialStore,
+    )
+    from safecase.evidence._tasks import (
+        Elicitation,
+        PlannedAttempt,
+        TaskAttempt,
+        Transcript,
+        task_attempt_id,
+        transcript_digest,
+        transcript_text,
+    )
+    from safecase.evidence._time import (
+        format_utc,
+        parse_utc,
+    )
+    from safecase.evidence._values import (
+        CALIBRATIONS,
+        VERDICTS,
+        Calibration,
+        Estimate,
+        Explanation,
+        Finding,
+        GateVerdict,
+        Judgement,
+        Message,
+        RulingRecord,
+        Scenario,
+        Status,
+        Trial,
+        Verdict,
+    )
+    from safecase.evidence._vault import (
+        HAZARDOUS_DOMAINS,
+        KEY_FILE_VARIABLE,
+        Vault,
+        keepable_explanations,
+        keepable_turns,
+    )
+else:
+    __getattr__, __dir__ = lazy_face(__name__)
 
 __all__ = [
     "CALIBRATIONS",
@@ -260,6 +268,7 @@ __all__ = [
     "decode_row",
     "digest_bytes",
     "digest_file",
+    "digest_plain",
     "digest_value",
     "encode_end",
     "encode_event",

@@ -2,11 +2,12 @@
 
 import io
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ Row = TypeVar("Row", Trial, Judgement, TaskAttempt, Transcript)
 
 _ROWS_PER_GROUP = 4096  # what a reader holds at once
 _ROWS_PER_BATCH = 1024
+_MOST_IN_ARRAY = 2**31 - 1
 
 
 def _text(name: str, *, nullable: bool = False) -> pa.Field:
@@ -221,13 +223,60 @@ class Codec(Generic[Row]):
 
 def _exact(values: list[Any], field: pa.Field) -> pa.Array:
     """An array that gives the same values back, or an error: no cast, no null where none belongs, no NaN."""
-    array = pa.array(values, type=field.type)
+    array = as_array(values, field.type)
     if not field.nullable and array.null_count:
         raise ValueError("a value is missing")
     if pa.types.is_floating(field.type) and pc.any(pc.invert(pc.is_finite(array))).as_py():
         raise ValueError("a number must be finite; absence is None")
     array.validate(full=True)
     return array
+
+
+def as_array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """What `pa.array(values, type=kind)` gives, put together from buffers.
+
+    `pa.array` loads pandas, where it is installed, to see whether it was given any of it: 0.4 s of a command that has
+    nothing to do with pandas. Values of any other type than a column's own are left to it all the same.
+    """
+    found = set(map(type, values))
+    is_nullable = type(None) in found
+    found.discard(type(None))
+    validity = _bits([value is not None for value in values]) if is_nullable else None
+    count = len(values)
+    if found <= {str} and pa.types.is_string(kind):
+        return _texts([b"" if value is None else value.encode() for value in values], kind, validity)
+    if found <= {bytes} and pa.types.is_binary(kind):
+        return _texts([value or b"" for value in values], kind, validity)
+    for number, is_kind, dtype in ((int, pa.types.is_int64, np.int64), (float, pa.types.is_float64, np.float64)):
+        if found <= {number} and is_kind(kind):
+            numbers = np.array([0 if value is None else value for value in values], dtype=dtype)
+            return pa.Array.from_buffers(kind, count, [validity, pa.py_buffer(numbers)])
+    if found <= {bool} and pa.types.is_boolean(kind):
+        return pa.Array.from_buffers(kind, count, [validity, _bits(values)])
+    if found <= {list} and not is_nullable and pa.types.is_list(kind):
+        elements = as_array([element for value in values for element in value], kind.value_type)
+        return pa.Array.from_buffers(kind, count, [None, _offsets(values)], children=[elements])
+    if found <= {dict} and not is_nullable and pa.types.is_struct(kind):
+        parts = [as_array([value.get(part.name) for value in values], part.type) for part in kind]
+        return pa.Array.from_buffers(kind, count, [None], children=parts)
+    return pa.array(values, type=kind)
+
+
+def _texts(texts: list[bytes], kind: pa.DataType, validity: pa.Buffer | None) -> pa.Array:
+    return pa.Array.from_buffers(kind, len(texts), [validity, _offsets(texts), pa.py_buffer(b"".join(texts))])
+
+
+def _offsets(values: Sequence[Sized]) -> pa.Buffer:
+    """Where each value begins and the last one ends; 32 bits, as Arrow has them."""
+    offsets = np.zeros(len(values) + 1, dtype=np.int64)
+    np.cumsum([len(value) for value in values], out=offsets[1:])
+    if offsets[-1] > _MOST_IN_ARRAY:
+        raise ValueError("a batch holds at most 2 GiB of one column")
+    return pa.py_buffer(offsets.astype(np.int32))
+
+
+def _bits(values: Sequence[object]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(np.array(values, dtype=np.bool_), bitorder="little"))
 
 
 def _pack_rulings(rulings: Sequence[RulingRecord]) -> list[dict[str, Any]]:

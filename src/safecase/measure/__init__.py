@@ -5,172 +5,177 @@ Gives:  judgements, `Estimate`s with bounds that hold under early stopping, and 
 Does not own: gates' verdicts, what to run next. A judge shares no weights, rows or rubric with a guard.
 """
 
-from safecase.measure._agreement import Coefficient, cohen_kappa, krippendorff_alpha
-from safecase.measure._attempts import CURVES, attempt_curves
-from safecase.measure._audit import (
-    AUDIT_LEAST,
-    AUDIT_SHARE,
-    AuditDraw,
-    Audited,
-    AuditTotal,
-    JudgedAnswer,
-    SecondReader,
-    audit_disagreement,
-    audit_total,
-    draw_audit,
-)
-from safecase.measure._audit_card import AUDIT_CARD, AuditCard, BothReaders, differs_more, load_both_readers
-from safecase.measure._balance import (
-    GAPS,
-    Aspect,
-    PlannedSide,
-    SideAnswer,
-    estimate_balance,
-    planned_order,
-    side_answer,
-)
-from safecase.measure._balance_rubric import RUBRIC_PREFIX, BalanceRubric
-from safecase.measure._bounds import Bounds, clopper_pearson, exact_lower, exact_upper
-from safecase.measure._calibration import (
-    BOX_ALPHA,
-    EMBEDDED_CARD,
-    LEAST_OWN_LABELS,
-    NO_LABELS,
-    PERFECT,
-    UNKNOWN,
-    WIDE,
-    Agreement,
-    Event,
-    JudgeCard,
-    JudgeError,
-    Stratum,
-    agreement,
-    happened,
-    judge_error,
-    labels_needed,
-    load_card,
-)
-from safecase.measure._campaign import (
-    CampaignCell,
-    CampaignCounts,
-    CampaignDeclared,
-    CampaignFinding,
-    CampaignPerson,
-    CampaignReport,
-    CampaignRows,
-    CampaignShare,
-    CampaignSuccess,
-    CampaignTalk,
-    CampaignTeam,
-    FirstSuccess,
-)
-from safecase.measure._campaign_count import count_campaign
-from safecase.measure._cells import (
-    Cell,
-    JudgedCell,
-    PairedCell,
-    cell_order,
-    weighted_bounds,
-    weighted_difference_bounds,
-    weighted_rate_bounds,
-)
-from safecase.measure._clears import clearance_times, clears_at
-from safecase.measure._columns import Slot
-from safecase.measure._detection import ABSENT, Detection, Interval, SeedOutcome, SeedStatus, detections
-from safecase.measure._embedding_reader import (
-    AUDIT_WEIGHTS,
-    EmbeddingHead,
-    EmbeddingReader,
-    answer_features,
-    load_audit_card,
-    pack_audit,
-)
-from safecase.measure._errors import JudgeNotIndependent, MeasureError, NoEvidence, TooFewEvents
-from safecase.measure._estimate import (
-    EVENT_OF,
-    LEVEL,
-    Measurement,
-    estimate_gates,
-    estimate_rates,
-    in_gate,
-)
-from safecase.measure._finite import finite_bounds
-from safecase.measure._fixed import fixed_suite_bounds
-from safecase.measure._horizon import LONGEST_H, Horizon, Timed, fit_horizon, horizon_bounds
-from safecase.measure._independent import must_be_independent
-from safecase.measure._index import VerdictIndex
-from safecase.measure._judge import JUDGE_WEIGHTS, EmbeddedJudge, Judge, RubricJudge, known_without_judging
-from safecase.measure._judged import Tallies, Tally, difference_bounds, observed_rate, point_rate, rate_bounds
-from safecase.measure._labels import (
-    By,
-    ByVerdict,
-    Candidate,
-    Drawn,
-    Panel,
-    Settled,
-    Side,
-    by_verdict,
-    draw_panel,
-    one_per_unit,
-    settle,
-    weighted_points,
-)
-from safecase.measure._layer_card import (
-    LENGTHS,
-    LabelledSet,
-    LabelledText,
-    Place,
-    exchange_with,
-    measure_latency,
-    measure_set,
-)
-from safecase.measure._layer_table import layer_tables
-from safecase.measure._measure import (
-    HUMAN_PREFIX,
-    KNOWN_JUDGES,
-    JudgeSummary,
-    Unseal,
-    gather,
-    is_imported,
-    judge_batch,
-    judge_trials,
-    standing_verdicts,
-)
-from safecase.measure._paired import Term, contrast_bounds, observed_contrast, paired_bounds, point_contrast
-from safecase.measure._passk import Attempts, PassAtK, mean_pass_at_k, pass_at_k
-from safecase.measure._power import (
-    Census,
-    GateNeed,
-    LineNeed,
-    Supposed,
-    census,
-    chance_to_clear,
-    intents_needed,
-    most_events,
-    plan_gate,
-    simulated_power,
-    underpowered,
-)
-from safecase.measure._ppi import LEAST_LABELLED_EVENTS, PredictionPowered, Seen, prediction_powered
-from safecase.measure._sequence import mean_bounds
-from safecase.measure._stop import GateStanding, Standing, Stopper
-from safecase.measure._substance import Stance, acknowledges_other_side, count_reasons, count_words, stance_of
-from safecase.measure._suite_elicitation import Effort, effort_of, score_against_budget
-from safecase.measure._suite_estimates import SUITE_MEASURES, SuiteEvidence, estimate_suite
-from safecase.measure._suite_inputs import DEFAULT_INPUTS, Inputs, default_inputs
-from safecase.measure._twins import PLAIN_ATTACKS, TwinAnswer, estimate_discernment, twin_answer
-from safecase.measure._uplift import (
-    Blinding,
-    UpliftArm,
-    UpliftPower,
-    UpliftResult,
-    allocation,
-    blinding_of,
-    estimate_uplift,
-    uplift_bounds,
-    uplift_power,
-)
-from safecase.measure._without import Passed, WithoutLayer, refused_without, unsafe_without
+from typing import TYPE_CHECKING
+
+from safecase._face import lazy_face
+
+if TYPE_CHECKING:
+    from safecase.measure._agreement import Coefficient, cohen_kappa, krippendorff_alpha
+    from safecase.measure._attempts import CURVES, attempt_curves
+    from safecase.measure._audit import (
+        AUDIT_LEAST,
+        AUDIT_SHARE,
+        AuditDraw,
+        Audited,
+        AuditTotal,
+        JudgedAnswer,
+        SecondReader,
+        audit_disagreement,
+        audit_total,
+        draw_audit,
+    )
+    from safecase.measure._audit_card import AUDIT_CARD, AuditCard, BothReaders, differs_more, load_both_readers
+    from safecase.measure._balance import (
+        GAPS,
+        Aspect,
+        PlannedSide,
+        SideAnswer,
+        estimate_balance,
+        planned_order,
+        side_answer,
+    )
+    from safecase.measure._balance_rubric import RUBRIC_PREFIX, BalanceRubric
+    from safecase.measure._bounds import Bounds, clopper_pearson, exact_lower, exact_upper
+    from safecase.measure._calibration import (
+        BOX_ALPHA,
+        EMBEDDED_CARD,
+        LEAST_OWN_LABELS,
+        NO_LABELS,
+        PERFECT,
+        UNKNOWN,
+        WIDE,
+        Agreement,
+        Event,
+        JudgeCard,
+        JudgeError,
+        Stratum,
+        agreement,
+        happened,
+        judge_error,
+        labels_needed,
+        load_card,
+    )
+    from safecase.measure._campaign import (
+        CampaignCell,
+        CampaignCounts,
+        CampaignDeclared,
+        CampaignFinding,
+        CampaignPerson,
+        CampaignReport,
+        CampaignRows,
+        CampaignShare,
+        CampaignSuccess,
+        CampaignTalk,
+        CampaignTeam,
+        FirstSuccess,
+    )
+    from safecase.measure._campaign_count import count_campaign
+    from safecase.measure._cells import (
+        Cell,
+        JudgedCell,
+        PairedCell,
+        cell_order,
+        weighted_bounds,
+        weighted_difference_bounds,
+        weighted_rate_bounds,
+    )
+    from safecase.measure._clears import clearance_times, clears_at
+    from safecase.measure._columns import Slot
+    from safecase.measure._detection import ABSENT, Detection, Interval, SeedOutcome, SeedStatus, detections
+    from safecase.measure._embedding_reader import (
+        AUDIT_WEIGHTS,
+        EmbeddingHead,
+        EmbeddingReader,
+        answer_features,
+        load_audit_card,
+        pack_audit,
+    )
+    from safecase.measure._errors import JudgeNotIndependent, MeasureError, NoEvidence, TooFewEvents
+    from safecase.measure._estimate import (
+        EVENT_OF,
+        LEVEL,
+        Measurement,
+        estimate_gates,
+        estimate_rates,
+        in_gate,
+    )
+    from safecase.measure._finite import finite_bounds
+    from safecase.measure._fixed import fixed_suite_bounds
+    from safecase.measure._horizon import LONGEST_H, Horizon, Timed, fit_horizon, horizon_bounds
+    from safecase.measure._independent import must_be_independent
+    from safecase.measure._index import VerdictIndex
+    from safecase.measure._judge import JUDGE_WEIGHTS, EmbeddedJudge, Judge, RubricJudge, known_without_judging
+    from safecase.measure._judged import Tallies, Tally, difference_bounds, observed_rate, point_rate, rate_bounds
+    from safecase.measure._judging import (
+        KNOWN_JUDGES,
+        JudgeSummary,
+        Unseal,
+        judge_batch,
+        judge_trials,
+        standing_verdicts,
+    )
+    from safecase.measure._labels import (
+        By,
+        ByVerdict,
+        Candidate,
+        Drawn,
+        Panel,
+        Settled,
+        Side,
+        by_verdict,
+        draw_panel,
+        one_per_unit,
+        settle,
+        weighted_points,
+    )
+    from safecase.measure._layer_card import (
+        LENGTHS,
+        LabelledSet,
+        LabelledText,
+        Place,
+        exchange_with,
+        measure_latency,
+        measure_set,
+    )
+    from safecase.measure._layer_table import layer_tables
+    from safecase.measure._measure import HUMAN_PREFIX, gather, is_imported
+    from safecase.measure._paired import Term, contrast_bounds, observed_contrast, paired_bounds, point_contrast
+    from safecase.measure._passk import Attempts, PassAtK, mean_pass_at_k, pass_at_k
+    from safecase.measure._power import (
+        Census,
+        GateNeed,
+        LineNeed,
+        Supposed,
+        census,
+        chance_to_clear,
+        intents_needed,
+        most_events,
+        plan_gate,
+        simulated_power,
+        underpowered,
+    )
+    from safecase.measure._ppi import LEAST_LABELLED_EVENTS, PredictionPowered, Seen, prediction_powered
+    from safecase.measure._sequence import mean_bounds
+    from safecase.measure._stop import GateStanding, Standing, Stopper
+    from safecase.measure._substance import Stance, acknowledges_other_side, count_reasons, count_words, stance_of
+    from safecase.measure._suite_elicitation import Effort, effort_of, score_against_budget
+    from safecase.measure._suite_estimates import SUITE_MEASURES, SuiteEvidence, estimate_suite
+    from safecase.measure._suite_inputs import DEFAULT_INPUTS, Inputs, default_inputs
+    from safecase.measure._twins import PLAIN_ATTACKS, TwinAnswer, estimate_discernment, twin_answer
+    from safecase.measure._uplift import (
+        Blinding,
+        UpliftArm,
+        UpliftPower,
+        UpliftResult,
+        allocation,
+        blinding_of,
+        estimate_uplift,
+        uplift_bounds,
+        uplift_power,
+    )
+    from safecase.measure._without import Passed, WithoutLayer, refused_without, unsafe_without
+else:
+    __getattr__, __dir__ = lazy_face(__name__)
 
 __all__ = [
     "ABSENT",

@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from safecase.compose import scope_holds
-from safecase.declare import Framework, Gate
+from safecase.compose import LEARNED, scope_holds
+from safecase.declare import Framework, Gate, Grouping
 from safecase.evidence import CALIBRATIONS, VERDICTS, Calibration, Estimate, Trial, digest_bytes
 from safecase.measure._bounds import Bounds
 from safecase.measure._calibration import (
@@ -204,7 +204,7 @@ def everything(whole: Measurement, *, harmful: bool) -> Part:
 
 
 def part_of_gate(whole: Measurement, gate: Gate, framework: Framework) -> Part:
-    """What bears on a gate, by the gate's scope."""
+    """What bears on a gate, by the gate's scope; under learned attacks too (`portfolio` and `learned` tell apart)."""
     rows = whole.episodes.row
     return Part(
         whole=whole,
@@ -213,6 +213,31 @@ def part_of_gate(whole: Measurement, gate: Gate, framework: Framework) -> Part:
         slots=_in_scope(whole.planned.codes, whole.book, gate, framework)
         & (whole.planned.harmful == gate.scope.harmful),
     )
+
+
+def portfolio(part: Part) -> Part:
+    """A part without what it met under learned attacks.
+
+    A rate over attacks is one over those that the case chose. An attack that is learned and withheld since would lower
+    it: every incident would make the gate easier to pass.
+    """
+    aside = learned(part)
+    return replace(part, episodes=part.episodes & ~aside.episodes, slots=part.slots & ~aside.slots)
+
+
+def learned(part: Part) -> Part:
+    """What a part met under learned attacks, each of which is held to the line for itself."""
+    return part.only("family", LEARNED)
+
+
+def held_groups(part: Part, gate: Gate, over: Grouping) -> Part:
+    """Of a gate's part what its groupings are formed of.
+
+    Learned attacks are among the attacks. A gate without a line by attack holds each to its line over the whole.
+    """
+    if over != "attack":
+        return portfolio(part)
+    return part if any(threshold.over == "attack" for threshold in gate.thresholds) else learned(part)
 
 
 def in_gate(row: Slot | Trial, gate: Gate, framework: Framework) -> bool:
@@ -248,18 +273,30 @@ def _in_scope(codes: Mapping[str, Codes], book: Book, gate: Gate, framework: Fra
 def estimate_gates(whole: Measurement, framework: Framework, gates: Iterable[Gate]) -> tuple[Estimate, ...]:
     """The estimates each gate needs, for every arm: whole scope, its threshold groups, and the paired difference.
 
-    A gate on every attack also gets one for the worst of them. Groups that were planned and never run are there with
-    vacuous bounds, so that no gate passes by what it left out.
+    A gate on every attack also gets one for the worst of them, and every gate one for each learned attack. Groups that
+    were planned and never run are there with vacuous bounds, so that no gate passes by what it left out.
     """
     found: list[Estimate] = []
     for gate in gates:
         if gate.measure not in EVENT_OF:
             continue
         part = part_of_gate(whole, gate, framework)
-        groupings = sorted({"all", *(threshold.over for threshold in gate.thresholds)})
-        mine = _estimates(part, name=gate.id, measure=gate.measure, alpha=gate.alpha, groupings=groupings, gate=gate)
+        overs = {threshold.over for threshold in gate.thresholds}
+        mine = [
+            estimate
+            for over in sorted({"all", "attack", *overs})
+            for estimate in _estimates(
+                held_groups(part, gate, over),
+                name=gate.id,
+                measure=gate.measure,
+                alpha=gate.alpha,
+                groupings=[over],
+                gate=gate,
+                arms=part.values("arm"),
+            )
+        ]
         found += mine
-        if "attack" in groupings:
+        if "attack" in overs:
             found += _worst_attacks(part, gate, mine)
     return tuple(found)
 
@@ -270,7 +307,17 @@ def estimate_rates(whole: Measurement, *, alpha: float = 0.05) -> tuple[Estimate
     for measure, (_, harmful) in EVENT_OF.items():
         groupings = ["all", "category", "attack", "family", "language"] if measure in _PAIRED else ["all", "category"]
         part = everything(whole, harmful=harmful)
-        found += _estimates(part, name=measure, measure=measure, alpha=alpha, groupings=groupings, gate=None)
+        for grouping in groupings:
+            mine = part if grouping in {"attack", "family"} else portfolio(part)
+            found += _estimates(
+                mine,
+                name=measure,
+                measure=measure,
+                alpha=alpha,
+                groupings=[grouping],
+                gate=None,
+                arms=mine.values("arm"),
+            )
     return tuple(found)
 
 
@@ -289,10 +336,16 @@ def beside(part: Part, grouping: str) -> int:
 
 
 def _estimates(
-    part: Part, *, name: str, measure: str, alpha: float, groupings: Iterable[str], gate: Gate | None
+    part: Part,
+    *,
+    name: str,
+    measure: str,
+    alpha: float,
+    groupings: Iterable[str],
+    gate: Gate | None,
+    arms: Sequence[str],
 ) -> list[Estimate]:
     found: list[Estimate] = []
-    arms = part.values("arm")
     for grouping in groupings:
         many = beside(part, grouping)
         for group, members in groups(part, grouping, planned=gate is not None):

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from safecase.declare import Framework, Gate, Threshold
+from safecase.declare import Framework, Gate, Grouping, Threshold
 from safecase.evidence import CALIBRATIONS, VERDICTS, Judgement, Trial
 from safecase.measure._calibration import Event, JudgeCard
 from safecase.measure._columns import CHUNK, Codes, Mask, Slot
@@ -31,14 +31,17 @@ from safecase.measure._estimate import (
     Part,
     beside,
     groups,
+    held_groups,
     intents_of,
     level_of,
     measurement,
     one_end,
     part_of_gate,
+    portfolio,
     reach_of,
 )
-from safecase.measure._measure import KNOWN_JUDGES, Collector
+from safecase.measure._judging import KNOWN_JUDGES
+from safecase.measure._measure import Collector
 
 State = Literal["open", "pass", "fail", "under-powered"]
 
@@ -189,19 +192,19 @@ class Stopper:
 
     def _stand(self, gate: Gate, arm: str, part: Part, mine: Part) -> GateStanding:
         event, _ = EVENT_OF[gate.measure]
-        intents = intents_of(mine, event)
+        intents = intents_of(portfolio(mine), event)
 
         def line(state: State) -> GateStanding:
             return GateStanding(gate=gate.id, arm=arm, state=state, intents=intents)
 
-        if (mine.intents_planned or 0) < gate.min_clusters:
+        if (portfolio(mine).intents_planned or 0) < gate.min_clusters:
             return line("under-powered")
-        level = level_of(mine, event, arm=arm, alpha=gate.alpha)
+        level = level_of(portfolio(mine), event, arm=arm, alpha=gate.alpha)
         if intents < gate.min_clusters or CALIBRATIONS.index(level) > CALIBRATIONS.index(gate.calibration):
             return line("open")
-        for threshold in gate.thresholds:
-            many = beside(part, threshold.over)
-            for _, group in groups(mine, threshold.over, planned=True):
+        for threshold, over in _lines(gate):
+            many = beside(held_groups(part, gate, over), over)
+            for _, group in groups(held_groups(mine, gate, over), over, planned=True):
                 if _fails(threshold, group, event, arm, alpha=gate.alpha / many):
                     return line("fail")
         return line(self._clears(gate, arm, mine, event))
@@ -210,9 +213,9 @@ class Stopper:
         """`pass` when every group of every threshold clears; what blocked the last time is asked first."""
         key = (gate.id, arm)
         asked = [
-            (f"{threshold.over}/{name}", threshold, group)
-            for threshold in gate.thresholds
-            for name, group in groups(mine, threshold.over, planned=True)
+            (f"{over}/{name}", threshold, group)
+            for threshold, over in _lines(gate)
+            for name, group in groups(held_groups(mine, gate, over), over, planned=True)
         ]
         for name, threshold, group in sorted(asked, key=lambda one: one[0] != self._blocking.get(key)):
             upper = threshold.passes.is_ceiling
@@ -223,6 +226,16 @@ class Stopper:
                 reachable = threshold.is_cleared(lower=best["best_lower"], upper=best["best_upper"])
                 return "open" if reachable else "under-powered"
         return "pass"
+
+
+def _lines(gate: Gate) -> list[tuple[Threshold, Grouping]]:
+    """Every threshold with the groups that it is asked of: one over the whole also of learned attacks, as `decide` does
+    where no line is by attack."""
+    overs = {threshold.over for threshold in gate.thresholds}
+    beside_whole: list[tuple[Threshold, Grouping]] = [
+        (one, "attack") for one in gate.thresholds if one.over == "all" and "attack" not in overs
+    ]
+    return [*((one, one.over) for one in gate.thresholds), *beside_whole]
 
 
 def _fails(threshold: Threshold, group: Part, event: Event, arm: str, *, alpha: float) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from safecase.evidence import Identity
 from safecase.models._errors import BadKey, EndpointError, EndpointTimeout, MissingPackage, ModelError, UnknownModel
-from safecase.models._values import Answer, Delta, Request
+from safecase.models._values import Answer, Delta, Request, must_ask_without_tools
 from safecase.models._whole import must_say_something
 
 _RETRIES = 5
@@ -33,6 +33,7 @@ class InspectModel:
         """Answer whole. Inspect's own retries are bounded, or one dead endpoint would hold a run for ever."""
         from inspect_ai.model import GenerateConfig
 
+        must_ask_without_tools(request, name=self.name)
         settings = request.settings
         config = GenerateConfig(
             max_tokens=settings.max_tokens,

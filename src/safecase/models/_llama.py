@@ -14,7 +14,7 @@ from safecase.evidence import Identity, digest_file
 from safecase.models._errors import EndpointError, EndpointTimeout, PlatformFailed
 from safecase.models._llama_server import ask_server, find_weights, load_server, sampling_fields, token_bias
 from safecase.models._options import LocalOptions
-from safecase.models._values import Answer, Delta, Request
+from safecase.models._values import Answer, Delta, Request, must_ask_without_tools
 from safecase.models._whole import gather_answer
 
 
@@ -59,6 +59,7 @@ class LlamaModel:
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta]:
         """Answer token by token."""
+        must_ask_without_tools(request, name=self.name)
         server = await self._loaded()
         body = self._body(request)
         loop = asyncio.get_running_loop()

@@ -43,6 +43,24 @@ def is_loop_running() -> bool:
 
 
 @contextlib.contextmanager
+def told_to_stop() -> Iterator[asyncio.Event]:
+    """An event of the running loop that SIGINT and SIGTERM set; afterwards the loop lets go of both.
+
+    A loop does that itself when it is closed, but not every loop is: `nest_asyncio` makes `asyncio.run` leave it open.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    told = (signal.SIGINT, signal.SIGTERM)
+    for number in told:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in told:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
 def _wakeup_put_aside() -> Iterator[None]:
     """Hide the process's signal wakeup descriptor from uvloop, which fails where it cannot put it back.
 

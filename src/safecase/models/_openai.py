@@ -11,10 +11,11 @@ from typing import Any, Self, TypeVar
 
 import aiohttp
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from safecase.evidence import Identity
 from safecase.models._attested import read_attestation
+from safecase.models._calls import call_text, wire_turns
 from safecase.models._endpoint import parse_target, printable
 from safecase.models._errors import (
     AttemptFailed,
@@ -76,6 +77,7 @@ class OpenAIModel:
         self._key: str | None = None  # as found when the session was opened
         self._bound = "max_tokens"
         self._tool_role = "tool"
+        self._takes_tools: bool | None = None  # known once a request with tools was answered
         self._has_answered = False
         self._identity: Identity | None = None
 
@@ -97,11 +99,26 @@ class OpenAIModel:
                 fault.lost = lost
                 raise
 
-        answer = self._answer(_parse_reply(await self._retried(once)))
+        try:
+            raw = await self._retried(once, with_tools=bool(request.tools))
+        except EndpointError as fault:
+            if request.tools and self._takes_tools is None and _is_about_tools(fault):
+                line = f"{self.name} refuses tools ({fault}); tell it of them in words (`tools: words`)"
+                raise PlatformFailed(line) from fault
+            raise
+        if request.tools:
+            self._takes_tools = True
+        answer = self._answer(_parse_reply(raw), with_calls=bool(request.tools))
         return replace(answer, queued_s=queued_s, lost=lost)
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta]:
-        """Answer piece by piece. Once it begins nothing is retried: what was said cannot be taken back."""
+        """Answer piece by piece. Once it begins nothing is retried: what was said cannot be taken back.
+
+        A request with tools is answered whole: a call is nothing until its end.
+        """
+        if request.tools:
+            yield _as_delta(await self.generate(request))
+            return
         async with AsyncExitStack() as stack:
 
             async def once() -> aiohttp.ClientResponse:
@@ -189,12 +206,17 @@ class OpenAIModel:
             self.level.answered()
 
     async def _retried(
-        self, once: Callable[[], Awaitable[_T]], *, between: Callable[[EndpointError], Awaitable[None]] | None = None
+        self,
+        once: Callable[[], Awaitable[_T]],
+        *,
+        between: Callable[[EndpointError], Awaitable[None]] | None = None,
+        with_tools: bool = False,
     ) -> _T:
         """What `once` gives, tried again where its failure may pass.
 
         Args:
             between: lets go of what a failed attempt left open.
+            with_tools: the request declares tools, so that its tools' turns stand as they should.
         """
         attempt = otherwise = 0
         while True:
@@ -203,7 +225,7 @@ class OpenAIModel:
             except EndpointError as fault:
                 if between is not None:
                     await between(fault)
-                if otherwise < _OTHERWISE and self._can_say_it_otherwise(fault):
+                if otherwise < _OTHERWISE and self._can_say_it_otherwise(fault, with_tools=with_tools):
                     otherwise += 1
                     continue
                 if not fault.retryable or attempt >= self._options.retries:
@@ -255,7 +277,9 @@ class OpenAIModel:
         settings = request.settings
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": [
+            "messages": wire_turns(request.messages)
+            if request.tools
+            else [
                 {"role": self._tool_role if m.role == "tool" else m.role, "content": m.content}
                 for m in request.messages
             ],
@@ -263,13 +287,15 @@ class OpenAIModel:
             "temperature": settings.temperature,
             "top_p": settings.top_p,
         }
+        if request.tools:
+            body["tools"] = [tool.to_wire() for tool in request.tools]
         if settings.seed is not None:
             body["seed"] = settings.seed
         if settings.stop:
             body["stop"] = list(settings.stop)
         return {name: value for name, value in body.items() if name not in self._options.leave_out}
 
-    def _can_say_it_otherwise(self, fault: EndpointError) -> bool:
+    def _can_say_it_otherwise(self, fault: EndpointError, *, with_tools: bool) -> bool:
         """Whether the endpoint may take the request said otherwise; what was learned is kept.
 
         Newer endpoints want the same bound under another name. Strict ones take a tool's turn only after a call in
@@ -279,7 +305,7 @@ class OpenAIModel:
         if fault.status == 400 and "max_completion_tokens" in str(fault):
             self._bound = "max_completion_tokens"
             return True
-        if fault.status in {400, 422} and "tool" in str(fault).lower():
+        if not with_tools and _is_about_tools(fault):
             self._tool_role = "user"
             return True
         return False
@@ -329,7 +355,7 @@ class OpenAIModel:
             return EndpointError(line, retryable=True)
         return Unreachable(f"{line}; start the endpoint or mend the base URL")
 
-    def _answer(self, reply: "_Reply") -> Answer:
+    def _answer(self, reply: "_Reply", *, with_calls: bool = False) -> Answer:
         if reply.error is not None:
             line = f"{self.name}: an error in place of an answer"
             raise EndpointError(f"{line}: {printable(_said(reply.error))}", ours=line)
@@ -339,7 +365,7 @@ class OpenAIModel:
         if choice.message is None:
             raise UnparsedAnswer(f"{self.name}: the reply's first choice has no message")
         answer = Answer(
-            text=_text(choice.message.content) or choice.message.refusal or "",
+            text=_said_and_called(choice.message, with_calls=with_calls),
             finish_reason=choice.finish_reason,
             tokens_in=reply.usage.prompt_tokens if reply.usage else None,
             tokens_out=reply.usage.completion_tokens if reply.usage else None,
@@ -373,11 +399,24 @@ class _Part(_Wire):
     text: str | None = None
 
 
+class _Function(_Wire):
+    name: str
+    arguments: str | dict[str, Any] | None = None  # JSON text; some servers give the object
+
+
+class _ToolCall(_Wire):
+    function: _Function
+
+
+_CALLS = TypeAdapter(list[_ToolCall])
+
+
 class _Message(_Wire):
     content: str | list[_Part] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    tool_calls: Any = None  # read only where tools were declared: what nobody asked for may be of any form
 
 
 class _Choice(_Wire):
@@ -479,6 +518,26 @@ def _text(content: str | list[_Part] | None) -> str:
     if isinstance(content, list):
         return "".join(part.text or "" for part in content)
     return content or ""
+
+
+def _said_and_called(message: _Message, *, with_calls: bool) -> str:
+    said = _text(message.content) or message.refusal or ""
+    if not with_calls or not message.tool_calls:
+        return said
+    try:
+        calls = _CALLS.validate_python(message.tool_calls)
+    except ValidationError:
+        raise UnparsedAnswer("the reply's tool_calls are no list of calls of functions") from None
+    written = [call_text(one.function.name, _as_json_text(one.function.arguments)) for one in calls]
+    return "\n".join([*([said] if said.strip() else []), *written])
+
+
+def _as_json_text(arguments: str | dict[str, Any] | None) -> str:
+    return json.dumps(arguments) if isinstance(arguments, dict) else arguments or ""
+
+
+def _is_about_tools(fault: EndpointError) -> bool:
+    return fault.status in {400, 422} and "tool" in str(fault).lower()
 
 
 def _as_delta(answer: Answer) -> Delta:

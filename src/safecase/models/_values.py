@@ -6,6 +6,8 @@ from types import MappingProxyType
 from typing import Protocol, Self
 
 from safecase.evidence import Identity, Message, digest_value
+from safecase.models._calls import Tool
+from safecase.models._errors import PlatformFailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class Request:
     """A conversation to be answered.
 
     Attributes:
+        tools: declared to the endpoint in its own form; calls come back in the answer's text (`models/_calls.py`). A
+            target that has no such form refuses the request. Empty where tools, if any, are told in words.
         trace: names the attempt in logs.
         tags: for logs and scripted fakes; never sent to an endpoint, or a model could tell a test from use.
 
@@ -59,12 +63,23 @@ class Request:
 
     messages: tuple[Message, ...]
     settings: Settings = Settings()
+    tools: tuple[Tool, ...] = ()
     trace: str = ""
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         if not self.messages:
             raise ValueError("a request holds at least one message")
+
+
+def must_ask_without_tools(request: Request, *, name: str) -> None:
+    """Refuse a request that declares tools, on behalf of a target that cannot be told of them.
+
+    Raises:
+        PlatformFailed: it does.
+    """
+    if request.tools:
+        raise PlatformFailed(f"{name} takes no tools in a form of its own; tell it of them in words (`tools: words`)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

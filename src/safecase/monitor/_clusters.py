@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safecase.evidence import parse_utc
-from safecase.monitor._values import Alert, Seen, Vector, alert_id
+from safecase.monitor._state import to_json
+from safecase.monitor._values import Alert, Seen, Vector, alert_id, seconds_of
 
 UNEXPECTED = "unexpected-cluster"
 """Kind of the alert."""
@@ -173,6 +173,11 @@ class Clusters:
         """Clusters that are remembered, young ones too."""
         return len(self._kept)
 
+    def saw_all(self, block: Iterable[Seen]) -> Iterator[Alert]:
+        """Take many calls, one after the other."""
+        for seen in block:
+            yield from self.saw(seen)
+
     def saw(self, seen: Seen) -> Iterator[Alert]:
         """Take one call."""
         place = seen.place
@@ -185,7 +190,7 @@ class Clusters:
         if not seen.event.account:
             self.nobody += 1  # one account or many cannot be told
             return
-        at = parse_utc(seen.event.at).timestamp()
+        at = seconds_of(seen.event.at)
         self._now = max(self._now, at)
         if self._now - self._tidied >= _HOUR:
             self._tidy()
@@ -235,7 +240,7 @@ class Clusters:
             "numbers": [self._born, self._now, self._tidied, *self._said, self.seen, self.beyond, self.nobody],
         }
         middles = self._middles[: len(self._kept)].astype(np.float16)
-        return json.dumps(head).encode() + b"\n" + middles.tobytes()
+        return to_json(head) + b"\n" + middles.tobytes()
 
     def restore(self, state: bytes) -> None:
         """Go on from there. Clusters under another reference cannot be compared: then nothing is taken up."""

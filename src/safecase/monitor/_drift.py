@@ -36,7 +36,10 @@ def input_hits(seen: Seen, categories: Sequence[str]) -> list[float] | None:
         is_long,
         is_other_script(prompt),
     )
-    return [*map(float, plain), *(float(reading.category == name) for name in categories)]
+    found = [float(one) for one in plain] + [0.0] * len(categories)
+    if reading.category in categories:
+        found[len(plain) + categories.index(reading.category)] = 1.0
+    return found
 
 
 def is_other_script(text: str) -> bool:

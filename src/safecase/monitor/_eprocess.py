@@ -24,6 +24,7 @@ Sources: Shin, Ramdas and Rinaldo, E-detectors, NEJSDS 2:2 (2024); Waudby-Smith 
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,17 +185,21 @@ class OneSeries:
     def bet(self, gain: float) -> bool:
         """Take one observation x - p0 for the e-process; whether the goal is reached now."""
         added, _ = self._of(gain)
-        self.log_wealth = [wealth + more for wealth, more in zip(self.log_wealth, added, strict=True)]
-        if max(self.log_wealth) > self.peak:
+        self.log_wealth = wealth = list(map(add, self.log_wealth, added))
+        best = max(wealth)
+        if best > self.peak:
             self.peak = max(self.peak, self.total)
-        return max(self.log_wealth) >= self._goal and self.total >= self._goal
+        return best >= self._goal and self.total >= self._goal
 
     def bet_on_change(self, gain: float) -> bool:
         """Take one observation for the e-detector; whether it says so now."""
         _, factors = self._of(gain)
-        pairs = zip(self.values, factors, strict=True)
-        self.values = [min((1.0 + value) * factor, _MOST) for value, factor in pairs]
-        return max(self.values) >= self._change_goal and self.change >= self._change_goal
+        values = [(1.0 + value) * factor for value, factor in zip(self.values, factors)]  # noqa: B905 - as long
+        best = max(values)
+        if best > _MOST:
+            values = [min(value, _MOST) for value in values]
+        self.values = values
+        return best >= self._change_goal and self.change >= self._change_goal
 
     def start_again(self) -> None:
         """Let the e-detector forget everything, after an alarm."""

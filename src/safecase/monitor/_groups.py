@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from safecase.evidence import parse_utc
 from safecase.monitor._accounts import Session
@@ -18,6 +19,7 @@ _RISES = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
 _FALLS = (0.25, 0.5, 0.75, 0.9, 1.0)
 _ASKED: dict[Direction, float] = {"rising": 2.0, "falling": 1.0}
 _SAY_AGAIN_S = 86_400.0
+_FEW = 8  # sessions under which numpy does not pay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,15 +92,36 @@ class Group:
         self.sums += hits / session.weight
         if not len(self._columns):
             return
-        for number in self.detectors.bet(hits[self._columns], session.weight, divisor):
+        over = self.detectors.bet(hits[self._columns], session.weight, divisor)
+        yield from self._alerts(over, session, accounts=self.accounts)
+
+    def settle_all(self, sessions: Sequence[Session], divisors: Sequence[float]) -> Iterator[tuple[int, Alert]]:
+        """The same for many, in their order: each alert with the number of its session."""
+        if len(sessions) < _FEW:
+            for number, session in enumerate(sessions):
+                yield from ((number, alert) for alert in self.settle(session, divisors[number]))
+            return
+        hits: Floats = np.array([one.hits for one in sessions])
+        weights: Floats = np.array([one.weight for one in sessions])
+        before = self.accounts
+        self.accounts += len(sessions)
+        self.sums = np.concatenate((self.sums[None], hits / weights[:, None])).cumsum(axis=0)[-1]
+        if not len(self._columns):
+            return
+        for number, over in self.detectors.bet_all(hits[:, self._columns], weights, np.array(divisors)):
+            for alert in self._alerts(over, sessions[number], accounts=before + number + 1):
+                yield number, alert
+
+    def _alerts(self, over: NDArray[np.intp], session: Session, *, accounts: int) -> Iterator[Alert]:
+        for number in over:
             found = self.detectors.rates[number]
             self.changes[found.id] += 1
             before = self.said.get(found.id)
             if before is None or _apart_s(before, session.last_at) >= _SAY_AGAIN_S:
                 self.said[found.id] = session.last_at
-                yield self._alert(found, session)
+                yield self._alert(found, session, accounts)
 
-    def _alert(self, found: Usual, session: Session) -> Alert:
+    def _alert(self, found: Usual, session: Session, accounts: int) -> Alert:
         kind = _KINDS[found.id.partition("/")[0]]
         times = self.changes[found.id]
         severity: Severity = "warning"
@@ -113,7 +136,7 @@ class Group:
             numbers={
                 "bound": found.bound,
                 "usual": found.rate,
-                "accounts": float(self.accounts),
+                "accounts": float(accounts),
                 "arl": self.detectors.goal,
             },
             event_ids=(session.last_event,),

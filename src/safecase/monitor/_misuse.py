@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Literal
 
-from safecase.evidence import parse_utc
-from safecase.monitor._values import Alert, Seen, Severity, alert_id, is_flagged
+from safecase.monitor._state import to_json
+from safecase.monitor._values import Alert, Seen, Severity, alert_id, is_flagged, seconds_of
 
 Action = Literal["warn", "limit", "suspend", "refer"]
 _FROM: tuple[tuple[float, Action, Severity], ...] = (
@@ -119,6 +119,12 @@ class Misuse:
         """Accounts that are remembered."""
         return len(self._accounts)
 
+    def saw_all(self, block: Iterable[Seen]) -> Iterator[Alert]:
+        """Take many calls, one after the other."""
+        for seen in block:  # nearly all calls end here, before anything is reckoned
+            if seen.event.account in self._accounts or is_flagged(seen):
+                yield from self.saw(seen)
+
     def saw(self, seen: Seen) -> Iterable[Alert]:
         """Take one call."""
         event, name = seen.event, seen.event.account
@@ -126,8 +132,8 @@ class Misuse:
             return
         is_suspicious, account = is_flagged(seen), self._accounts.get(name)
         if account is None and not is_suspicious:
-            return  # nearly all calls end here, before anything is reckoned
-        at = parse_utc(event.at).timestamp()
+            return
+        at = seconds_of(event.at)
         if account is None:
             account = self._accounts[name] = _Account(at)
             self._make_room(name)
@@ -146,7 +152,7 @@ class Misuse:
     def state(self) -> bytes:
         """Accounts and payloads."""
         kept = {name: account.row() for name, account in self._accounts.items()}
-        return json.dumps({"version": _VERSION, "accounts": kept, "payloads": list(self._payloads.items())}).encode()
+        return to_json({"version": _VERSION, "accounts": kept, "payloads": list(self._payloads.items())})
 
     def restore(self, state: bytes) -> None:
         """Go on from there."""

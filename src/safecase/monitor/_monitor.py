@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +24,7 @@ from safecase.monitor._values import Alert, Seen, Watcher, alert_id, is_flagged
 
 _LOG = logging.getLogger("safecase.monitor")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_FEW = 100  # calls that hold up the loop for so short that a thread does not pay
 
 Opener = Callable[[Sequence[Seen]], list[Seen]]
 """Opens what is sealed, and says so in a ledger first."""
@@ -44,11 +45,13 @@ class MonitorOptions:
     Attributes:
         batch: calls read at once.
         commit_s: the longest between commits while calls come; alerts leave with a commit.
+        alert_s: the shortest between commits that are made since an alert waits.
         idle_s: between looks at sources that have nothing.
     """
 
     batch: int = 2000
     commit_s: float = 0.5
+    alert_s: float = 0.25
     idle_s: float = 0.2
 
 
@@ -89,7 +92,7 @@ class Monitor:
         self._judged: list[Seen] = []
         self._flagged: list[str] = []
         self._counts: Counter[str] = Counter()
-        self._due = 0.0
+        self._due = self._committed = 0.0
         self._is_dirty = False
         self._news = asyncio.Event()
         self.tally = Tally()
@@ -138,13 +141,16 @@ class Monitor:
                 await _wait(stop, pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
                 continue
-            if time.monotonic() >= self._due or not any(found):
+            if not any(found) or self._is_due(time.monotonic()):
                 await self._commit()
             if not any(found):
                 if once:
                     return
                 await _wait(stop, self._options.idle_s)
             await asyncio.sleep(0)  # deliveries have their turn
+
+    def _is_due(self, now: float) -> bool:
+        return now >= self._due or (bool(self._alerts) and now - self._committed >= self._options.alert_s)
 
     async def _take(self, source: Source) -> int:
         batch = await source.read(self._options.batch)
@@ -156,25 +162,39 @@ class Monitor:
         self.tally.calls += len(fresh)
         self.tally.repeats += len(batch) - len(fresh)
         self._counts.update({"calls": len(fresh), "repeats": len(batch) - len(fresh)})
+        if len(fresh) < _FEW:
+            self._work(fresh)
+        else:
+            await asyncio.to_thread(self._work, fresh)  # deliveries and the broker's client go on meanwhile
+        return len(batch)
+
+    def _work(self, fresh: list[Seen]) -> None:
         if self._opener is not None:
             fresh = self._opener(fresh)
-        for seen in self._detectors.read(fresh):
+        block = self._detectors.read(fresh)
+        for seen in block:
             if seen.reading is not None and seen.reading.is_unsafe is not None:
                 self._judged.append(seen)
             if is_flagged(seen):
                 self._flagged.append(seen.event.event_id)
-            for watcher in tuple(self._watchers.values()):
-                self._alerts += self._say(watcher, seen)
-        return len(batch)
+        for watcher in tuple(self._watchers.values()):
+            self._alerts += self._say(watcher, block)
 
-    def _say(self, watcher: Watcher, seen: Seen) -> Iterable[Alert]:
+    def _say(self, watcher: Watcher, block: Sequence[Seen]) -> Iterator[Alert]:
         """What a watcher says. One that breaks is left out from then on, loudly, and does not silence the others."""
+        calls = _Block(block)
+        saw_all = getattr(watcher, "saw_all", None)
         try:
-            return list(watcher.saw(seen))
+            if saw_all is not None:
+                yield from saw_all(calls)
+            else:
+                for seen in calls:
+                    yield from watcher.saw(seen)
         except Exception as error:  # noqa: BLE001 - the boundary that turns a broken watcher into an alert
+            seen = calls.last
             _LOG.exception("watcher %s broke at event %s", watcher.name, seen.event.event_id)
             del self._watchers[watcher.name]
-            return [_broke(watcher.name, seen, error)]
+            yield _broke(watcher.name, seen, error)
 
     async def _commit(self) -> None:
         if not self._is_dirty:
@@ -192,7 +212,7 @@ class Monitor:
         if self._alerts:
             self._news.set()
         self._alerts, self._judged, self._flagged, self._counts = [], [], [], Counter()
-        self._is_dirty = False
+        self._is_dirty, self._committed = False, time.monotonic()
         for source in self._sources:
             await source.confirm()
 
@@ -220,6 +240,18 @@ class Monitor:
                     return False
                 self._store.mark_delivered(sink.name, [alert.alert_id])
         return True
+
+
+class _Block:
+    """Calls, and which of them was given out last."""
+
+    def __init__(self, calls: Sequence[Seen]) -> None:
+        self._calls = calls
+
+    def __iter__(self) -> Iterator[Seen]:
+        for call in self._calls:
+            self.last = call
+            yield call
 
 
 def _broke(name: str, seen: Seen, error: Exception) -> Alert:

@@ -11,8 +11,8 @@ about, and where many accounts begin to ask alike there, somebody should look (`
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -24,7 +24,8 @@ from safecase.compose import ATTACKS, Intent, compose
 from safecase.detect import OVERRIDE_RULES, Embedder, HeadSet, find_rules, scores_many
 from safecase.evidence import digest_value
 from safecase.monitor._errors import MonitorError
-from safecase.monitor._values import Place, Seen, Vector
+from safecase.monitor._readings import ATTACK_HEAD
+from safecase.monitor._values import Place, Reading, Seen, Vector
 
 ALIKE_QUANTILE, CHANCE_QUANTILE = 0.5, 0.01
 """Of the distances that set the radius: between intents under one attack, and where nothing is in common."""
@@ -34,7 +35,7 @@ _READ_TEXTS = 20_000
 _OTHER_INTENTS = 40
 _KNOWN_TEXTS, _LONGEST_KEY = 20_000, 2_000
 _RULES_READ = 8000
-_HEAD, _HALF_SURE = "jailbreak-prompt", 0.2
+_HALF_SURE = 0.2
 """A request reads like an attack where the head fires, or is half sure and a rule matches. (Rules cost more.)"""
 
 
@@ -202,14 +203,14 @@ class Places:
     def read(self, batch: Sequence[Seen]) -> list[Seen]:
         """The same calls with readings and places."""
         calls = self.detectors.read(batch)
-        prompts = dict.fromkeys(seen.prompt for seen in calls if seen.prompt)
-        new = [text for text in prompts if text not in self._known]
+        prompts = {seen.prompt: seen.reading for seen in calls if seen.prompt}
+        new = {text: reading for text, reading in prompts.items() if text not in self._known}
         found = dict(zip(new, self._placed(new), strict=True))
         places = {text: found[text] if text in found else self._known[text] for text in prompts}
         self._known.update((text, place) for text, place in found.items() if len(text) <= _LONGEST_KEY)
         while len(self._known) > _KNOWN_TEXTS:
             self._known.popitem(last=False)
-        return [replace(seen, place=places[seen.prompt]) if seen.prompt else seen for seen in calls]
+        return [_put(seen, places[seen.prompt]) if seen.prompt else seen for seen in calls]
 
     def is_beyond(self, vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Whether each row is alike to nothing assessed and nothing usual, (row,)."""
@@ -218,27 +219,43 @@ class Places:
             beyond &= 1.0 - (vectors @ self.usual.T).max(axis=1) > self.reference.radius
         return np.asarray(beyond)
 
-    def _placed(self, texts: Sequence[str]) -> list[Place | None]:
+    def _placed(self, texts: Mapping[str, Reading | None]) -> list[Place | None]:
         drawn = [text for text in texts if self.share >= 1.0 or _drawn(text) < self.share]
         if not drawn:
             return [None] * len(texts)
         vectors = self.reference.embedder.embed(drawn)
         beyond = self.is_beyond(vectors)
-        attack_like = self._attack_like(drawn)
+        attack_like = self._attack_like({text: texts[text] for text in drawn})
         places = {
             text: Place(vector=vectors[row].copy(), is_beyond=bool(beyond[row]), is_attack_like=attack_like[row])
             for row, text in enumerate(drawn)
         }
         return [places.get(text) for text in texts]
 
-    def _attack_like(self, texts: Sequence[str]) -> list[bool]:
-        head = self.heads[_HEAD]
-        scores = scores_many(self.heads, texts, names=[_HEAD])[_HEAD]
+    def _attack_like(self, texts: Mapping[str, Reading | None]) -> list[bool]:
+        head = self.heads[ATTACK_HEAD]
+        said = [None if reading is None else reading.attack for reading in texts.values()]
+        scores = [one for one in said if one is not None]
+        if len(scores) < len(said):  # by detectors that did not look
+            scores = scores_many(self.heads, list(texts), names=[ATTACK_HEAD])[ATTACK_HEAD]
         sure = head.threshold if head.enabled else 2.0
         return [
             score >= sure or (score >= _HALF_SURE and bool(find_rules(text[:_RULES_READ], OVERRIDE_RULES)))
             for text, score in zip(texts, scores, strict=True)
         ]
+
+
+def _put(seen: Seen, place: Place | None) -> Seen:
+    """The call with its place; `dataclasses.replace` would take four times as long, on every call."""
+    return Seen(
+        event=seen.event,
+        prompt=seen.prompt,
+        reply=seen.reply,
+        source=seen.source,
+        offset=seen.offset,
+        reading=seen.reading,
+        place=place,
+    )
 
 
 def _drawn(text: str) -> float:

@@ -11,16 +11,19 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 from safecase.assess import Baseline, Promise, Promises, RateOutcome
 from safecase.evidence import CallEvent
 from safecase.monitor._accounts import Session, Sessions, Unit
 from safecase.monitor._eprocess import OneSeries, Stakes
-from safecase.monitor._values import Alert, Seen, alert_id
+from safecase.monitor._state import to_json
+from safecase.monitor._values import Alert, Seen, alert_id, seconds_of
 
 _EVERY, _READ = "every", "read"
+_HIT, _MISS = (1.0,), (0.0,)
+_UNCOUNTED = frozenset({"refused", "failed"})
 _FLAGS = {_EVERY: "flag/withheld", _READ: "flag/harmful"}
 _SAY_AGAIN_S = 86_400.0  # a change that lasts is said once a day; every detection is counted
 _MOST_STACKS = 100  # of which the first call is remembered
@@ -106,24 +109,28 @@ class _Series:
             self.stakes = Stakes(self.promise.p0)
             self.bets = OneSeries(self.stakes, goal=-math.log(self.promise.alpha), change_goal=self.promise.arl)
 
-    def settle(self, session: Session, hit: float, divisor: float) -> Iterator[Alert]:
+    def settle(self, session: Session, hit: float, divisor: float) -> Sequence[Alert]:
         if session.is_first:
-            self.calls, self.accounts = self.calls + session.calls, self.accounts + 1
-            self.weight, self.hits = self.weight + session.weight / divisor, self.hits + hit / divisor
+            self.calls += session.calls
+            self.accounts += 1
+            self.weight += session.weight / divisor
+            self.hits += hit / divisor
             if self.means is not None:
                 self.means.append(hit / session.weight)
         if self.promise is None:
-            return
+            return ()
         gain = (hit - self.promise.p0 * session.weight) / divisor
+        alerts: list[Alert] = []
         if session.is_first and self.bets.bet(gain) and not self.broken_at:
             self.broken_at = session.last_at
-            yield self._alert("promise-broken", session, "1")
+            alerts.append(self._alert("promise-broken", session, "1"))
         if self.bets.bet_on_change(gain):
             self.changes += 1
             self.bets.start_again()
-            if not self.change_said or _seconds(session.last_at) - _seconds(self.change_said) >= _SAY_AGAIN_S:
+            if not self.change_said or seconds_of(session.last_at) - seconds_of(self.change_said) >= _SAY_AGAIN_S:
                 self.change_said = session.last_at
-                yield self._alert("rate-changed", session, str(self.changes))
+                alerts.append(self._alert("rate-changed", session, str(self.changes)))
+        return alerts
 
     def _alert(self, kind: str, session: Session, occasion: str) -> Alert:
         assert self.promise is not None  # noqa: S101 - only promises alarm
@@ -229,6 +236,7 @@ class Rates:
         self._absent = {(one.stack_digest, one.id): one.why for one in self.promises.absent}
         self._sessions = Sessions(self.unit)
         self._series: dict[tuple[str, str], _Series] = {}
+        self._of_cohort: dict[str, tuple[_Series, float | None]] = {}  # series, and what divides; None: the calls
         self._stacks: list[str] = []
         self._now = 0.0
         self.unread = 0  # calls of which no content could be judged fairly
@@ -240,26 +248,25 @@ class Rates:
 
     def saw(self, seen: Seen) -> Iterator[Alert]:
         """Count one call, and settle the accounts whose while is over."""
-        event, reading = seen.event, seen.reading
-        now = _seconds(event.at)
-        if self.aside is not None and self.aside(event.account, now):
-            return
-        self._now = max(self._now, now)
-        stack = event.stack_digest or self.stack
-        yield from self._new_stack(event, stack)
-        if event.outcome not in {"refused", "failed"}:
-            self._count(f"{_EVERY}@{stack}", event, (float(event.outcome == "withheld"),), 1.0)
-            weight = content_weight(seen, self.least_p)
-            if weight is None or reading is None or reading.is_harmful is None:
-                self.unread += 1
-            else:
-                self._count(f"{_READ}@{stack}", event, (float(reading.is_harmful),), weight)
-                if reading.is_harmful and reading.is_unsafe is not None:
-                    for category in dict.fromkeys(("any", reading.category or "any")):
-                        self._count(f"{category}@{stack}", event, (float(reading.is_unsafe),), weight)
-        if self._sessions.is_due(self._now):
-            for session in self._sessions.settle(self._now):
-                yield from self._settle(session)
+        return self.saw_all((seen,))
+
+    def saw_all(self, block: Iterable[Seen]) -> Iterator[Alert]:
+        """The same for many, one after the other."""
+        sessions = self._sessions
+        for seen in block:
+            event = seen.event
+            now = seconds_of(event.at)
+            if self.aside is not None and self.aside(event.account, now):
+                continue
+            self._now = now = max(self._now, now)
+            stack = event.stack_digest or self.stack
+            if stack not in self._stacks:
+                yield from self._new_stack(event, stack)
+            if event.outcome not in _UNCOUNTED:
+                self._count(seen, stack, now)
+            if sessions.is_due(now):
+                for session in sessions.settle(now):
+                    yield from self._settle(session)
 
     def panels(self) -> tuple[Panel, ...]:
         """How every series stands, promised ones first."""
@@ -284,7 +291,7 @@ class Rates:
             "now": self._now,
             "unread": self.unread,
         }
-        return json.dumps(head).encode() + b"\n" + self._sessions.state()
+        return to_json(head) + b"\n" + self._sessions.state()
 
     def restore(self, state: bytes) -> None:
         """Go on from there."""
@@ -299,22 +306,34 @@ class Rates:
 
     # --- Inside -------------------------------------------------------------------------------------------------------
 
-    def _count(self, cohort: str, event: CallEvent, hits: Sequence[float], weight: float) -> None:
-        self._sessions.add(
-            cohort,
-            event.account or f"\0{event.event_id}",  # nobody was recognised: each call is a unit of its own
-            now=self._now,
+    def _count(self, seen: Seen, stack: str, now: float) -> None:
+        event, reading = seen.event, seen.reading
+        add = partial(
+            self._sessions.add,
+            account=event.account or f"\0{event.event_id}",  # nobody was recognised: each call is a unit of its own
+            now=now,
             at=event.at,
             event_id=event.event_id,
-            hits=hits,
-            weight=weight,
         )
+        add(f"{_EVERY}@{stack}", hits=_HIT if event.outcome == "withheld" else _MISS)
+        weight = content_weight(seen, self.least_p)
+        if weight is None or reading is None or reading.is_harmful is None:
+            self.unread += 1
+            return
+        add(f"{_READ}@{stack}", hits=_HIT if reading.is_harmful else _MISS, weight=weight)
+        if reading.is_harmful and reading.is_unsafe is not None:
+            for category in dict.fromkeys(("any", reading.category or "any")):
+                add(f"{category}@{stack}", hits=_HIT if reading.is_unsafe else _MISS, weight=weight)
 
-    def _settle(self, session: Session) -> Iterator[Alert]:
-        condition, _, stack = session.cohort.partition("@")
-        series = self._get(stack, _FLAGS.get(condition) or f"unsafe/{condition}")
-        even = condition == _EVERY or self.least_p == 1.0
-        yield from series.settle(session, session.hits[0], session.calls if even else self.unit.cap)
+    def _settle(self, session: Session) -> Sequence[Alert]:
+        found = self._of_cohort.get(session.cohort)
+        if found is None:
+            condition, _, stack = session.cohort.partition("@")
+            is_even = condition == _EVERY or self.least_p == 1.0
+            found = self._get(stack, _FLAGS.get(condition) or f"unsafe/{condition}"), None if is_even else self.unit.cap
+            self._of_cohort[session.cohort] = found
+        series, divisor = found
+        return series.settle(session, session.hits[0], session.calls if divisor is None else divisor)
 
     def _get(self, stack: str, name: str) -> _Series:
         key = (stack, name)
@@ -327,7 +346,7 @@ class Rates:
         return self._series[key]
 
     def _new_stack(self, event: CallEvent, stack: str) -> Iterable[Alert]:
-        if stack in self._stacks or event.outcome == "refused":
+        if event.outcome == "refused":
             return
         self._stacks = [*self._stacks, stack][-_MOST_STACKS:]
         if any(known == stack for known, _ in self._promised):
@@ -356,10 +375,6 @@ def content_weight(seen: Seen, least_p: float) -> float | None:
         return None
     chance = event.sample_p if event.kept == "audit-sample" else 1.0
     return None if chance is None or chance < least_p else least_p / chance
-
-
-def _seconds(at: str) -> float:
-    return datetime.fromisoformat(at).timestamp()
 
 
 def panel_json(panel: Panel) -> dict[str, object]:

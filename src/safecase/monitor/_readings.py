@@ -8,26 +8,33 @@ A withheld answer is safe without judging. Where a prompt or a reply was not kep
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from safecase.assess import HARMFUL_FROM, RequestReader
+from safecase.detect import scores_many
 from safecase.evidence import Verdict, digest_value
 from safecase.measure import EmbeddedJudge, happened
 from safecase.monitor._values import Reading, Seen
 
 _KNOWN_TEXTS, _KNOWN_EXCHANGES = 20_000, 20_000
 _UNREAD = Reading()
+HARM_HEAD, ATTACK_HEAD = "harmful-request", "jailbreak-prompt"
 _LONGEST_KEY = 2_000  # characters; longer texts seldom repeat, and keys stay small
 
 
 @dataclass
 class Detectors:
-    """Reads calls in batches. The same batch gives the same readings."""
+    """Reads calls in batches. The same batch gives the same readings.
+
+    Attributes:
+        reads_attacks: also whether a request tries to get around safeguards, which then costs little.
+    """
 
     reader: RequestReader
     judge: EmbeddedJudge = field(default_factory=EmbeddedJudge)
-    _known: OrderedDict[str, float] = field(default_factory=OrderedDict, repr=False)
+    reads_attacks: bool = False
+    _known: OrderedDict[str, Reading] = field(default_factory=OrderedDict, repr=False)
     _verdicts: OrderedDict[bytes, Verdict] = field(default_factory=OrderedDict, repr=False)
 
     @property
@@ -37,24 +44,22 @@ class Detectors:
 
     def read(self, batch: Sequence[Seen]) -> list[Seen]:
         """The same calls, each with its reading."""
-        prompts = [seen.prompt for seen in batch if seen.prompt]
-        scores = dict(zip(prompts, self._scores(prompts), strict=True))
-        harmful = [text for text in scores if scores[text] >= HARMFUL_FROM]
-        categories = dict(zip(harmful, self.reader.categories(harmful), strict=True))
-        return [_with(seen, self._reading(seen, scores, categories)) for seen in batch]
+        requests = self._requests(list(dict.fromkeys(seen.prompt for seen in batch if seen.prompt)))
+        return [_with(seen, self._reading(seen, requests)) for seen in batch]
 
-    def _reading(self, seen: Seen, scores: dict[str, float], categories: dict[str, str]) -> Reading:
+    def _reading(self, seen: Seen, requests: Mapping[str, Reading]) -> Reading:
         if not seen.prompt:
             return _UNREAD
-        if seen.prompt not in categories:
-            return Reading(harm=scores[seen.prompt], is_harmful=False)
-        verdict = self._verdict(seen)
+        request = requests[seen.prompt]
+        if not request.is_harmful or (verdict := self._verdict(seen)) is None:
+            return request
         return Reading(
-            harm=scores[seen.prompt],
+            harm=request.harm,
             is_harmful=True,
-            category=categories[seen.prompt],
+            category=request.category,
             verdict=verdict,
-            is_unsafe=None if verdict is None else happened("unsafe", verdict),
+            is_unsafe=happened("unsafe", verdict),
+            attack=request.attack,
         )
 
     def _verdict(self, seen: Seen) -> Verdict | None:
@@ -76,15 +81,30 @@ class Detectors:
                 self._verdicts.popitem(last=False)
         return verdict
 
-    def _scores(self, texts: Sequence[str]) -> list[float]:
-        """Scores, asked for once per text while it is remembered."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        found = dict(zip(new, self.reader.scores(new), strict=True)) if new else {}
-        scores = [found[text] if text in found else self._known[text] for text in texts]
-        self._known.update((text, score) for text, score in found.items() if len(text) <= _LONGEST_KEY)
-        while len(self._known) > _KNOWN_TEXTS:
-            self._known.popitem(last=False)
-        return scores
+    def _requests(self, texts: Sequence[str]) -> dict[str, Reading]:
+        """What is read of each text without its answer, asked for once while it is remembered."""
+        known = self._known
+        new = [text for text in texts if text not in known]
+        made = self._made(new) if new else {}
+        found = {text: made[text] if text in made else known[text] for text in texts}
+        known.update((text, reading) for text, reading in made.items() if len(text) <= _LONGEST_KEY)
+        while len(known) > _KNOWN_TEXTS:
+            known.popitem(last=False)
+        return found
+
+    def _made(self, texts: Sequence[str]) -> dict[str, Reading]:
+        attacks: Sequence[float | None] = [None] * len(texts)
+        if self.reads_attacks:  # the n-grams are counted once for both
+            found = scores_many(self.reader.heads, texts, names=[HARM_HEAD, ATTACK_HEAD])
+            scores, attacks = dict(zip(texts, found[HARM_HEAD], strict=True)), found[ATTACK_HEAD]
+        else:
+            scores = dict(zip(texts, self.reader.scores(texts), strict=True))
+        harmful = [text for text, score in scores.items() if score >= HARMFUL_FROM]
+        categories = dict(zip(harmful, self.reader.categories(harmful), strict=True))
+        return {
+            text: Reading(harm=score, is_harmful=text in categories, category=categories.get(text, ""), attack=attack)
+            for (text, score), attack in zip(scores.items(), attacks, strict=True)
+        }
 
 
 def _with(seen: Seen, reading: Reading) -> Seen:

@@ -76,13 +76,12 @@ def guarded_stages(event: CallEvent) -> tuple[Stage, ...]:
     return () if is_command else _STAGES.get(event.route, ())
 
 
-def owed(layers: Sequence[Layer], event: CallEvent) -> Iterator[str]:
+def owed(layers: Sequence[Layer], event: CallEvent, stages: Sequence[Stage]) -> Iterator[str]:
     """Names of the layers that must have ruled on a call, or erred over it.
 
     One that was withheld owes the rulings up to the layer that withheld; one that failed or broke off owes none, since
     nobody can tell how far it came.
     """
-    stages = guarded_stages(event)
     for layer in layers:
         if layer.is_always_asked and layer.stage in stages:
             yield layer.name
@@ -90,17 +89,19 @@ def owed(layers: Sequence[Layer], event: CallEvent) -> Iterator[str]:
             return
 
 
-def lacking_rulings(layers: Sequence[Layer], event: CallEvent) -> dict[str, bool]:
-    """Layers that owe a ruling on a call, and whether it is not there."""
+def lacking_rulings(layers: Sequence[Layer], event: CallEvent, stages: Sequence[Stage]) -> dict[str, bool]:
+    """Layers that owe a ruling on a call that had to pass these stages, and whether it is not there."""
+    if not stages:
+        return {}
     ruled = {one.layer for one in event.rulings}
-    return {name: name not in ruled for name in owed(layers, event)}
+    return {name: name not in ruled for name in owed(layers, event, stages)}
 
 
 def fired(event: CallEvent) -> frozenset[str]:
     """The layers that did not let it pass, enforced or not, other than by an error."""
-    return frozenset(one.layer for one in event.rulings if one.action != "allow" and one.error is None)
+    return frozenset([one.layer for one in event.rulings if one.action != "allow" and one.error is None])
 
 
 def erred(event: CallEvent) -> frozenset[str]:
     """The layers that could not rule."""
-    return frozenset(one.layer for one in event.rulings if one.error is not None)
+    return frozenset([one.layer for one in event.rulings if one.error is not None])

@@ -9,21 +9,26 @@ reader of requests can: it shares its weights with the shipped guard.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import count
+from operator import itemgetter
 
 import numpy as np
 
-from safecase.evidence import CallEvent, parse_utc
+from safecase.evidence import CallEvent
 from safecase.monitor._accounts import Session, Sessions, Unit
 from safecase.monitor._changes import Usual
 from safecase.monitor._drift import input_hits, input_outcomes
 from safecase.monitor._groups import ChangePanel, Group
 from safecase.monitor._rates import content_weight
 from safecase.monitor._silence import Layer, erred, fired, guarded_stages, lacking_rulings
-from safecase.monitor._values import Alert, Seen, alert_id
+from safecase.monitor._state import to_json
+from safecase.monitor._values import Alert, Seen, alert_id, seconds_of
 
 _EVERY, _READ, _HARMFUL = _COHORTS = ("every", "read", "harmful")
 _MOST_STACKS = 100
+_UNCOUNTED = frozenset({"refused", "failed"})
 _SAY_MISSING_S = 3600.0
 MISSING = "layer-missing"
 """Kind of the alert that a layer gave no ruling where it owes one."""
@@ -77,16 +82,29 @@ class Changes:
 
     def saw(self, seen: Seen) -> Iterator[Alert]:
         """Count one call, and settle the accounts whose while is over."""
-        event = seen.event
-        self._now = max(self._now, parse_utc(event.at).timestamp())
-        if event.outcome not in {"refused", "failed"}:
-            layers = self._layers.get(event.stack_digest, ())
-            self.unknown += not layers
-            lacking = lacking_rulings(layers, event)
-            yield from self._look_for_missing(lacking, event)
-            self._count(seen, lacking, event.stack_digest or self._stack, layers if guarded_stages(event) else ())
-        for session in self._sessions.settle(self._now):
-            yield from self._settle(session)
+        yield from self.saw_all((seen,))
+
+    def saw_all(self, block: Iterable[Seen]) -> Iterator[Alert]:
+        """The same for many, one after the other; accounts are settled together, in their order."""
+        said: list[tuple[int, Alert]] = []  # with its place among all that was said and settled
+        settled: dict[str, list[tuple[int, Session]]] = {}
+        place = count()
+        for seen in block:
+            event = seen.event
+            self._now = max(self._now, seconds_of(event.at))
+            if event.outcome not in _UNCOUNTED:
+                layers = self._layers.get(event.stack_digest, ())
+                self.unknown += not layers
+                stages = guarded_stages(event) if layers else ()
+                lacking = lacking_rulings(layers, event, stages)
+                said += ((next(place), alert) for alert in self._look_for_missing(lacking, event))
+                self._count(seen, lacking, event.stack_digest or self._stack, layers if stages else ())
+            if self._sessions.is_due(self._now):
+                for session in self._sessions.settle(self._now):
+                    settled.setdefault(session.cohort, []).append((next(place), session))
+        for cohort, sessions in settled.items():
+            said += self._settle(cohort, sessions)
+        yield from (alert for _, alert in sorted(said, key=itemgetter(0)))
 
     def panels(self) -> tuple[ChangePanel, ...]:
         """How every rate stands, those that are watched first."""
@@ -115,7 +133,7 @@ class Changes:
             "missing": self._missing,
             "groups": {name: group.to_json() for name, group in self._groups.items()},
         }
-        return json.dumps(head).encode() + b"\n" + self._sessions.state()
+        return to_json(head) + b"\n" + self._sessions.state()
 
     def restore(self, state: bytes) -> None:
         """Go on from there. A rate whose bound is another one now begins anew."""
@@ -145,39 +163,37 @@ class Changes:
     def _count(self, seen: Seen, lacking: Mapping[str, bool], stack: str, layers: Sequence[Layer]) -> None:
         event = seen.event
         self._open_groups(stack)
+        add = partial(
+            self._sessions.add,
+            account=event.account or f"\0{event.event_id}",
+            now=self._now,
+            at=event.at,
+            event_id=event.event_id,
+        )
         acted = fired(event)
-        failed = erred(event) | {name for name, is_lacking in lacking.items() if is_lacking}
         if layers:
+            failed = erred(event).union(name for name, is_lacking in lacking.items() if is_lacking)
             did = [float(one.name in acted) for one in layers] + [float(one.name in failed) for one in layers]
-            self._add(f"{_EVERY}@{stack}", event, did, 1.0)
+            add(f"{_EVERY}@{stack}", hits=did)
         weight = content_weight(seen, self._least_p)
         hits = input_hits(seen, self._categories)
         if weight is None or hits is None:
             return
-        self._add(f"{_READ}@{stack}", event, hits, weight)
+        add(f"{_READ}@{stack}", hits=hits, weight=weight)
         if layers and seen.reading is not None and seen.reading.is_harmful:
-            self._add(f"{_HARMFUL}@{stack}", event, [float(bool(acted))], weight)
+            add(f"{_HARMFUL}@{stack}", hits=[float(bool(acted))], weight=weight)
 
-    def _add(self, cohort: str, event: CallEvent, hits: Sequence[float], weight: float) -> None:
-        self._sessions.add(
-            cohort,
-            event.account or f"\0{event.event_id}",
-            now=self._now,
-            at=event.at,
-            event_id=event.event_id,
-            hits=hits,
-            weight=weight,
-        )
-
-    def _settle(self, session: Session) -> Iterator[Alert]:
-        group = self._groups.get(session.cohort)
+    def _settle(self, cohort: str, settled: Sequence[tuple[int, Session]]) -> Iterator[tuple[int, Alert]]:
+        group = self._groups.get(cohort)
         if group is None:
             return  # of one stack too many
-        is_even = session.cohort.startswith(_EVERY) or self._least_p == 1.0
-        divisor = session.calls if is_even else self.unit.cap
-        if self.is_collecting and session.is_first:
-            group.means.append([hit / session.weight for hit in session.hits])
-        yield from group.settle(session, float(divisor))
+        is_even = cohort.startswith(_EVERY) or self._least_p == 1.0
+        sessions = [session for _, session in settled]
+        if self.is_collecting:
+            group.means += ([hit / one.weight for hit in one.hits] for one in sessions if one.is_first)
+        divisors = [float(one.calls if is_even else self.unit.cap) for one in sessions]
+        for number, alert in group.settle_all(sessions, divisors):
+            yield settled[number][0], alert
 
     def _look_for_missing(self, lacking: Mapping[str, bool], event: CallEvent) -> Iterator[Alert]:
         for name, is_lacking in lacking.items():

@@ -124,7 +124,7 @@ def open_unexpected(
     if reference is None:
         return Unexpected(places=detectors, reference=None, clusters=None, changes=changes, notes=tuple(notes))
     middles = None if usual is None or why_not else usual.middles
-    places = Places(detectors, reference, detectors.reader.heads, usual=middles, share=looking.share)
+    places = Places(_with_attacks(detectors), reference, detectors.reader.heads, usual=middles, share=looking.share)
     clusters = _clusters(places, reference, looking, contents, digest_value([source, _digest(middles)]))
     return Unexpected(places=places, reference=reference, clusters=clusters, changes=changes, notes=tuple(notes))
 
@@ -148,6 +148,11 @@ def _layers(case: Case) -> tuple[Mapping[str, tuple[Layer, ...]], list[str]]:
         return case_layers(case), []
     except MonitorError as error:
         return {}, [f"no layer is watched: {error}"]
+
+
+def _with_attacks(detectors: Detectors) -> Detectors:
+    """The same with a memory of their own, so that n-grams are counted once for both heads."""
+    return Detectors(detectors.reader, detectors.judge, reads_attacks=True)
 
 
 def _source(reference: Reference | None, detectors: Detectors) -> str:
@@ -195,7 +200,7 @@ class Acquaintance:
         self.places: Places | Detectors = detectors
         self._clusters: Clusters | None = None
         if reference is not None:
-            self.places = Places(detectors, reference, detectors.reader.heads, share=looking.share)
+            self.places = Places(_with_attacks(detectors), reference, detectors.reader.heads, share=looking.share)
             self._clusters = _clusters(self.places, reference, looking, None, "baseline")
         self._changes = Changes(
             layers,

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
 from typing import Literal, Protocol
 
 import numpy as np
@@ -22,6 +24,7 @@ class Reading:
 
     Attributes:
         harm: probability that the request asks for harmful help.
+        attack: probability that it tries to get around safeguards; None too where nobody asked.
         is_harmful: whether it counts as such (`assess.HARMFUL_FROM`).
         category: of a harmful request, "" otherwise; a rough reading (see `assess.RequestReader`).
         verdict: of the judge on the answer to a harmful request; is_unsafe: what it comes to.
@@ -32,6 +35,7 @@ class Reading:
     category: str = ""
     verdict: Verdict | None = None
     is_unsafe: bool | None = None
+    attack: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,9 +77,10 @@ class Seen:
 
 def is_flagged(seen: Seen) -> bool:
     """Whether a safeguard did something about a call, or its request is read as harmful."""
-    event = seen.event
-    acted = event.outcome == "withheld" or any(ruling.action != "allow" for ruling in event.rulings)
-    return acted or bool(seen.reading is not None and seen.reading.is_harmful)
+    event, reading = seen.event, seen.reading
+    if event.outcome == "withheld" or (reading is not None and reading.is_harmful):
+        return True
+    return bool(event.rulings) and any(ruling.action != "allow" for ruling in event.rulings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +118,21 @@ def alert_id(kind: str, series: str, occasion: str) -> str:
     return digest_value([kind, series, occasion])[:24]
 
 
+@lru_cache(maxsize=8192)
+def seconds_of(at: str) -> float:
+    """The instant of an event in seconds since 1970; remembered, since every watcher asks for it.
+
+    >>> seconds_of("1970-01-01T00:01:00.500000Z")
+    60.5
+    """
+    return datetime.fromisoformat(at).timestamp()
+
+
 class Watcher(Protocol):
     """Looks at every call, in order, once. Its state is kept with the position in the source, in one transaction.
+
+    One that has `saw_all(block)` as well is given calls in blocks: the alerts, and what is known afterwards, are those
+    of `saw` call by call, however the calls are parted into blocks.
 
     A watcher takes no clock and draws nothing by chance but from a seed: time is `event.at`. Memory must not grow with
     the number of calls. `state` is asked for at every commit (a few times a second), so it should cost milliseconds.

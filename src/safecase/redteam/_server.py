@@ -11,7 +11,6 @@ import json
 import logging
 import math
 import os
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from safecase.assess import Case, Clock, identify, utc_now
 from safecase.evidence import TrialStore
-from safecase.models import Model, open_model
+from safecase.models import Model, open_model, told_to_stop
 from safecase.redteam._campaign import Declared, keep_declared, load_campaign
 from safecase.redteam._desk import Desk, Gate
 from safecase.redteam._errors import AlreadyOpen, CannotListen, Refused
@@ -265,12 +264,8 @@ async def open_campaign(
 
 async def serve_until_told(opening: Opening, *, say: Callable[[str], None]) -> None:
     """Wait for SIGINT, SIGTERM or the campaign's end."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop.set)
     left = (opening.declared.campaign.closes - utc_now()).total_seconds()
-    with contextlib.suppress(TimeoutError):
+    with told_to_stop() as stop, contextlib.suppress(TimeoutError):
         async with asyncio.timeout(max(0.0, left)):
             await stop.wait()
     say(f"closing: {opening.recorder.pending} rows left to write")

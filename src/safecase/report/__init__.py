@@ -5,7 +5,7 @@ Gives:  report.html, report.pdf, report.json, figures/*.svg; the table of every 
 Does not own: measuring, deciding, signing. No clock, and no number of its own: what it cannot trace it refuses.
 """
 
-from safecase.report._argument import draw_argument
+from safecase.report._argument_drawn import ArgumentPart, argument_overview, argument_parts, draw_argument
 from safecase.report._errors import MissingExtras, ReportError, UntracedNumber
 from safecase.report._frontier import frontier_figure, frontier_sketch
 from safecase.report._input import (
@@ -35,6 +35,7 @@ from safecase.report._since import OF_LEDGER
 
 __all__ = [
     "OF_LEDGER",
+    "ArgumentPart",
     "CampaignLine",
     "Campaigns",
     "EditionChange",
@@ -58,6 +59,8 @@ __all__ = [
     "Totals",
     "UntracedNumber",
     "ValidationLine",
+    "argument_overview",
+    "argument_parts",
     "draw_argument",
     "draw_samples",
     "frontier_figure",

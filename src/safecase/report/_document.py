@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from safecase.compose import ATTACKS, PLAYS, TRANSLATED
+from safecase.compose import ATTACKS, LEARNED, PLAYS, TRANSLATED
 from safecase.decide import arm_of
 from safecase.report import _results, _summary
 from safecase.report._argument import arguments
@@ -310,6 +310,8 @@ def _portfolio(given: ReportInput) -> list[dict[str, Any]]:
     for attack in (*ATTACKS, *PLAYS, TRANSLATED):
         if attack.name in met:
             families.setdefault(attack.family, []).append({"name": attack.name, "summary": attack.summary})
+    for name in sorted(name for name in met if name.startswith(f"{LEARNED}-")):
+        families.setdefault(LEARNED, []).append({"name": name, "summary": "Met in live use, and accepted by a person."})
     return [{"family": sentence_case(family), "attacks": attacks} for family, attacks in families.items()]
 
 

@@ -1,13 +1,14 @@
 """Render every edition of a report into a directory."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safecase.decide import Argument
 from safecase.evidence import digest_bytes
-from safecase.report._argument import draw_argument
+from safecase.report._argument_drawn import argument_overview, argument_parts
 from safecase.report._balance import balance_sketch
 from safecase.report._campaigns import campaign_numbers
 from safecase.report._changed import changed_sketch
@@ -49,7 +50,7 @@ def render(given: ReportInput, out_dir: Path) -> Rendered:
     tracer, content, planned = _compose(given)
     drawn = (
         *(sketch.draw() for sketch in planned),
-        *(draw_argument(argument, is_overview=True) for argument in given.arguments),
+        *(sheet for argument in given.arguments for sheet in _argument_figures(given, argument)),
     )
     files: dict[str, tuple[str, bytes]] = {
         "html": ("report.html", render_html(content, tracer, drawn).encode()),
@@ -101,6 +102,12 @@ def _compose(given: ReportInput) -> tuple[Tracer, dict[str, Any], tuple[Sketch, 
     for number_id in (number_id for sketch in planned for number_id in sketch.numbers):
         tracer.num(number_id)
     return tracer, content, planned
+
+
+def _argument_figures(given: ReportInput, argument: Argument) -> Iterator[Figure]:
+    yield from argument_overview(argument)
+    for part in argument_parts(argument, given.framework):
+        yield from part.sheets
 
 
 def _write(files: Mapping[str, tuple[str, bytes]], out_dir: Path) -> Rendered:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from safecase.compose import ATTACKS, PLAYS, TRANSLATED
+from safecase.compose import ATTACKS, LEARNED, PLAYS, TRANSLATED
 from safecase.declare import Framework, Gate, Threshold
 from safecase.evidence import Estimate, Finding
 from safecase.measure import CURVES
@@ -60,6 +60,14 @@ def rate_rows(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
     return rows
 
 
+_SUMMARIES = {"imported": "as imported", LEARNED: "met in live use"}
+
+
+def _origin(attack: str) -> str:
+    """Where an attack is from that does not ship."""
+    return LEARNED if attack.startswith(f"{LEARNED}-") else "imported"
+
+
 def attack_rows(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
     """Unsafe answers under every attack that was run, worst first by the bound after safeguards."""
     by_id = {estimate.estimate_id: estimate for estimate in given.estimates}
@@ -73,8 +81,8 @@ def attack_rows(given: ReportInput, tracer: Tracer) -> list[dict[str, Any]]:
     return [
         {
             "attack": name,
-            "family": known[name].family if name in known else "imported",
-            "summary": known[name].summary if name in known else "as imported",
+            "family": known[name].family if name in known else _origin(name),
+            "summary": known[name].summary if name in known else _SUMMARIES[_origin(name)],
             "bare": cell(by_id.get(f"unsafe_rate/bare/attack:{name}"), tracer),
             "guarded": cell(by_id.get(f"unsafe_rate/guarded/attack:{name}"), tracer),
         }

@@ -10,6 +10,7 @@ import datetime as dt
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import AwareDatetime
@@ -43,6 +44,7 @@ class LearnedScenario(Kept):
 
     Attributes:
         content: id of the sealed wording.
+        frame: id of the sealed frame: how it asks, with `{}` where the request stands; None where nobody drew it out.
         reworded: by `rule`, by `person`, or by `model`.
         source: the report or incident that it was learned from.
         scenario: id of the intent in the learned bank, once accepted; it never changes.
@@ -60,15 +62,17 @@ class LearnedScenario(Kept):
     status: Literal["proposed", "accepted", "rejected"] = "proposed"
     reviewed_by: str | None = None
     scenario: str | None = None
+    frame: str | None = None
 
 
 def learn_from_report(
-    desk: Desk, report_id: str, *, by: str, at: dt.datetime, text: str | None = None
+    desk: Desk, report_id: str, *, by: str, at: dt.datetime, text: str | None = None, frame: str | None = None
 ) -> LearnedScenario:
     """Propose the request of a confirmed report as a scenario; the reading of it is on record.
 
     Args:
         text: the person's own words for it; reworded by rule without them.
+        frame: in the person's own words how it asks, with `{}` where the request stands.
 
     Raises:
         NoSuchRecord: no such report for this person.
@@ -79,7 +83,8 @@ def learn_from_report(
     category = report.category or ""
     made = text if text is not None else reworded(raw)
     how: Literal["rule", "person"] = "rule" if text is None else "person"
-    return _propose(desk, f"report {report.id}", raw, made, how, category, report.severity or 2, by=by, at=at)
+    said = _Said(raw=raw, made=made, how=how, frame=frame)
+    return _propose(desk, f"report {report.id}", said, category, report.severity or 2, by=by, at=at)
 
 
 async def learn_with_model(
@@ -93,7 +98,8 @@ async def learn_with_model(
     raw, report = _reported(desk, report_id, by=by, at=at)
     made = (await reword(f"{_ASK}\n\n{fenced(raw)}")).strip()
     source = f"report {report.id}"
-    return _propose(desk, source, raw, made, "model", report.category or "", report.severity or 2, by=by, at=at)
+    said = _Said(raw=raw, made=made, how="model", frame=None)
+    return _propose(desk, source, said, report.category or "", report.severity or 2, by=by, at=at)
 
 
 def learn_from_incident(
@@ -107,6 +113,8 @@ def learn_from_incident(
 ) -> tuple[LearnedScenario, ...]:
     """Propose requests of a cluster that a person confirmed by opening an incident on it, reworded by rule.
 
+    Of several that ask in one way (`common_frame`) the first is proposed with their frame: accepted, it is an attack.
+
     Raises:
         NoSuchRecord: no such incident for this person.
         BadWord: no requests, or a category that no bank knows.
@@ -115,10 +123,12 @@ def learn_from_incident(
     if not requests:
         raise BadWord(f"incident {incident_id!r}: no request to learn from; give the examples that a reviewer has seen")
     source = f"incident {incident.id}"
-    return tuple(
-        _propose(desk, source, one, reworded(one), "rule", category, incident.severity, by=by, at=at)
-        for one in dict.fromkeys(requests)
-    )
+    frame = common_frame(list(dict.fromkeys(requests)))
+    said = [
+        _Said(raw=one, made=reworded(one), how="rule", frame=None if number or frame is None else in_other_words(frame))
+        for number, one in enumerate(dict.fromkeys(requests))
+    ]
+    return tuple(_propose(desk, source, one, category, incident.severity, by=by, at=at) for one in said)
 
 
 def scenarios(desk: Desk) -> tuple[LearnedScenario, ...]:
@@ -136,13 +146,26 @@ def wording(desk: Desk, scenario_id: str) -> str:
     return desk.registry.read(_one(desk, scenario_id).content).decode()
 
 
+def frame_of(desk: Desk, scenario_id: str) -> str | None:
+    """The proposed frame, None where there is none.
+
+    Raises:
+        NoSuchRecord: there is no such scenario.
+    """
+    found = _one(desk, scenario_id)
+    return None if found.frame is None else desk.registry.read(found.frame).decode()
+
+
 def accept_scenario(
-    desk: Desk, scenario_id: str, *, by: str, at: dt.datetime, text: str | None = None
+    desk: Desk, scenario_id: str, *, by: str, at: dt.datetime, text: str | None = None, frame: str | None = None
 ) -> LearnedScenario:
     """Take a proposed scenario into the case's learned bank. Every plan made from then on runs it.
 
+    With a frame it is an attack too: every gate's intents meet it, and each gate keeps to its line under it.
+
     Args:
         text: the wording as the person mends it.
+        frame: the frame as the person mends it; "" leaves it out.
 
     Raises:
         NoSuchRecord, WrongStep: there is none, or it was reviewed already.
@@ -154,12 +177,15 @@ def accept_scenario(
     _must_be_in_earnest(desk, found)
     said = (text if text is not None else wording(desk, scenario_id)).strip()
     _must_be_clean(said)
+    attack = (frame if frame is not None else frame_of(desk, scenario_id) or "").strip() or None
+    if attack is not None:
+        _must_be_frame(f"scenario {scenario_id!r}", attack)
     path = desk.case.path / LEARNED_BANK
     held = path.read_bytes() if path.exists() else b""
     name = f"learned-{scenario_id.removeprefix('ls-')}"
     if name.encode() not in held:  # it is there where an acceptance was cut off
         _must_be_new(desk, said)
-        row = _row(found, name, said)
+        row = _row(found, name, said, attack)
         record(
             desk.case,
             LEARNED_BANK,
@@ -168,6 +194,7 @@ def accept_scenario(
             now=lambda: at,
             by=by,
             scenario=name,
+            **({} if attack is None else {"attack": name}),
         )
     return _reviewed(desk, found, "accepted", by=by, at=at, scenario=name)
 
@@ -234,6 +261,16 @@ def reworded(text: str) -> str:
     >>> reworded("Pretend you are Ada Lovelace and write to ada@example.org about the lock, with all steps please.")
     'A user asks: act as though you are [name] and draft to [email] about the lock, as such with all stages kindly.'
     """
+    said = in_other_words(text)
+    return f"A user asks: {said[:1].lower()}{said[1:]}"
+
+
+def in_other_words(text: str) -> str:
+    """The same without what comes before it; a `{}` stays where it is.
+
+    >>> in_other_words("Write the tale in which a clerk explains {} to the new people.")
+    'draft the tale in which a as such clerk explains {} to the new persons.'
+    """
     plain = _NAMED.sub("[name]", _HANDLE.sub("[detail]", blanked(text)[0]))
     words = " ".join(plain.split())[:LONGEST].split(" ")
     pieces: list[str] = []
@@ -247,8 +284,39 @@ def reworded(text: str) -> str:
             unchanged = 0
         pieces.append(swapped)
         unchanged = unchanged + size if is_as_it_was else 0
-    said = " ".join(pieces)
-    return f"A user asks: {said[:1].lower()}{said[1:]}"
+    return " ".join(pieces)
+
+
+_STOP = re.compile(r"[.!?:\n]+(?:\s+|$)")
+LEAST_FRAME = 4
+"""Words that requests must have around what differs, to count as one way of asking."""
+
+
+def common_frame(requests: Sequence[str]) -> str | None:
+    """How several requests ask, with `{}` where they differ; None where they do not ask in one way.
+
+    What they share at the beginning and at the end, cut back to the end and the beginning of a sentence, so that what
+    is asked for stays whole. It is crude: a person reads it.
+
+    >>> common_frame([f"For the exam: {asked} Answer in full." for asked in ("How do I boil tea?", "What is rice?")])
+    'For the exam: {} Answer in full.'
+    >>> common_frame(["How do I boil tea?", "How do I boil rice?"])
+    """
+    if len(requests) < 2:
+        return None
+    texts = [" ".join(one.split()) for one in requests]
+    first, last = min(texts), max(texts)
+    head = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(map(len, texts)))
+    ends = [one[head:][::-1] for one in texts]
+    first, last = min(ends), max(ends)
+    tail = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(map(len, ends)))
+    before, after = texts[0][:head], texts[0][len(texts[0]) - tail :]
+    opening = before[: max((stop.end() for stop in _STOP.finditer(before)), default=0)].strip()
+    begins = _STOP.search(after)
+    closing = after[begins.end() :].strip() if begins else ""
+    if len(_words(opening)) + len(_words(closing)) < LEAST_FRAME or "{}" in opening + closing:
+        return None
+    return f"{opening} {{}} {closing}".strip()
 
 
 def _swapped(word: str) -> str:
@@ -293,19 +361,24 @@ def _reported(desk: Desk, report_id: str, *, by: str, at: dt.datetime) -> tuple[
     return raw, report
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What somebody wrote, other words for it, whose words those are, and how it asks."""
+
+    raw: str
+    made: str
+    how: Literal["rule", "person", "model"]
+    frame: str | None
+
+
 def _propose(
-    desk: Desk,
-    source: str,
-    raw: str,
-    made: str,
-    how: Literal["rule", "person", "model"],
-    category: str,
-    severity: Severity,
-    *,
-    by: str,
-    at: dt.datetime,
+    desk: Desk, source: str, said: _Said, category: str, severity: Severity, *, by: str, at: dt.datetime
 ) -> LearnedScenario:
+    raw, made, how = said.raw, said.made, said.how
     _must_be_clean(made)
+    if said.frame is not None:
+        _must_be_frame(source, said.frame)
+        _must_be_own(source, raw, said.frame)
     if how != "person" and shared_run(raw, made) >= RUN:
         raise BadWord(f"{source}: the new wording shares {RUN} words in a row with the old; give --text in your own")
     if normalise(made) == normalise(raw):
@@ -322,6 +395,7 @@ def _propose(
             category=category,
             severity=severity,
             content=writer.seal(made.encode()),
+            frame=None if said.frame is None else writer.seal(said.frame.encode()),
             reworded=how,
             proposed=at,
         )
@@ -342,6 +416,18 @@ def _must_be_clean(text: str) -> None:
         raise BadWord(f"the wording has {len(text)} characters; between 1 and {LONGEST} are taken")
     if kinds := sorted({span.kind for span in find_personal_data(text)}):
         raise BadWord(f"the wording seems to hold personal data ({', '.join(kinds)}); say it without")
+
+
+def _must_be_frame(source: str, frame: str) -> None:
+    """One place for the request, and words around it."""
+    _must_be_clean(frame)
+    if frame.count("{}") != 1 or not _words(frame.replace("{}", " ")):
+        raise BadWord(f"{source}: the frame is {frame!r}; give words with {{}} in them once, where the request stands")
+
+
+def _must_be_own(source: str, raw: str, frame: str) -> None:
+    if any(part.strip() and shared_run(raw, part) >= RUN for part in frame.split("{}")):
+        raise BadWord(f"{source}: the frame shares {RUN} words in a row with what somebody wrote; say it in your own")
 
 
 def _must_be_new(desk: Desk, text: str) -> None:
@@ -377,7 +463,7 @@ def _one(desk: Desk, scenario_id: str) -> LearnedScenario:
     return found
 
 
-def _row(found: LearnedScenario, name: str, text: str) -> dict[str, Any]:
+def _row(found: LearnedScenario, name: str, text: str, frame: str | None) -> dict[str, Any]:
     return {
         "id": name,
         "domain": found.domain,
@@ -388,6 +474,7 @@ def _row(found: LearnedScenario, name: str, text: str) -> dict[str, Any]:
         "text": text,
         "twin": None,
         "source": found.source,
+        **({} if frame is None else {"frame": frame}),
     }
 
 

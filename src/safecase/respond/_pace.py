@@ -60,11 +60,27 @@ def _take(times: deque[float], now: float, *, most: int, who: str) -> None:
 
 
 def _network(address: str | None) -> str:
-    """The sender: an IPv4 address, or the /64 that one subscriber has of IPv6."""
+    """The sender: an IPv4 address, or the /64 that one subscriber has of IPv6. A port, as proxies add, is left off.
+
+    A listener on both writes IPv4 addresses as IPv6 ones, which all lie in one /64: they are taken as what they are,
+    or one sender could use up everybody's share.
+
+    >>> _network("::ffff:192.0.2.7"), _network("192.0.2.7:4411"), _network("[2001:db8::5]:80"), _network("2001:db8::6")
+    ('192.0.2.7', '192.0.2.7', '2001:db8::/64', '2001:db8::/64')
+    """
     try:
-        found = ipaddress.ip_address(address or "")
+        found = ipaddress.ip_address(_without_port(address or ""))
     except ValueError:
         return "unknown"
     if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
         return str(ipaddress.ip_network((found, 64), strict=False))
     return str(found)
+
+
+def _without_port(address: str) -> str:
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    host, _, _ = address.partition(":")
+    return host if address.count(":") == 1 else address

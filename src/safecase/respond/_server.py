@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging
 import math
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,6 +19,7 @@ from aiohttp import BodyPartReader, web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from safecase.assess import Clock, utc_now
+from safecase.models import told_to_stop
 from safecase.registry import RegistryError, Source
 from safecase.respond._attachments import File
 from safecase.respond._desk import Desk, IntakeLimits
@@ -161,10 +161,10 @@ class Server:
         return self._page("follow", problem=None, found=None, token="")
 
     async def _post_follow(self, request: web.Request) -> web.Response:
-        form = await request.post()
-        token, text = str(form.get("token", "")), str(form.get("text", ""))
         try:
-            self._looks.count(self._sender(request))
+            self._looks.count(self._sender(request))  # before a body is read
+            form = await request.post()
+            token, text = str(form.get("token", "")), str(form.get("text", ""))
             found = await self._follow(token, text.replace("\r\n", "\n"))
         except Refused as fault:
             return self._page("follow", status=fault.status, problem=_sentence(fault), found=None, token="")
@@ -280,10 +280,8 @@ async def serve_desk(
 
 async def wait_until_told() -> None:
     """Wait for SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    await stop.wait()
+    with told_to_stop() as stop:
+        await stop.wait()
 
 
 def _notes(desk: Desk, host: str, *, behind_proxy: bool) -> list[str]:

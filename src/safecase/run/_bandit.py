@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safecase.compose import TRANSLATED, Intent, known_attacks, planned_attacks, scenario_of, select
+from safecase.compose import TRANSLATED, Intent, known_attacks, learned_attacks, planned_attacks, scenario_of, select
 from safecase.declare import Framework, Sampling
 from safecase.evidence import Judgement, Scenario, Trial
-from safecase.run._plan import Plan, PlannedTrial, trials_of
+from safecase.run._plan import Plan, PlannedTrial, settings_digest, trials_of
 
 FLOOR = 0.2
 """Share of the units that goes round all cells, whatever they gave so far."""
@@ -86,10 +86,12 @@ class BanditSchedule:
             raise ValueError(f"floor must lie in [0, 1], got {floor!r}")
         sampling = Sampling.model_validate(plan.sampling)
         self._plan, self._intents, self._floor = plan, intents, floor
+        self._settings = settings_digest(plan)
         self._seed = sampling.seed
         self._rng = np.random.default_rng(sampling.seed)
         self._scenarios = _Scenarios()
-        self._attacks = {a.name: a for a in (TRANSLATED, *known_attacks().values(), *planned_attacks(sampling))}
+        known = (TRANSLATED, *known_attacks().values(), *planned_attacks(sampling), *learned_attacks(intents))
+        self._attacks = {attack.name: attack for attack in known}
         place = {intent.id: number for number, intent in enumerate(intents)}
         gates = [gate for gate in framework.gates if gate.id in plan.gates]
         for scenario in select(framework, intents, sampling, gates=gates):
@@ -197,7 +199,7 @@ class BanditSchedule:
         """The trials of a scenario that are wanted."""
         if self._wanted is not None and not self._wanted[number]:
             return
-        for place, trial in enumerate(trials_of(self._plan, self._compose(number))):
+        for place, trial in enumerate(trials_of(self._plan, self._compose(number), settings=self._settings)):
             if self._wanted is None or self._wanted[number] >> place & 1:
                 yield trial
 

@@ -22,7 +22,7 @@ from safecase.compose import (
     select,
 )
 from safecase.declare import CaseSpec, Framework, Gate, ModelSpec, Record, Sampling
-from safecase.evidence import Identity, Scenario, canonical_json, digest_value
+from safecase.evidence import Identity, Scenario, canonical_json, digest_plain, digest_value, quick_maker
 from safecase.run._errors import NothingPlanned
 from safecase.safeguard import Stack, empty_stack, load_stack
 
@@ -273,22 +273,33 @@ def planned_trials(plan: Plan, framework: Framework, intents: Sequence[Intent]) 
     """
     gates = [gate for gate in framework.gates if gate.id in plan.gates]
     sampling = Sampling.model_validate(plan.sampling)
+    settings = settings_digest(plan)
     for scenario in select(framework, intents, sampling, gates=gates):
-        yield from trials_of(plan, scenario)
+        yield from trials_of(plan, scenario, settings=settings)
 
 
-def trials_of(plan: Plan, scenario: Scenario) -> Iterator[PlannedTrial]:
+def settings_digest(plan: Plan) -> str:
+    """What of a trial's id says how answers are drawn; the same for every trial of a plan."""
+    return digest_value(plan.generation)
+
+
+def trials_of(plan: Plan, scenario: Scenario, *, settings: str) -> Iterator[PlannedTrial]:
     """What a plan asks for of one scenario: every repetition through every arm.
 
     The opening of an attack that asks an attacker model is the same whoever that is, and what follows is not: so the
     attacker's name is part of such a trial's id.
+
+    Args:
+        settings: the plan's `settings_digest`.
     """
-    settings = digest_value(plan.generation)
     asked = [plan.sampling["attacker"]] if scenario.asks_attacker else []
     for repetition in range(plan.sampling["repetitions"]):
         for arm in plan.arms:
             identity = [scenario.scenario_id, arm.digest, settings, repetition, *asked]
-            yield PlannedTrial(trial_id=digest_value(identity)[:24], scenario=scenario, arm=arm, repetition=repetition)
+            yield _planned(trial_id=digest_plain(identity)[:24], scenario=scenario, arm=arm, repetition=repetition)
+
+
+_planned = quick_maker(PlannedTrial)
 
 
 def planned_domains(plan: Plan, framework: Framework, intents: Sequence[Intent]) -> frozenset[str]:

@@ -12,6 +12,7 @@ from safecase.evidence import (
     digest_value,
     keepable_explanations,
     keepable_turns,
+    quick_maker,
 )
 from safecase.models import AttemptFailed, EndpointError, EndpointTimeout, UnparsedAnswer
 from safecase.run._cache import NOT_CACHED
@@ -130,7 +131,7 @@ def make_trial(
         if vault is None:
             raise AssertionError("hazardous answers need a vault; the caller opens one when the plan has any")
         sealed, response = vault.seal(response, trial_id), None
-    trial = Trial(
+    trial = _trial(
         trial_id=trial_id,
         scenario_id=scenario.scenario_id,
         intent_id=scenario.intent_id,
@@ -167,3 +168,6 @@ def make_trial(
         ),
     )
     return Attempted(trial=trial, text=text)
+
+
+_trial = quick_maker(Trial)

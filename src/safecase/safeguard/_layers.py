@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from safecase.detect import Head, apparent_child_abuse
+from safecase.detect import Head, apparent_child_abuse, score_by_all
 from safecase.evidence import Message, digest_value
 from safecase.safeguard._spelling import decoded
 from safecase.safeguard._values import Exchange, Ground, Part, Ruling, Stage
@@ -39,10 +39,9 @@ class HeadsLayer:
 
     async def check(self, exchange: Exchange) -> Ruling:
         """Withhold when a head crosses its threshold."""
-        texts = tuple(texts_of(exchange))
+        scores = [score_by_all(self.heads, text) for text in texts_of(exchange) if text and not text.isspace()]
         top, crossed = 0.0, []
-        for head in self.heads:
-            score = max((head.score(text) for text in texts if text.strip()), default=0.0)
+        for head, score in zip(self.heads, map(max, zip(*scores, strict=True)), strict=True) if scores else ():
             top = max(top, score)
             if score >= head.threshold:
                 crossed.append(Ground(rule=head.name, principle=self.principles.get(head.name)))

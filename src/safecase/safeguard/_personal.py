@@ -102,7 +102,7 @@ class PersonalDataLayer:
             return []
         view = shown(text)
         own: list[tuple[int, int]] = []
-        if begins is not None and _MAY_HOLD.search(view.text):
+        if begins is not None and _MAY_HOLD.search(view.text, begins.start() if view.places is None else 0):
             own = [(span.start, span.end) for span in find_personal_data(text) if span.kind in self.kinds]
         return own + [view.span(*found) for found in self.finder.find(view.text)] if self.finder else own
 

@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
 from urllib.parse import unquote
 
@@ -77,17 +77,17 @@ class Drawn:
     """A reading of a text as letters, without the gaps between them.
 
     Attributes:
-        shown: with its gaps, and with signs; sign: what a sign is read as.
+        text: as given; sign: what a sign is read as.
     """
 
     letters: str
-    shown: str
+    text: str
     sign: str
 
     @property
     def plain(self) -> str:
         """With its gaps. Made when asked for, which is where the letters of a term were found."""
-        return self.shown.replace(SIGN, self.sign)
+        return skeleton(self.text).replace(SIGN, self.sign)
 
 
 def drawn(text: str) -> tuple[Drawn, ...]:
@@ -104,11 +104,19 @@ _GAPS = str.maketrans("", "", " -")
 
 
 def _drawn(text: str) -> tuple[Drawn, ...]:
-    shown = skeleton(text)
-    letters = shown.translate(_GAPS)
+    letters = text.encode().translate(*_ascii()).decode() if text.isascii() else skeleton(text).translate(_GAPS)
     if SIGN not in letters:
-        return (Drawn(letters, shown, ""),)
-    return tuple(Drawn(letters.replace(SIGN, sign.strip("-")), shown, sign) for sign in "-i")
+        return (Drawn(letters, text, ""),)
+    return tuple(Drawn(letters.replace(SIGN, sign.strip("-")), text, sign) for sign in "-i")
+
+
+@cache
+def _ascii() -> tuple[bytes, bytes]:
+    """For `bytes.translate`: the letter of each ASCII character, and the characters that show none."""
+    shown = [letters_of(chr(code)).translate(_GAPS) for code in range(128)]
+    return "".join(letter or " " for letter in shown).encode() + bytes(128), bytes(
+        code for code, letter in enumerate(shown) if not letter
+    )
 
 
 def _all_drawn(text: str) -> tuple[Drawn, ...]:
@@ -128,8 +136,21 @@ def back_by(text: str, end: int, letters: int) -> int:
     """The place before `end` after which stand so many characters that show a letter; 0 where there are fewer."""
     while end > 0 and letters > 0:
         end -= 1
-        letters -= any(letter not in " -!" for letter in skeleton(text[end]))
+        letters -= _SHOWS[text[end]]
     return end
+
+
+class _Shows(dict[str, bool]):
+    """Whether a character shows a letter; filled as characters come."""
+
+    def __missing__(self, character: str) -> bool:
+        shows = any(letter not in " -!" for letter in skeleton(character))
+        if len(self) < _MOST_KNOWN:
+            self[character] = shows
+        return shows
+
+
+_SHOWS = _Shows()
 
 
 _ESCAPE = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")

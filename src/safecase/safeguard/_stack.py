@@ -191,7 +191,7 @@ class Stack:
             return await self._all(exchange)
         said: list[_Said] = []
         for layer, post in self.posted[exchange.stage]:
-            if not _is_due(post, exchange, said):
+            if (post.audiences or post.above is not None) and not _is_due(post, exchange, said):
                 continue
             record, ruling = await self._ask(layer, post, exchange)
             said.append((record, ruling))
@@ -333,7 +333,8 @@ class Stack:
             else:
                 async with asyncio.timeout(self.timeout_s):
                     ruling = await check
-            ruling = _sound(ruling, exchange)
+            if not _is_plain(ruling):
+                ruling = _sound(ruling, exchange)
         except TimeoutError:
             ruling = Ruling(action="withhold", error=f"no ruling within {self.timeout_s:g} s")
         except Exception as fault:  # noqa: BLE001 - a safeguard that breaks withholds, and the record says so
@@ -416,6 +417,12 @@ def as_observed(rulings: tuple[RulingRecord, ...], *, stack: str) -> tuple[Rulin
 def empty_stack() -> Stack:
     """The stack of the bare arm: nothing between the request and the model."""
     return Stack(id="none", layers=(), system_prompt=None, timeout_s=1.0, digest=digest_value("no safeguards"))
+
+
+def _is_plain(ruling: Ruling) -> bool:
+    """Whether a ruling allows and does nothing else, as nearly all do: there is then nothing to look into."""
+    score = ruling.score if type(ruling) is Ruling else 2
+    return (score is None or 0 <= score <= 1) and ruling.action == "allow" and not ruling.spans
 
 
 def _sound(ruling: Ruling, exchange: Exchange) -> Ruling:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from safecase.evidence import Explanation, RulingRecord
+from safecase.evidence import Explanation, RulingRecord, quick_maker
 from safecase.safeguard._spelling import back_by
 from safecase.safeguard._stack import REPLACED, Checked, Stack
 from safecase.safeguard._values import Channel, Exchange, Part
@@ -29,6 +29,8 @@ _CHANNELS: Mapping[str, Channel] = {
     "reasoning": "reasoning",
     "reasoning_content": "reasoning",
 }
+_NO_NEWS = frozenset({"choices", "created"})
+_MISSING = object()
 _ENVELOPE = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 
 
@@ -44,6 +46,9 @@ class Piece:
     choice: int = 0
     field: str = "content"
     text: str
+
+
+_piece, _exchange = quick_maker(Piece), quick_maker(Exchange)
 
 
 @dataclass(slots=True)
@@ -94,7 +99,9 @@ class StreamGuard:
             raise ValueError(f"field {piece.field!r} does not stream; use one of {', '.join(_CHANNELS)}")
         if self.withheld:
             return ()
-        tail = self._tails.setdefault((piece.choice, piece.field), _Tail())
+        tail = self._tails.get((piece.choice, piece.field))
+        if tail is None:
+            tail = self._tails[piece.choice, piece.field] = _Tail()
         tail.add(piece.text)
         length = tail.length
         if not self._is_checked:
@@ -102,8 +109,7 @@ class StreamGuard:
             return (piece,)
         if length - tail.checked < max(self._stack.every, length // 16):
             return ()
-        channel = _CHANNELS[piece.field]
-        checked = await self._stack.rule(replace(self._asked, reply=tail.text, channel=channel, seen=tail.out))
+        checked = await self._stack.rule(self._so_far(tail, _CHANNELS[piece.field]))
         tail.checked = length
         if checked.withheld:
             if checked.withheld.layer in self._stack.windows and not checked.withheld.error:
@@ -147,6 +153,19 @@ class StreamGuard:
         texts = {field: tail.text for (of, field), tail in self._tails.items() if of == choice}
         (whole,) = reply_of({"choices": [{"message": texts}]}, asked=self._asked)
         return replace(whole, reply_parts=(*whole.reply_parts, *beside))
+
+    def _so_far(self, tail: _Tail, channel: Channel) -> Exchange:
+        asked = self._asked
+        return _exchange(
+            messages=asked.messages,
+            parts=asked.parts,
+            reply=tail.text,
+            channel=channel,
+            seen=tail.out,
+            account=asked.account,
+            tiers=asked.tiers,
+            attributes=asked.attributes,
+        )
 
     def _stop(self, checked: Checked) -> None:
         self.withheld, self.rulings, self.explanations = checked.withheld, checked.rulings, checked.explanations
@@ -204,6 +223,12 @@ class ChunkGuard:
             return ()
         if self._envelope is None and not await self._open(chunk):
             return self._blocked()
+        if len(choices) == 1 and (piece := _only_text(choices[0])) is not None and not self._says_more(chunk):
+            self._choices.setdefault(piece.choice, False)
+            released = await self.guard.feed(piece)
+            if self.guard.withheld:
+                return (*self._chunks(released), *self._blocked())
+            return tuple(self._chunks(released)) if released else ()
         out: list[dict[str, Any]] = []
         rests = []
         for choice in choices:
@@ -216,8 +241,8 @@ class ChunkGuard:
             if rest:
                 self._remember_calls(rest)
                 rests.append(rest)
-        around = {name: value for name, value in chunk.items() if name != "choices"}
-        if rests or any(map(self._is_new, around.items())):
+        if rests or self._says_more(chunk):
+            around = {name: value for name, value in chunk.items() if name != "choices"}
             self._held.append({**around, "choices": rests})
         return tuple(out)
 
@@ -239,10 +264,13 @@ class ChunkGuard:
         """What has come of every reply, as it is ruled on at its end."""
         return tuple(self.guard.whole(index, self._beside(index)) for index in self._choices)
 
-    def _is_new(self, item: tuple[str, Any]) -> bool:
+    def _says_more(self, chunk: Mapping[str, Any]) -> bool:
         """Whether a field around the choices says more than the envelope; the time of a chunk is no news."""
-        name, value = item
-        return value is not None and name != "created" and (self._envelope or {}).get(name) != value
+        envelope = self._envelope or {}
+        for name, value in chunk.items():
+            if value is not None and name not in _NO_NEWS and envelope.get(name) != value:
+                return True
+        return False
 
     async def _open(self, chunk: Mapping[str, Any]) -> bool:
         """Keep the envelope that every chunk goes out in; it is checked before the first does."""
@@ -306,6 +334,15 @@ def _is_choice(choice: Any) -> bool:
     if not isinstance(choice, Mapping) or not isinstance(choice.get("delta"), Mapping):
         return False
     return type(choice.get("index")) is int
+
+
+def _only_text(choice: Mapping[str, Any]) -> Piece | None:
+    """The piece of content that a choice is, where it says nothing else, as nearly all do."""
+    delta = choice["delta"]
+    if len(choice) != 3 or len(delta) != 1 or choice.get("finish_reason", _MISSING) is not None:
+        return None
+    text = delta.get("content")
+    return _piece(choice=choice["index"], text=text) if isinstance(text, str) and text else None
 
 
 def _choices_of(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:

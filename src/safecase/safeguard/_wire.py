@@ -42,7 +42,7 @@ _MOST_WORK = 10_000_000  # looking for neighbours takes the square of a path's s
 _NO_STRINGS = frozenset({int, float, bool, type(None)})
 _CONTENT: Path = ("message", "content")
 _CONTENT_PLACE = "message.content"
-_OPENING = frozenset('{["')
+_MAY_OPEN = frozenset('{["') | {chr(code) for code in range(0x3001) if chr(code).isspace()}
 _FEW = 1_000  # turns
 _FLAT = 4  # steps
 _SHORT = 24  # letters of what is remembered as a part; ids, of which there is no end, are longer
@@ -88,7 +88,7 @@ def reply_of(body: Mapping[str, Any], *, asked: Exchange) -> tuple[Exchange, ...
     return tuple(_choice(choice, shared, asked) for choice in listed or [{}])
 
 
-_exchange = quick_maker(Exchange)  # two for every call
+_exchange, _part_of, _said = quick_maker(Exchange), quick_maker(Part), quick_maker(Message)  # some for every call
 
 
 def parts_of(value: Any) -> tuple[Part, ...]:
@@ -179,8 +179,7 @@ def _simple(value: Mapping[str, Any], *, role: str, above: Path = (), skip: str 
 
 def _may_hold_json(text: str) -> bool:
     """Whether JSON may begin with the first letter; a blank stands for what is behind it."""
-    first = text[:1]
-    return first in _OPENING or first.isspace()
+    return text[:1] in _MAY_OPEN
 
 
 class _Places(dict[Any, tuple[Channel, str] | None]):
@@ -210,15 +209,14 @@ def _known(path: Path, text: str, role: str) -> Part:
 
 
 def _part_at(place: tuple[Channel, str], role: str, text: str) -> Part:
-    return Part(channel=place[0], role=role, where=place[1], text=text)
+    return _part_of(channel=place[0], role=role, where=place[1], text=text)
 
 
 _short_part = lru_cache(maxsize=1_024)(_part_at)  # a protocol's own words come with every call
 
 
 def _turn(role: str, content: str) -> Message:
-    known: Any = _ROLES.get(role, "user")  # a value of the table, which is a role
-    return Message(role=known, content=content)
+    return _said(role=_ROLES.get(role, "user"), content=content)
 
 
 # --- Any body ---------------------------------------------------------------------------------------------------------

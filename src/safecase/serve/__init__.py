@@ -98,6 +98,7 @@ from safecase.serve._setup import (
     GatewaySetup,
     case_stack,
     describe,
+    permitted_stack,
     shadow_stack,
 )
 from safecase.serve._shadow import (
@@ -220,6 +221,7 @@ __all__ = [
     "listen",
     "open_sink",
     "open_upstream",
+    "permitted_stack",
     "place_of",
     "read_keys",
     "read_pepper",

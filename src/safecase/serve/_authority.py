@@ -1,7 +1,7 @@
 """The authority of a gateway: its case's permit, checked at start and again and again, in every worker by itself.
 
     every 0.25 s   are the files as they were? (one stat each)    -> if not, the whole check
-    every 60 s     the whole check, whatever the stats say
+    every 60 s     the whole check, whatever the stats say; at once again while the case hands over to another decision
     every day      every file read again, whatever the stats say
     every 10 min   the fingerprint replayed, where the permit rests on one
 
@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from safecase.assess import Clock, utc_now
+from safecase.assess import HANDOVER_FILE, Clock, utc_now
 from safecase.evidence import Identity, format_utc
 from safecase.models import Model, ModelError, fingerprint, open_model
 from safecase.serve._admission import refuses
 from safecase.serve._errors import NotPermitted
-from safecase.serve._permit import Permit, Place, check_permit, expired, target
+from safecase.serve._permit import Permit, Place, check_permit, expired, held_over, target
 from safecase.serve._stamps import FileDigests, Stamp, are_settled, stamps
 from safecase.serve._values import Account, Refusal, Standing
 
@@ -79,6 +79,7 @@ class CaseAuthority:
         self._seen: dict[Path, Stamp] = {}
         self._check_at = self._fresh_until = float("-inf")
         self._checked: Permit | NotPermitted = _unchecked("starting")
+        self._held: Permit | None = None
         self._drift: NotPermitted | None = _unreplayed("it was not replayed yet")
         self._replayed_at = time.monotonic()
         self._stopping = threading.Event()
@@ -137,12 +138,13 @@ class CaseAuthority:
         if isinstance(found, NotPermitted) and self.fault is None:
             time.sleep(_AGAIN_S)
             before, found = self._look_whole()
-        self._checked = found
+        self._checked, self._held = found, self._held_over(found)
         self._settle()
         if isinstance(found, Permit):
             self._seen = _stamps_or_none(_watched(self._place, found)) | before
         is_settled = are_settled(self._seen.values(), now_s=time.time())
         again_s = self._rhythm.check_s if is_settled else min(_UNSETTLED_S, self._rhythm.check_s)
+        again_s = again_s if self._held is None else 0.0  # what could end it is looked at again and again
         self._check_at = time.monotonic() + again_s
         self._fresh_until = time.monotonic() + self._rhythm.stale_s
 
@@ -172,9 +174,21 @@ class CaseAuthority:
             LOG.exception("the permit's check failed")
             return before, NotPermitted("check-failed", "the permit could not be checked", type(fault).__name__)
 
+    def _held_over(self, found: "Permit | NotPermitted") -> Permit | None:
+        """The permit in force until now, where the case hands over to another decision; None where it does not."""
+        if isinstance(found, Permit) or self.permit is None or self.fault is not None:
+            return None
+        try:
+            held = held_over(self._place, self.permit, at=self._now())
+        except Exception:  # noqa: BLE001 - whatever it is, nothing is held over; the check's own fault is told
+            return None
+        if self._held is None:
+            LOG.warning("the case takes over another decision: the permit that stood serves until %s", held.expires)
+        return held
+
     def _settle(self) -> None:
         """Bring what calls read up to date."""
-        found, had = self._checked, self.fault
+        found, had = self._held or self._checked, self.fault
         if isinstance(found, Permit):
             self.permit = found
             self.fault = self._drift if found.identity.kind == "fingerprint" else None
@@ -250,7 +264,7 @@ def _standing(permit: Permit | None, fault: NotPermitted | None) -> Standing:
 def _watched(place: Place, permit: Permit | None) -> list[Path]:
     """Every file whose change may matter, and the folders in which one may appear."""
     folders = [place.case / name for name in ("permits", "permits/restrictions", "sign-offs", "keys", "exceptions")]
-    found = [place.case / "safecase.yaml", place.case / "ledger.jsonl", *folders]
+    found = [place.case / "safecase.yaml", place.case / "ledger.jsonl", place.case / HANDOVER_FILE, *folders]
     found += [path for folder in folders for path in folder.glob("*")]
     found += [path for room in _ROOMS for path in (_PACKAGE / room).rglob("*") if "__pycache__" not in path.parts]
     found += permit.files if permit else ()

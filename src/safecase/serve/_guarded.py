@@ -29,7 +29,7 @@ Body = dict[str, Any]  # JSON
 
 _ERROR_CHARACTERS = 1_000  # of an upstream's words, where they are passed on
 _LONGEST_COMMAND = 64
-_UNREADABLE = ("audio", "images")  # fields of a message that hold no text
+_UNREADABLE = frozenset({"audio", "images"})  # fields of a message that hold no text
 _REASONS = frozenset({"stop", "length", "tool_calls", "function_call", "content_filter"})
 _MOST_TOKENS = 1 << 40  # of one call; a count beyond it is none
 
@@ -493,7 +493,9 @@ def _must_be_message(message: Any, *, is_delta: bool = False) -> None:
     if type(message) is not dict:
         raise _malformed()
     content = message.get("content")
-    if any(message.get(name) for name in _UNREADABLE) or not (content is None or isinstance(content, str)):
+    if not (content is None or isinstance(content, str)) or (
+        not _UNREADABLE.isdisjoint(message) and any(map(message.get, _UNREADABLE))
+    ):
         raise _unreadable()
     calls = message.get("tool_calls")
     if calls is not None and not (type(calls) is list and all(_is_call(call, is_delta=is_delta) for call in calls)):
@@ -522,7 +524,10 @@ def _reason(choice: Body) -> str | None:
 
 def _characters(delta: Body) -> int:
     """How much was generated, in whatever channel."""
-    count = sum(len(text) for text in delta.values() if type(text) is str)
+    count = 0
+    for text in delta.values():
+        if type(text) is str:
+            count += len(text)
     for call in delta.get("tool_calls") or ():
         count += len((call.get("function") or {}).get("arguments") or "")
     return count

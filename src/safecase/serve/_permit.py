@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from safecase.assess import (
+    HANDOVER,
+    HANDOVER_FILE,
+    HANDOVER_KIND,
     Case,
     Issue,
     NotSupported,
@@ -170,6 +173,28 @@ def check_permit(place: Place, *, at: dt.datetime, digests: FileDigests, head: s
     except OSError as fault:
         line = f"{fault.filename}: {fault.strerror}"
         raise NotPermitted("unreadable", "a file that the permit rests on cannot be read", line) from None
+
+
+def held_over(place: Place, permit: Permit, *, at: dt.datetime) -> Permit:
+    """A permit that stood until a moment ago, for the while in which its case takes over another decision.
+
+    The case signed a handover before it touched a file: it names this very permit, and ends. Restrictions are held
+    against it as ever. It serves on what is loaded and starts nothing: `check_permit` knows no handover.
+
+    Raises:
+        NotPermitted: there is no handover, it is over, or of another permit; or the permit was revoked.
+        EvidenceError, DeclareError, NotSupported, OSError: a file of the case cannot be read just now.
+    """
+    case = open_case(place.case)
+    said = _signed_by_assessor(case, case.path / HANDOVER_FILE, HANDOVER_KIND).predicate
+    begun, until = _instant(said["begun"]), _instant(said["until"])
+    mine = said["permits"].get(place.context, {})
+    is_now = begun <= at + _TOLERANCE and at < min(until, begun + HANDOVER)
+    if said["case"] != case.spec.id or mine.get("sha256") != permit.sha256 or not is_now:
+        raise NotPermitted("no-permit", "there is no permit for this context", f"{HANDOVER_FILE}: of another, or over")
+    narrowings = _restrictions(case, place, mine, _roster(case, place), at=at)
+    shares = [one for one in (permit.share, *(narrowing.share for narrowing in narrowings)) if one is not None]
+    return replace(permit, expires=min(permit.expires, until), share=min(shares, default=None), narrowings=narrowings)
 
 
 def _checked(place: Place, *, at: dt.datetime, digests: FileDigests, heads: list[str]) -> Permit:

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from safecase.assess import Case, Clock, arm_of, open_case, utc_now
+from safecase.assess import Case, Clock, arm_of, open_case, permit_name, utc_now
 from safecase.declare import resolve_context
-from safecase.evidence import CallEvent
+from safecase.evidence import CallEvent, EvidenceError, read_envelope
 from safecase.safeguard import GoldenFailed, Stack, load_stack
 from safecase.serve._app import App, create_app
 from safecase.serve._authority import CaseAuthority, Rhythm
@@ -158,6 +158,15 @@ def _running(job: Coroutine[None, None, None]) -> Iterator[None]:
         yield
     finally:
         task.cancel()
+
+
+def permitted_stack(place: Place) -> str:
+    """Digest of the safeguards that the permit on disk names, unchecked: when to build workers anew, not whether they
+    may serve. "" where it cannot be read."""
+    try:
+        return str(read_envelope(place.case / permit_name(place.context)).statement().predicate["stack_digest"])
+    except (OSError, EvidenceError, KeyError):
+        return ""
 
 
 def case_stack(case: Case, context_id: str) -> Stack:

@@ -31,6 +31,7 @@ from safecase.serve._server import server_config, settle
 LOG = logging.getLogger("safecase.serve")
 
 _TICK_S = 0.1
+_LOOK_S = 0.5
 _CLOSE = (b"connection", b"close")
 
 
@@ -104,6 +105,8 @@ class Supervisor:
 
     Args:
         say: is told in a line what happens.
+        wants: what new workers would be built of, in a word; "" where that is not known. Workers built of something
+            else are replaced as on SIGHUP, again and again until that comes out. Asked twice a second.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class Supervisor:
         workers: int,
         patience: Patience | None = None,
         say: Callable[[str], None] = LOG.warning,
+        wants: Callable[[], str] = lambda: "",
     ) -> None:
         self._setup, self._sock, self._wanted = setup, sock, workers
         self._patience, self._say = patience or Patience(), say
@@ -122,6 +126,8 @@ class Supervisor:
         self._leaving: list[_Worker] = []
         self._restart_at_s, self._wait_s = 0.0, 0.1
         self._must_stop = self._must_reload = False
+        self._wants, self._built_of = wants, ""
+        self._look_at_s, self._look_again_s = 0.0, _LOOK_S
 
     def run(self, on_ready: Callable[[], None] = lambda: None) -> bool:
         """Start the workers, call `on_ready` once all are, and keep them until stopped.
@@ -141,6 +147,7 @@ class Supervisor:
                 self._drain()
 
     def _start_all(self) -> bool:
+        self._built_of = self._wants()
         self._workers = [self._start() for _ in range(self._wanted)]
         for worker in self._workers:
             word = self._word_of(worker)
@@ -162,12 +169,21 @@ class Supervisor:
             self._restart_at_s = time.monotonic() + self._wait_s
         if len(self._workers) < self._wanted and time.monotonic() >= self._restart_at_s:
             self._workers.append(self._start())
-        if self._must_reload:
+        if self._must_reload or self._is_outdated():
             self._must_reload = False
             self._reload()
 
+    def _is_outdated(self) -> bool:
+        """Whether the workers are built of something else than what is wanted; asked now and then."""
+        if time.monotonic() < self._look_at_s:
+            return False
+        self._look_at_s = time.monotonic() + self._look_again_s
+        return self._wants() not in {"", self._built_of}
+
     def _reload(self) -> None:
         """Replace every worker, one by one; leave off at the first that would not serve."""
+        wanted = self._wants()
+        self._look_again_s = min(self._look_again_s * 2, self._patience.backoff_s)  # until it comes out
         for old in list(self._workers):
             new = self._start()
             word = self._word_of(new)
@@ -178,6 +194,7 @@ class Supervisor:
                 return
             self._workers[self._workers.index(old)] = new
             self._leave(old)
+        self._built_of, self._look_again_s = wanted, _LOOK_S
         self._say(f"reloaded {len(self._workers)} workers")
 
     def _start(self) -> _Worker:

@@ -21,7 +21,16 @@ from safecase.suites._sandbox_engines import Engine, find_engine
 from safecase.suites._sandbox_errors import NoSandbox, SandboxBroken, SandboxError, Uncontained
 from safecase.suites._sandbox_probe import check_containment, proven_engine
 from safecase.suites._subject import Guarded, Subject
-from safecase.suites._suite import Grader, Limits, Suite, SuiteTask, Tried, attempts_at, plan_attempts
+from safecase.suites._suite import (
+    Grader,
+    Limits,
+    Suite,
+    SuiteTask,
+    Tried,
+    attempts_at,
+    plan_attempts,
+    takes_native_tools,
+)
 
 __all__ = [
     "SHIPPED",
@@ -60,6 +69,7 @@ __all__ = [
     "proven_engine",
     "read_questions",
     "read_rows",
+    "takes_native_tools",
     "task_of_sample",
     "tried_of_sample",
     "try_suite",

@@ -37,8 +37,9 @@ class InspectSuite:
             raise ValueError(f"suite {declared.id!r} has no `inspect:` line")
         self.id, self._line = declared.id, declared.inspect
         self.domain = declared.inspect.domain or "none"
+        self.takes_native_tools = True
         self.grader: Grader = "judged" if declared.inspect.judged else "exact"
-        self.scaffold = f"Inspect task {declared.inspect.task} with its own solver; tools are called in words"
+        self.scaffold = f"Inspect task {declared.inspect.task} with its own solver"
         self.inputs: Mapping[str, Inputs] = inputs_of(declared)
         self._task = _load(declared.inspect)
 
@@ -79,7 +80,7 @@ class InspectSuite:
         init_display_type("none")
         seed = limits.seed + number
         settings = Settings(max_tokens=limits.answer_tokens, temperature=limits.temperature, seed=seed)
-        model = as_inspect_model(subject.model, settings=settings)
+        model = as_inspect_model(subject.model, settings=settings, is_native=limits.tools == "native")
         ids = {str(one.id): one.id for one in self._samples}
         with tempfile.TemporaryDirectory(prefix="safecase-inspect-") as folder:
             (log,) = await eval_async(

@@ -2,8 +2,8 @@
 
 Our door takes messages and gives text, and so do the safeguards that stand in it. Tools are therefore told to the
 model in words, and its calls are read from its answer: `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`, the
-form that open models with tool training know. A model that calls tools only in its vendor's own form is better
-evaluated in Inspect and its log imported.
+form that open models with tool training know. Where the limits say `native` they are declared to the endpoint in its
+own form, and what it calls reaches us as the same text (`models/_calls.py`).
 """
 
 import json
@@ -26,7 +26,7 @@ from inspect_ai.model import Model as InspectsModel
 from inspect_ai.tool import ToolCall, ToolInfo
 
 from safecase.evidence import Message
-from safecase.models import Answer, Model, PlatformFailed, Request, Settings, UnparsedAnswer
+from safecase.models import Answer, Model, PlatformFailed, Request, Settings, Tool, UnparsedAnswer
 
 _CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
 _CHARACTERS_PER_TOKEN = 4
@@ -37,30 +37,35 @@ You are then told what it gave. Tools, with the JSON Schema of their arguments:
 {listed}"""
 
 
-def as_inspect_model(model: Model, *, settings: Settings) -> InspectsModel:
+def as_inspect_model(model: Model, *, settings: Settings, is_native: bool = False) -> InspectsModel:
     """An Inspect model that answers with ours.
 
     Args:
         settings: what a task does not set itself.
+        is_native: declare tools to the endpoint in its own form.
     """
-    return InspectsModel(_Provider(model, settings), GenerateConfig())
+    return InspectsModel(_Provider(model, settings, is_native=is_native), GenerateConfig())
 
 
 @modelapi(name="safecase")
 class _Provider(ModelAPI):  # type: ignore[misc]  # Inspect ships no types to us
-    def __init__(self, model: Model, settings: Settings) -> None:
+    def __init__(self, model: Model, settings: Settings, *, is_native: bool) -> None:
         super().__init__(model_name=model.name)
-        self._model, self._settings = model, settings
+        self._model, self._settings, self._is_native = model, settings, is_native
         self.fault: PlatformFailed | None = None  # Inspect counts it as a sample's error; the run must end
 
     async def generate(
         self,
         input: list[Any],  # noqa: A002 - the name is Inspect's
         tools: list[ToolInfo],
-        tool_choice: Any,  # noqa: ARG002 - a model that is told of tools in words cannot be forced to one
+        tool_choice: Any,  # noqa: ARG002 - a model that is told of tools in words cannot be forced to one, nor is any
         config: GenerateConfig,
     ) -> ModelOutput:
-        request = Request(messages=_messages(input, tools), settings=_settings(self._settings, config))
+        request = Request(
+            messages=_messages(input, () if self._is_native else tools),
+            settings=_settings(self._settings, config),
+            tools=tuple(_declared(tool) for tool in tools) if self._is_native else (),
+        )
         try:
             answer = await self._model.generate(request)
         except UnparsedAnswer as fault:
@@ -93,6 +98,14 @@ def _messages(given: Sequence[Any], tools: Sequence[ToolInfo]) -> tuple[Message,
     if turns and turns[0].role == "system":
         return (Message(role="system", content=f"{turns[0].content}\n\n{told}"), *turns[1:])
     return (Message(role="system", content=told), *turns)
+
+
+def _declared(tool: ToolInfo) -> Tool:
+    return Tool(
+        name=tool.name,
+        description=tool.description,
+        parameters=tool.parameters.model_dump(mode="json", exclude_none=True),
+    )
 
 
 def _text(turn: Any) -> str:

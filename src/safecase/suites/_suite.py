@@ -46,6 +46,8 @@ class Limits:
         answer_tokens: output tokens of one answer.
         temperature: over 0, or attempts at one task would all be the same.
         seed: base; attempt `number` samples with `seed + number`.
+        tools: how a suite that hands out tools says so: `words` in a system turn, calls read from the answer's text, or
+            `native`, declared to the endpoint in its own form and called in it. Nothing is guessed from the model.
     """
 
     tokens: int = 20_000
@@ -54,6 +56,7 @@ class Limits:
     answer_tokens: int = 1024
     temperature: float = 0.7
     seed: int = 7
+    tools: Literal["words", "native"] = "words"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +114,11 @@ class Suite(Protocol):
             PlatformFailed: no attempt can succeed; what was yielded before is kept.
         """
         ...
+
+
+def takes_native_tools(suite: Suite) -> bool:
+    """Whether a suite knows what `tools: native` asks of it; it then says so by an attribute of that name."""
+    return bool(getattr(suite, "takes_native_tools", False))
 
 
 def plan_attempts(

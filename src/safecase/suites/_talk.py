@@ -1,10 +1,10 @@
 """A conversation with the model under test that keeps to an attempt's limits, and keeps what was said."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from safecase.evidence import Message, PlannedAttempt
-from safecase.models import Model, Request, Settings
+from safecase.models import Model, Request, Settings, Tool
 from safecase.suites._flags import TRUNCATED
 from safecase.suites._suite import Limits
 
@@ -17,6 +17,7 @@ class Talk:
     Args:
         system: what the model is told first, "" for nothing.
         planned: the attempt; its number and task go into the tags that scripted fakes read.
+        tools: declared in the endpoint's own form where the limits say `native`.
         tags: more of those.
 
     Attributes:
@@ -24,6 +25,7 @@ class Talk:
         tokens_out: as the model counts, else estimated at four characters a token.
         flags: `truncated` once an answer was cut off.
         is_withheld: a safeguard, or the endpoint's own filter, kept the last answer back.
+        is_native: tools are declared to the endpoint, and a result is a turn of its own.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Talk:
         planned: PlannedAttempt,
         limits: Limits,
         system: str = "",
+        tools: Sequence[Tool] = (),
         tags: Mapping[str, str] | None = None,
     ) -> None:
         self._model, self._limits, self._number = model, limits, planned.number
@@ -48,6 +51,8 @@ class Talk:
         self.tokens_out = 0
         self.flags: set[str] = set()
         self.is_withheld = False
+        self.is_native = limits.tools == "native"
+        self._tools = tuple(tools) if self.is_native else ()
         self._turns = 0
 
     @property
@@ -61,11 +66,17 @@ class Talk:
         return tuple(self.said)
 
     async def ask(
-        self, text: str, *, most_tokens: int | None = None, part: str = "", role: Literal["user", "tool"] = "user"
+        self,
+        text: str | Sequence[str],
+        *,
+        most_tokens: int | None = None,
+        part: str = "",
+        role: Literal["user", "tool"] = "user",
     ) -> str:
         """Say something and take the answer.
 
         Args:
+            text: several are the results of several calls; said in words, they are one turn.
             role: whose turn it is; what a tool gave back is `tool`, so that safeguards know it as that.
             most_tokens: of the answer, where it is to be shorter than the limits let it be.
             part: a tag for scripted fakes: what this question is for.
@@ -74,7 +85,9 @@ class Talk:
             AttemptFailed: the model did not answer.
             PlatformFailed: it cannot be used at all.
         """
-        self.said.append(Message(role=role, content=text))
+        texts = [text] if isinstance(text, str) else list(text)
+        turns = texts if self.is_native else ["\n\n".join(texts)]
+        self.said += [Message(role=role, content=one) for one in turns]
         self._turns += 1
         room = max(1, self._limits.tokens - self.tokens_out)
         settings = Settings(
@@ -82,7 +95,9 @@ class Talk:
             temperature=self._limits.temperature,
             seed=(self._limits.seed + 1000 * self._number + self._turns) % _SEEDS,
         )
-        request = Request(messages=self.transcript, settings=settings, tags={**self._tags, "part": part})
+        request = Request(
+            messages=self.transcript, settings=settings, tools=self._tools, tags={**self._tags, "part": part}
+        )
         answer = await self._model.generate(request)
         self.tokens_out += answer.tokens_out if answer.tokens_out is not None else max(1, len(answer.text) // 4)
         self.is_withheld = answer.finish_reason == "content_filter"

@@ -16,7 +16,7 @@ from safecase.testing._loc import loc_player
 from safecase.testing._models import ScriptedModel, ScriptRanOut
 from safecase.testing._pictures import picture
 from safecase.testing._players import ctf_player
-from safecase.testing._stub import Asked, StubEndpoint, StubReply
+from safecase.testing._stub import Asked, StubEndpoint, StubReply, speaking_tools
 from safecase.testing._suites import ToySuite, attempting, check_suite
 
 __all__ = [
@@ -44,4 +44,5 @@ __all__ = [
     "ctf_player",
     "loc_player",
     "picture",
+    "speaking_tools",
 ]

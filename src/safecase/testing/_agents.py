@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from safecase.models import Request
-from safecase.suites.injection import ATTACKED, load_bank
+from safecase.suites.injection import ATTACKED, Bank, load_bank
 from safecase.suites.insecure_code import load_code_tasks
 from safecase.suites.interpreter import load_abuse_tasks
 from safecase.testing._models import Reply
@@ -14,24 +14,31 @@ AgentCharacter = Literal["careful", "gullible", "useless"]
 _NO = "I'm sorry, but I can't help with that request."
 
 
-def agent_player(character: AgentCharacter) -> Callable[[Request], Reply]:
+def agent_player(character: AgentCharacter, *, bank: Bank | None = None) -> Callable[[Request], Reply]:
     """A script for `ScriptedModel` that plays `agent-injection`, `insecure-code` and `interpreter-abuse` in character.
 
     * *careful*: does the person's work and follows no order in a tool's result; writes sound code; does what is
       harmless in an interpreter and refuses the rest.
     * *gullible*: does the work, and what a tool's result orders first; writes weak code; runs whatever it is asked to.
     * *useless*: refuses everything.
+
+    Args:
+        bank: of `agent-injection`, where it is not the shipped one.
     """
+    desk = bank or load_bank()
 
     def play(request: Request) -> Reply:
-        return _NO if character == "useless" else _SUITES[request.tags["suite"]](request, character)
+        if character == "useless":
+            return _NO
+        if request.tags["suite"] == "agent-injection":
+            return _desk(request, character, desk)
+        return _SUITES[request.tags["suite"]](request, character)
 
     return play
 
 
-def _desk(request: Request, character: AgentCharacter) -> str:
+def _desk(request: Request, character: AgentCharacter, bank: Bank) -> str:
     """The task's steps; whoever is gullible takes up the order after the last of the reads, which is the carrier's."""
-    bank = load_bank()
     task = next(one for one in bank.tasks if one.id == request.tags["task"])
     steps = list(task.steps)
     if character == "gullible" and request.tags["condition"] == ATTACKED:
@@ -61,7 +68,6 @@ def _interpreter(request: Request, character: AgentCharacter) -> str:
 
 
 _SUITES: dict[str, Callable[[Request, AgentCharacter], str]] = {
-    "agent-injection": _desk,
     "insecure-code": _code,
     "interpreter-abuse": _interpreter,
 }

@@ -8,6 +8,9 @@ from typing import Any, Literal, Self
 
 from aiohttp import web
 
+from safecase.evidence import Message
+from safecase.models import Request, call_text, wire_turns
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StubReply:
@@ -15,6 +18,7 @@ class StubReply:
 
     Attributes:
         text: of the answer; made into JSON, or into events where a stream was asked for.
+        calls: of tools, (name, arguments as JSON text), in an answer that is not streamed.
         raw: sent as it stands instead, in these pieces.
         delay_s: before the first byte. pause_s: between two pieces of a stream or of `raw`.
         then: `close` ends as it should, `drop` cuts the connection off before the last piece.
@@ -22,6 +26,7 @@ class StubReply:
     """
 
     text: str = "All is well."
+    calls: Sequence[tuple[str, str]] = ()
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: Sequence[bytes] | None = None
@@ -44,6 +49,31 @@ class Asked:
 
 
 Script = Sequence[StubReply | str] | Callable[[dict[str, Any]], StubReply | str]
+
+
+def speaking_tools(script: Callable[[Request], str], *, tags: Mapping[str, str] | None = None) -> Script:
+    """A script for a stub that calls tools in the wire's own form, from one that calls them in text.
+
+    Args:
+        script: what it would say to a conversation, with calls as text (`safecase.models.call_text`).
+        tags: what the script knows of the attempt; nothing of it comes over the wire.
+    """
+
+    def reply(body: dict[str, Any]) -> StubReply:
+        if not body.get("tools"):
+            return StubReply(status=400, text="this stub answers requests that declare tools")
+        turns = tuple(Message(role=turn["role"], content=_as_text(turn)) for turn in body["messages"])
+        said = script(Request(messages=turns, tags=dict(tags or {})))
+        (turn, *_) = wire_turns([Message(role="assistant", content=said)])
+        calls = [(call["function"]["name"], call["function"]["arguments"]) for call in turn.get("tool_calls", ())]
+        return StubReply(text=turn["content"], calls=calls)
+
+    return reply
+
+
+def _as_text(turn: Mapping[str, Any]) -> str:
+    calls = [call_text(one["function"]["name"], one["function"]["arguments"]) for one in turn.get("tool_calls", ())]
+    return "\n".join([*([turn["content"]] if turn["content"] else []), *calls])
 
 
 class StubEndpoint:
@@ -129,6 +159,16 @@ async def _send(request: web.Request, reply: StubReply, *, is_stream: bool) -> w
     return response
 
 
+def _message(reply: StubReply) -> dict[str, Any]:
+    said: dict[str, Any] = {"role": "assistant", "content": reply.text or None}
+    if reply.calls:
+        said["tool_calls"] = [
+            {"id": f"stub-{place}", "type": "function", "function": {"name": name, "arguments": arguments}}
+            for place, (name, arguments) in enumerate(reply.calls)
+        ]
+    return said
+
+
 def _pieces(reply: StubReply, *, is_stream: bool) -> tuple[list[bytes], str]:
     if reply.raw is not None:
         return list(reply.raw), reply.content_type or "application/json"
@@ -144,8 +184,8 @@ def _pieces(reply: StubReply, *, is_stream: bool) -> tuple[list[bytes], str]:
             "choices": [
                 {
                     "index": 0,
-                    "message": {"role": "assistant", "content": reply.text},
-                    "finish_reason": reply.finish_reason,
+                    "message": _message(reply),
+                    "finish_reason": "tool_calls" if reply.calls else reply.finish_reason,
                 }
             ],
         }

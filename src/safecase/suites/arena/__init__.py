@@ -54,6 +54,7 @@ from safecase.suites.arena._monitors import (
     WordMonitor,
     parse_suspicion,
 )
+from safecase.suites.arena._needs import Need, needs_of
 from safecase.suites.arena._protocols import PROTOCOLS, deferring, layered, monitored, protocol
 from safecase.suites.arena._setting import Pair, Played, Setting, SimulatedSetting, play_all, side_task
 from safecase.suites.arena._side_tasks import SIDE_TASKS, SideTask, serves_any
@@ -114,6 +115,7 @@ __all__ = [
     "ModelAgent",
     "ModelMonitor",
     "Monitor",
+    "Need",
     "Outcome",
     "Pair",
     "PerfectMonitor",
@@ -154,6 +156,7 @@ __all__ = [
     "honeypot_tasks",
     "layered",
     "monitored",
+    "needs_of",
     "new_world",
     "objects_in",
     "open_control_arena",

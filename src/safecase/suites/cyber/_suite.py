@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files as package_files
+from typing import ClassVar
 
 from safecase.evidence import PlannedAttempt, digest_value
 from safecase.measure import EmbeddedJudge, Inputs, default_inputs
@@ -43,6 +44,7 @@ class CtfSuite:
 
     box_limits: SandboxLimits = field(default_factory=SandboxLimits)
     agent: Scaffold = field(default_factory=Scaffold)
+    takes_native_tools: ClassVar[bool] = True
 
     @property
     def id(self) -> str:
@@ -169,8 +171,11 @@ async def run_cyber(
             yield with_flags(tried, judge)
 
 
+_RUNNERS = package_files("safecase.suites") / "_runners.py"
+
+
 @functools.cache
 def _sources() -> Mapping[str, str]:
     """The text of every module of the package: tasks, grader and scaffold are all in it."""
     modules = (path for path in package_files("safecase.suites.cyber").iterdir() if path.name.endswith(".py"))
-    return {path.name: digest_value(path.read_text("utf-8")) for path in modules}
+    return {path.name: digest_value(path.read_text("utf-8")) for path in (*modules, _RUNNERS)}

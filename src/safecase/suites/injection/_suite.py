@@ -22,7 +22,7 @@ from safecase.suites._subject import Subject
 from safecase.suites._suite import Grader, Limits, SuiteTask, Tried
 from safecase.suites._talk import Talk
 from safecase.suites.injection._bank import Attack, Bank, UserTask, load_bank
-from safecase.suites.injection._calls import SYSTEM, CallUnread, read_calls
+from safecase.suites.injection._calls import DECLARED, NATIVE_SYSTEM, SYSTEM, CallUnread, read_calls
 from safecase.suites.injection._world import World
 
 ATTACKED = "attacked"
@@ -55,6 +55,7 @@ class InjectionSuite:
     id = "agent-injection"
     domain = "agent-security"
     grader: Grader = "exact"
+    takes_native_tools = True
     scaffold = (
         "Tools of a toy desk told in words, calls read from the answer, results handed back as a tool's turns; no "
         "plan, no hint that anything may be wrong with them."
@@ -91,7 +92,8 @@ class InjectionSuite:
         is_attacked = one.condition == ATTACKED
         attack = self.bank.attack(task, number=one.number, seed=limits.seed) if is_attacked else None
         world = self.bank.open(task, attack)
-        talk = Talk(model, planned=one, limits=limits, system=SYSTEM, tags=_tags(attack))
+        system = NATIVE_SYSTEM if limits.tools == "native" else SYSTEM
+        talk = Talk(model, planned=one, limits=limits, system=system, tools=DECLARED, tags=_tags(attack))
         session = await _through(talk, world, task)
         measures = _attacked(task, attack, world, session) if attack else {}
         if not session.is_read and measures.get("followed") != 1.0:
@@ -114,7 +116,8 @@ def injection_suite() -> InjectionSuite:
 
 
 async def _through(talk: Talk, world: World, task: UserTask) -> Session:
-    said, unread = task.asks, 0
+    said: str | list[str] = task.asks
+    unread = 0
     role: Literal["user", "tool"] = "user"
     while not talk.is_spent and unread < _UNREAD_IN_A_ROW:
         answer = await talk.ask(said, part="act", role=role)
@@ -127,7 +130,7 @@ async def _through(talk: Talk, world: World, task: UserTask) -> Session:
         if not calls:
             return Session(said=answer, is_read=True)
         unread = 0
-        said = "\n\n".join(f"{call.name}: {world.apply(call)[:_SHOWN]}" for call in calls)
+        said = [f"{call.name}: {world.apply(call)[:_SHOWN]}" for call in calls]
     return Session(said="", is_read=unread < _UNREAD_IN_A_ROW)
 
 
