@@ -169,7 +169,7 @@ def load_meaning(path: Path = MEANING_WEIGHTS) -> MeaningWeights:
                 for name, numbers in spec["heads"].items()
             }
         made_for, probe = spec["embedder"], {name: float(spec["probe"][name]) for name in heads}
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise CorruptWeights(f"{path}: no weights with a card ({type(error).__name__}); {_REBUILD}") from error
     digest = digest_bytes(packed)
     if digest != card.weights_sha256:
