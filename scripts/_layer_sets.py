@@ -324,6 +324,7 @@ SETS_OF: Mapping[str, tuple[str, ...]] = {
     "sexual-text": ("sexual-text held out",),
     "child-abuse-screen": ("ordinary and adult texts",),
     "terms": ("declared words",),
+    "meaning": ("contrast prompts", "benign, other languages"),
     "injection": _TOOLS,
     "injection-with-head": _TOOLS,
     "personal-data": ("personal data with a shape", "personal data of every kind", "numbers that are nobody's"),

@@ -49,7 +49,14 @@ LIMITS: dict[str, tuple[str, ...]] = {
         "reads English words; replaces neither a hash list nor a person",
     ),
     "terms": ("finds the words it was given and nothing else: synonyms, misspelling and ciphers pass",),
-    "injection": ("reads phrases that override; an instruction in ordinary words passes",),
+    "meaning": (
+        "reads a share of requests: measured here at all of them",
+        "English, the first 256 word pieces of a text",
+    ),
+    "injection": (
+        "an instruction that speaks like the page it stands in passes",
+        "a page that quotes an attack is stopped",
+    ),
     "personal-data": ("names and postal addresses have no shape and are not found",),
     "topics": ("finds the words and patterns it was given, and no topic by its meaning",),
     "code": (

@@ -30,6 +30,7 @@ from safecase.safeguard._formats import GuardFormat, Reading
 from safecase.safeguard._injection import InjectionLayer
 from safecase.safeguard._layers import ChildAbuseScreen, HeadsLayer
 from safecase.safeguard._load import SHIPPED_STACKS, code_digest, counting_in, load_stack
+from safecase.safeguard._meaning import MEANING_WEIGHTS, MeaningLayer, load_meaning
 from safecase.safeguard._personal import PersonalDataLayer
 from safecase.safeguard._presidio import PresidioFinder, presidio_finder
 from safecase.safeguard._stack import REPLACED, Checked, Golden, Post, Served, Stack, Withheld, as_observed, empty_stack
@@ -43,6 +44,7 @@ __all__ = [
     "AS_SHIPPED",
     "CARDS",
     "GUARD_WEIGHTS",
+    "MEANING_WEIGHTS",
     "REPLACED",
     "SHIPPED_STACKS",
     "AccountLayer",
@@ -68,6 +70,7 @@ __all__ = [
     "LayerConfig",
     "LayerWorth",
     "LocalCounts",
+    "MeaningLayer",
     "Part",
     "Pass",
     "Pattern",
@@ -102,6 +105,7 @@ __all__ = [
     "layer_code_digest",
     "layer_worth",
     "load_cards",
+    "load_meaning",
     "load_stack",
     "presidio_finder",
     "reply_of",

@@ -7,7 +7,7 @@ from typing import cast
 
 from safecase.declare import ModelSpec
 from safecase.detect import Head, PersonalKind, load_heads
-from safecase.models import Model
+from safecase.models import MissingPackage, Model
 from safecase.safeguard._accounts import AccountLayer, Counts, LocalCounts
 from safecase.safeguard._asked import GuardModel, PrincipleJudge
 from safecase.safeguard._code_layer import AS_SHIPPED, CodeLayer
@@ -20,6 +20,7 @@ from safecase.safeguard._config import (
     InjectionConfig,
     JudgeConfig,
     LayerConfig,
+    MeaningConfig,
     PersonalConfig,
     ScreenConfig,
     TermsConfig,
@@ -29,6 +30,7 @@ from safecase.safeguard._errors import StackError
 from safecase.safeguard._formats import Reading
 from safecase.safeguard._injection import InjectionLayer
 from safecase.safeguard._layers import ChildAbuseScreen, HeadsLayer
+from safecase.safeguard._meaning import MeaningLayer, load_meaning
 from safecase.safeguard._personal import FURTHER_KINDS, FurtherKind, PersonalDataLayer
 from safecase.safeguard._presidio import is_presidio_installed, presidio_finder
 from safecase.safeguard._terms import TermsLayer
@@ -76,6 +78,8 @@ class LayerBuilder:
                 return self._personal_layer(config)
             case InjectionConfig():
                 return self._injection_layer(config)
+            case MeaningConfig():
+                return self._meaning_layer(config)
             case AccountsConfig():
                 layer = AccountLayer(
                     name=name,
@@ -198,6 +202,34 @@ class LayerBuilder:
             heads=enabled,
             weights_digest=digest if enabled else None,
             principle=config.principle,
+        )
+        return layer, disabled
+
+    def _meaning_layer(self, config: MeaningConfig) -> tuple[Safeguard | None, tuple[str, ...]]:
+        """Left out where its share is 0. Otherwise it is there whole or the stack does not load."""
+        if config.share == 0:
+            return None, ()
+        try:
+            weights = load_meaning()
+        except MissingPackage as missing:
+            raise StackError(
+                f"{self.origin}: layer {config.name!r} reads by embeddings: {missing}; or say `share: 0`"
+            ) from None
+        chosen = [weights.heads[name] for name in config.heads]
+        enabled = tuple(
+            replace(head, threshold=config.thresholds.get(head.name, head.threshold)) for head in chosen if head.enabled
+        )
+        disabled = tuple(head.name for head in chosen if not head.enabled)
+        if not enabled:
+            return None, disabled
+        layer = MeaningLayer(
+            name=config.name,
+            stage=config.stage,
+            heads=enabled,
+            weights_digest=weights.digest,
+            share=config.share,
+            principles=_PRINCIPLE_OF_HEAD,
+            embedder=weights.embedder,
         )
         return layer, disabled
 

@@ -79,6 +79,16 @@ class PersonalConfig(_Layer):
     principle: DeclaredId | None = None
 
 
+class MeaningConfig(_Layer):
+    """Linear heads on embeddings, on a share of requests."""
+
+    kind: Literal["meaning"]
+    stage: Literal["input"] = "input"
+    heads: tuple[Literal["harmful-request"], ...] = ("harmful-request",)
+    thresholds: dict[str, float] = Field(default={}, description="override a head's own threshold")
+    share: float = Field(ge=0, le=1, description="of requests that are read; 0: the layer is off and needs no extra")
+
+
 class InjectionConfig(_Layer):
     """Instructions in tool results and descriptions."""
 
@@ -153,6 +163,7 @@ LayerConfig = Annotated[
     | ScreenConfig
     | TermsConfig
     | PersonalConfig
+    | MeaningConfig
     | InjectionConfig
     | AccountsConfig
     | TopicsConfig

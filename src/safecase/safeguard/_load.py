@@ -18,6 +18,7 @@ from safecase.safeguard._config import (
     GuardModelConfig,
     HeadsConfig,
     LayerConfig,
+    MeaningConfig,
     ScreenConfig,
     StackConfig,
     TopicsConfig,
@@ -169,7 +170,7 @@ def _check_access(config: StackConfig, spec: ModelSpec, *, origin: str) -> None:
 def _rules_of(layer: LayerConfig) -> set[str]:
     """What of a layer a tier can name; a layer with one rule is named whole."""
     match layer:
-        case HeadsConfig():
+        case HeadsConfig() | MeaningConfig():
             return set(layer.heads)
         case TopicsConfig():
             return {topic.id for topic in layer.topics}
