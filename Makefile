@@ -14,8 +14,8 @@ help: ## show this list
 demo: $(VENV)/.run ## assess the embedded model end to end; leaves demo-case/
 	$(BIN)/safecase demo demo-case
 
-test: $(VENV)/.dev ## everything a change must keep; under 12 minutes on 2 cores
-	$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadfile
+test: $(VENV)/.dev ## everything a change must keep but the docs; under 12 minutes on 2 cores
+	$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadfile --ignore tests/docs
 
 test-all: $(VENV)/.dev ## the full-size proofs as well
 	$(BIN)/python -m pytest -q
@@ -52,8 +52,8 @@ types: $(VENV)/.dev ## mypy, strict
 imports: $(VENV)/.dev ## rooms import one way
 	$(BIN)/lint-imports
 
-docs: $(VENV)/.dev ## every code block in the docs runs; every command is documented
-	$(BIN)/python -m pytest -q tests/docs
+docs: $(VENV)/.dev ## every code block and example runs; every command is documented
+	$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadfile tests/docs
 
 wheel-smoke: $(VENV)/.dev ## build the wheel, install it in a bare environment, use it
 	scripts/wheel_smoke.sh

@@ -61,7 +61,7 @@ from safecase.declare import load_model_spec, pack_path  # noqa: E402
 from safecase.detect import load_heads  # noqa: E402
 from safecase.evidence import format_utc, generate_key, parse_utc  # noqa: E402
 from safecase.measure import EmbeddedJudge  # noqa: E402
-from safecase.monitor import Detectors, EventQueue, LedgerSink, Monitor, MonitorStore, Rates, Unit  # noqa: E402
+from safecase.monitor import Alert, Detectors, EventQueue, LedgerSink, Monitor, MonitorStore, Rates, Unit  # noqa: E402
 from safecase.respond import (  # noqa: E402
     IncidentSignal,
     accept_reassessment,
@@ -203,7 +203,7 @@ async def traffic_of_the_week(subject: Subject, clock: Clock, requests: list[str
             print(f"  the monitor: {alert.what}")
 
             at = clock()
-            examples = [one.prompt for one in watched.recorder.events if one.event_id in alert.event_ids]
+            examples = watched.alike(alert)[:2]  # two that differ tell how they are alike
             incident = open_incident(
                 desk,
                 title="A frame that lowers the classifier's score",
@@ -223,9 +223,7 @@ async def traffic_of_the_week(subject: Subject, clock: Clock, requests: list[str
             print(f"  the gateway serves {served:.0%} of the accounts, {since_narrowed_s():.1f} s after it")
 
             clock.day(4)
-            learned = learn_from_incident(
-                desk, incident.id, examples[:2], category="violence", by="officer", at=clock()
-            )
+            learned = learn_from_incident(desk, incident.id, examples, category="violence", by="officer", at=clock())
             for one in learned:
                 accepted = accept_scenario(desk, one.id, by="director", at=clock())
                 print(f"  learned {accepted.scenario}: {wording(desk, one.id)[:60]}…")
@@ -523,6 +521,13 @@ class Watched:
         texts = dict(calls)
         self._seen += [(texts[event.account], event.outcome) for event in events if event.account in texts]
         return [one for one in self._store.alerts() if one.alert_id not in known]
+
+    def alike(self, alert: Alert) -> list[str]:
+        """What a reviewer puts together: the alert's request, and those flagged and served that begin as it does."""
+        events = {one.event_id: one for one in self.recorder.events if one.outcome == "served"}
+        (shown,) = (events[one].prompt.split()[:4] for one in alert.event_ids)
+        found = [events[one].prompt for one in self._store.noticed(events)]
+        return list(dict.fromkeys(one for one in found if one.split()[:4] == shown))
 
     def by_length(self) -> None:
         """What became of calls, by how long the request is: jailbreaks are longer than ordinary requests."""

@@ -108,13 +108,13 @@ def _read_threshold(
         if threshold.is_failed(lower=estimate.failure_lower, upper=estimate.failure_upper)
     ]
     if failing:
-        return Reading(verdict="fail", reason=_sentence(threshold, failing, "crosses"), evidence=names)
+        return Reading(verdict="fail", reason=_sentence(threshold, failing, "crosses", of=len(members)), evidence=names)
     open_ones = [estimate for estimate in members if not _is_cleared(threshold, estimate, margin)]
     if hopeless := [estimate for estimate in open_ones if _is_out_of_reach(threshold, estimate)]:
         return Reading(verdict="inconclusive", reason=_under_powered(threshold, hopeless), evidence=names)
     if open_ones:
-        return Reading(verdict="inconclusive", reason=_sentence(threshold, open_ones, "may cross"), evidence=names)
-    return Reading(verdict="pass", reason=_sentence(threshold, members, "keeps to"), evidence=names)
+        return Reading(verdict="inconclusive", reason=_sentence(threshold, open_ones, "may cross", of=len(members)), evidence=names)
+    return Reading(verdict="pass", reason=_sentence(threshold, members, "keeps to", of=len(members)), evidence=names)
 
 
 def _groups(gate: Gate, over: Grouping, estimates: Mapping[str, Estimate], arm: str) -> list[Estimate]:
@@ -156,7 +156,7 @@ def _planned(estimate: Estimate) -> int:
     return planned if isinstance(planned, int) else 0
 
 
-def _sentence(threshold: Threshold, estimates: list[Estimate], verb: str) -> str:
+def _sentence(threshold: Threshold, estimates: list[Estimate], verb: str, *, of: int) -> str:
     """Name the estimate furthest on the bad side; of several groups it is a selected one, and says so."""
     ceiling = threshold.passes.is_ceiling
     worst = max(estimates, key=lambda e: e.upper_bound) if ceiling else min(estimates, key=lambda e: e.lower_bound)
@@ -165,7 +165,7 @@ def _sentence(threshold: Threshold, estimates: list[Estimate], verb: str) -> str
         side = "lower" if ceiling else "upper"
     else:
         bound, side = (worst.upper_bound, "upper") if ceiling else (worst.lower_bound, "lower")
-    group = "" if worst.group == "all" else f" for {worst.group} (the worst of {len(estimates)}, so selected)"
+    group = "" if worst.group == "all" else f" for {worst.group} (the worst of {of}, so selected)"
     value = "no point estimate" if worst.value is None else f"estimate {_figure(worst, worst.value)}"
     many = f"{worst.clusters} {_unit(worst)}"
     return f"{verb} {threshold.passes}{group}: {side} bound {_figure(worst, bound)}, {value}, {many}"
