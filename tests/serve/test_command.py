@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -250,18 +251,25 @@ async def test_a_successor_with_other_safeguards_is_taken_over_while_every_reque
 
 async def withheld(address: str, token: str, word: str) -> bool:
     """Whether an answer to five requests with this word was each time withheld: over both workers."""
-    return all([await ask(address, token, f"How do I bake {word}?") != 200 for _ in range(5)])
+    said = [await reply_to(address, token, f"How do I bake {word}?") for _ in range(5)]
+    return all(status == 200 and body["choices"][0]["finish_reason"] == "content_filter" for status, body in said)
 
 
-async def ask(address: str, token: str, text: str = "How do I bake bread?") -> int:
-    """Status, by a connection of its own, so that any worker may answer."""
+async def ask(address: str, token: str) -> int:
+    """Status of an ordinary request."""
+    status, _ = await reply_to(address, token, "How do I bake bread?")
+    return status
+
+
+async def reply_to(address: str, token: str, text: str) -> tuple[int, Any]:
+    """Status and body, by a connection of its own, so that any worker may answer."""
     body = {"model": "stub", "messages": [{"role": "user", "content": text}]}
     headers = {"Authorization": f"Bearer {token}"}
     async with (
         aiohttp.ClientSession(headers=headers) as client,
         client.post(f"{address}/chat/completions", json=body) as r,
     ):
-        return r.status
+        return r.status, await r.json()
 
 
 async def until_refused(address: str, token: str) -> float:
