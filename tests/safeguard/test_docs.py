@@ -26,5 +26,5 @@ def test_every_kind_of_layer_has_its_line():
     source = (PAGE.parents[1] / "src/safecase/safeguard/_config.py").read_text(encoding="utf-8")
     kinds = re.findall(r'^    kind: Literal\["([\w-]+)"\]', source, flags=re.MULTILINE)
 
-    assert len(kinds) == 10
+    assert len(kinds) == 11
     assert [kind for kind in kinds if f"| `{kind}` |" not in PAGE.read_text(encoding="utf-8")] == []
