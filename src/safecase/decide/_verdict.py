@@ -113,7 +113,9 @@ def _read_threshold(
     if hopeless := [estimate for estimate in open_ones if _is_out_of_reach(threshold, estimate)]:
         return Reading(verdict="inconclusive", reason=_under_powered(threshold, hopeless), evidence=names)
     if open_ones:
-        return Reading(verdict="inconclusive", reason=_sentence(threshold, open_ones, "may cross", of=len(members)), evidence=names)
+        return Reading(
+            verdict="inconclusive", reason=_sentence(threshold, open_ones, "may cross", of=len(members)), evidence=names
+        )
     return Reading(verdict="pass", reason=_sentence(threshold, members, "keeps to", of=len(members)), evidence=names)
 
 
