@@ -1,17 +1,12 @@
 """How many events a second one monitor takes, with the embedded detectors, how flat its memory is, how fast it alerts.
 
     python benchmarks/monitor.py [--events 5000000] [--distinct 0.3] [--plain]
-    python benchmarks/monitor.py --lag 2000,5000,10000 [--seconds 15] [--distinct 0.3]
 
 Events are written as a gateway writes them, then watched to their end by what `safecase monitor` runs: read, decoded,
 told from repeats, scored by the head for harmful requests, judged where harmful, counted by account against three
 promises, looked at for misuse, committed to SQLite. Rates are per second of CPU of the monitor's process, which is what
 a core gives; wall time is shown beside. Texts are made of ordinary words, 120 to 350 characters, 3 % of them requests
 of the shipped bank; `--distinct` of them never came before. `--plain` leaves promises and misuse out.
-
-`--lag` offers events at a rate by the clock of the process's own CPU and of its waits, so that others on the machine do
-not count: how long after an event its alert is with the sink, on a core that nobody else uses. A broker is no part of
-it (`monitor_stream.py` has one).
 
 Each part is a file of its own, made while the monitor stands still and gone afterwards. Memory is what is resident
 after a part, and the most that ever was.
@@ -32,20 +27,8 @@ from pathlib import Path
 
 from safecase.assess import Promise, Promises, RequestReader
 from safecase.compose import load_shipped_bank
-from safecase.evidence import CallEvent, EventRow, decode_row, encode_event, format_utc
-from safecase.monitor import (
-    Alert,
-    Detectors,
-    EventFiles,
-    Misuse,
-    Monitor,
-    MonitorOptions,
-    MonitorStore,
-    Rates,
-    Seen,
-    Unit,
-    alert_id,
-)
+from safecase.evidence import CallEvent, encode_event, format_utc
+from safecase.monitor import Detectors, EventFiles, Misuse, Monitor, MonitorStore, Rates, Unit
 
 BEGIN = datetime(2026, 4, 7, tzinfo=UTC)
 ORDINARY = (
@@ -109,127 +92,6 @@ def promised(detectors: Detectors, stack: str) -> Promises:
     )
 
 
-def written(folder: Path, count: int, *, distinct: float, stack: str) -> list[bytes]:
-    """The same as lines."""
-    write(folder, 0, count, distinct=distinct, stack=stack)
-    return next(folder.glob("*.jsonl")).read_bytes().splitlines()
-
-
-class Paced:
-    """Events that come at a rate, by the clock of this process's CPU: as on a core that nobody else uses.
-
-    Args:
-        lines: as a gateway writes them. rate: events a second.
-        wait_s: how long a read waits for more, as one of a stream does.
-    """
-
-    name = "paced"
-
-    def __init__(self, lines: list[bytes], rate: float, *, wait_s: float, idle_s: float) -> None:
-        self._lines, self._rate, self._wait_s, self._idle_s = lines, rate, wait_s, idle_s
-        self._at, self._waited, self._began = 0, 0.0, time.process_time()
-        self.behind = 0
-
-    def now(self) -> float:
-        """Seconds of CPU since the beginning, and those that were waited."""
-        return time.process_time() - self._began + self._waited
-
-    async def open(self, _: str | None) -> None:
-        """Begin."""
-        self._began = time.process_time()
-
-    async def read(self, most: int) -> list[Seen]:
-        """What has come by now."""
-        wanted = min(self._at + most, len(self._lines))
-        lacking = wanted / self._rate - self.now()
-        self._waited += max(0.0, min(self._wait_s, lacking))
-        due = min(wanted, int(self.now() * self._rate))
-        self.behind = max(self.behind, int(self.now() * self._rate) - due)
-        rows = [decode_row(line) for line in self._lines[self._at : due]]
-        self._at = due
-        if not rows and due < len(self._lines):
-            self._waited += self._idle_s  # which the monitor now waits
-            return await self.read(most)
-        return [Seen(event=row.event, prompt=row.event.prompt, reply=row.event.reply, source="paced", offset="")
-                for row in rows if isinstance(row, EventRow)]  # fmt: skip
-
-    def position(self) -> str:
-        """None."""
-        return ""
-
-    async def confirm(self) -> None:
-        """Nothing to do."""
-
-    async def close(self) -> None:
-        """Nothing to do."""
-
-    def missing(self) -> int:
-        """None."""
-        return 0
-
-
-class Tripwire:
-    """Alerts at one event in five hundred; as a sink, notes how long after it came the alert is there."""
-
-    name = "tripwire"
-
-    def __init__(self, source: Paced, rate: float) -> None:
-        self._source, self._rate = source, rate
-        self.lags: list[float] = []
-
-    def saw(self, seen: Seen) -> Iterator[Alert]:
-        """Alert at what was marked."""
-        if int(seen.event.event_id, 16) % 500 == 0:
-            said = alert_id(self.name, self.name, seen.event.event_id)
-            yield Alert(alert_id=said, at=seen.event.at, kind=self.name, severity="info", series=self.name,
-                        what="tripped", event_ids=(seen.event.event_id,))  # fmt: skip
-
-    async def deliver(self, alert: Alert) -> None:
-        """Note it."""
-        self.lags.append(self._source.now() - int(alert.event_ids[0], 16) / self._rate)
-
-    def state(self) -> bytes:
-        """Nothing is kept."""
-        return b""
-
-    def restore(self, state: bytes) -> None:
-        """Nothing to take up."""
-
-
-async def lag(rate: float, seconds: float, distinct: float) -> None:
-    """How long after an event its alert is delivered, at a rate."""
-    stack = "5" * 64
-    reader = RequestReader(load_shipped_bank())
-    detectors = Detectors(reader)
-    reader.categories(["what is only made when it is first needed"])
-    rates = Rates(promised(detectors, stack), (detectors.judge.digest, reader.digest))
-    with tempfile.TemporaryDirectory() as name:
-        lines = written(Path(name), int(rate * seconds), distinct=distinct, stack=stack)
-        options, store = MonitorOptions(), MonitorStore(Path(name) / "monitor.sqlite")
-        source = Paced(lines, rate, wait_s=0.2, idle_s=options.idle_s)
-        wire = Tripwire(source, rate)
-        monitor = Monitor(
-            store, [source], detectors=detectors, watchers=[rates, Misuse(), wire], sinks=[wire], options=options
-        )
-        cpu = time.process_time()
-        tally = await monitor.run(once=True)
-        cpu = time.process_time() - cpu
-        store.close()
-    lags = sorted(wire.lags)
-    row = {
-        "offered_per_s": rate,
-        "distinct": distinct,
-        "events": tally.calls,
-        "per_cpu_second": round(tally.calls / cpu),
-        "alerts": len(lags),
-        **{f"p{share}_s": round(lags[len(lags) * share // 100], 2) for share in (50, 95, 99)},
-        "most_s": round(lags[-1], 2),
-        "within_2_s": round(sum(one <= 2.0 for one in lags) / len(lags), 3),
-        "most_behind": source.behind,
-    }
-    print(json.dumps(row), flush=True)
-
-
 def memory_mib() -> float:
     """Resident memory now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -243,13 +105,7 @@ async def main() -> None:
     parser.add_argument("--distinct", type=float, default=0.3)
     parser.add_argument("--part", type=int, default=50_000)
     parser.add_argument("--plain", action="store_true")
-    parser.add_argument("--lag", default="", metavar="RATES", help="time alerts at these rates instead")
-    parser.add_argument("--seconds", type=float, default=15.0)
     asked = parser.parse_args()
-    if asked.lag:
-        for rate in map(float, asked.lag.split(",")):
-            await lag(rate, asked.seconds, asked.distinct)
-        return
     stack = "5" * 64
     reader = RequestReader(load_shipped_bank())
     detectors = Detectors(reader)
