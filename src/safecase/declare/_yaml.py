@@ -1,7 +1,9 @@
 """YAML files with line numbers: parse, validate, and say where a fault stands."""
 
 import datetime as dt
+import re
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -20,6 +22,9 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 _MAX_CHARACTERS = 1_000_000
 _MAX_NODES = 300_000
 _MAX_DEPTH = 40
+
+# What the quick parser would read as something else, or not at all: tags, merge keys, directives.
+_SLOW = re.compile(r"(?:^|[\s\[{,])!|<<|^%", re.MULTILINE)
 
 # Two-word kinds for messages: which list an item without a better name stands in.
 _KINDS = {
@@ -46,8 +51,8 @@ class Document:
     Attributes:
         path: where it came from, named in every fault.
         text: what was read.
-        data: the parsed mapping, with lines.
-        values: the same as plain dictionaries, lists and scalars.
+        values: the mapping as plain dictionaries, lists and scalars.
+        data: the same with lines; parsed when a line is asked for.
 
     Raises:
         PackError: the file cannot be read or is not YAML.
@@ -58,13 +63,12 @@ class Document:
         self.text = self._read() if text is None else text
         if len(self.text) > _MAX_CHARACTERS:
             raise self._refusal(1, f"holds {len(self.text)} characters", f"keep it below {_MAX_CHARACTERS}")
-        # `Any`: YAML is untyped until Pydantic has seen it.
-        self.data: Any = self._load()
-        if not isinstance(self.data, CommentedMap):
+        parsed = self._quick()
+        if not isinstance(parsed, dict):
             raise self._refusal(1, "holds no mapping", "start with `id:` and the other fields")
         self._nodes = 0
-        # `Any` again; plain dictionaries, lists and scalars.
-        self.values: Any = self._plain(self.data, ())
+        # `Any`: YAML is untyped until Pydantic has seen it.
+        self.values: Any = self._plain(parsed, ())
 
     @classmethod
     def of(cls, text: str, *, path: Path) -> Self:
@@ -111,6 +115,19 @@ class Document:
                 1, f"cannot be read ({error.strerror})", f"check the path {str(self.path)!r}"
             ) from error
 
+    @cached_property
+    def data(self) -> Any:
+        return self._load()
+
+    def _quick(self) -> Any:
+        """The values by a parser in C, a sixth of the time; what it may read otherwise, or refuses, by `_load`."""
+        if _SLOW.search(self.text):
+            return self.data
+        try:
+            return YAML(typ="safe").load(self.text)
+        except (YAMLError, ValueError, RecursionError):
+            return self.data
+
     def _load(self) -> Any:
         try:
             return YAML(typ="rt").load(self.text)
@@ -124,13 +141,13 @@ class Document:
             raise self._refusal(1, "is nested too deeply", f"keep it below {_MAX_DEPTH} levels") from error
 
     def _plain(self, node: Any, at: tuple[int | str, ...]) -> Any:
-        """Round-trip nodes as plain containers and scalars."""
+        """Nodes, round-trip ones too, as plain containers and scalars."""
         self._nodes += 1
         if self._nodes > _MAX_NODES or len(at) > _MAX_DEPTH:
             raise PackError((self.problem(at, "the file unfolds without end", "write it without aliases"),))
-        if isinstance(node, CommentedMap):
+        if isinstance(node, dict):
             return {str(key): self._plain(value, (*at, key)) for key, value in node.items()}
-        if isinstance(node, CommentedSeq):
+        if isinstance(node, list):
             return [self._plain(item, (*at, index)) for index, item in enumerate(node)]
         for scalar in (bool, int, float, str):  # ruamel's scalars carry their style; the values should not
             if isinstance(node, scalar):
