@@ -34,11 +34,12 @@ def compose(
     Args:
         seed: chooses the wording within an attack.
     """
+    rng = random.Random()  # noqa: S311 - chooses wordings, guards nothing; seeded for each
     for intent in intents:
         if intent.category in POLITICAL:
             yield _political(intent)
             continue
-        yield from _harmful(intent, attacks=attacks, languages=languages, seed=seed)
+        yield from _harmful(intent, attacks=attacks, languages=languages, seed=seed, rng=rng)
         if twins:
             yield from _twins(intent, languages=languages)
 
@@ -64,6 +65,7 @@ def select(
         if intent.subcategory == LEARNED:
             yield scenario_of(intent, attack=ATTACKS[0], language="en", harmful=True, seed=0)
     attacks, learned = planned_attacks(sampling), learned_attacks(intents)
+    rng = random.Random()  # noqa: S311 - chooses wordings, guards nothing; seeded for each
     for _, drawn in groupby(_draws(framework, intents, sampling, gates), key=lambda draw: draw.intent.id):
         seen: set[str] = set()
         for draw in drawn:
@@ -72,7 +74,7 @@ def select(
             if scope.harmful:
                 portion = _portion(attacks, scope, draw.position, sampling.attacks_per_intent)
                 met = (*portion, *(() if scope.attacks else learned))
-                composed = _harmful(draw.intent, attacks=met, languages=languages, seed=sampling.seed)
+                composed = _harmful(draw.intent, attacks=met, languages=languages, seed=sampling.seed, rng=rng)
             else:
                 composed = _twins(draw.intent, languages=languages)
             for scenario in composed:
@@ -177,11 +179,13 @@ def _capped(attack: Attack, attempts: int | None) -> Attack:
     return attack if attempts is None else replace(attack, attempts=min(attempts, attack.attempts))
 
 
-def _harmful(intent: Intent, *, attacks: Sequence[Attack], languages: Sequence[str], seed: int) -> Iterator[Scenario]:
+def _harmful(
+    intent: Intent, *, attacks: Sequence[Attack], languages: Sequence[str], seed: int, rng: random.Random
+) -> Iterator[Scenario]:
     for language in languages:
         if language == "en":
             for attack in attacks:
-                yield scenario_of(intent, attack=attack, language="en", harmful=True, seed=seed)
+                yield _scenario(intent, intent.text, attack, language="en", harmful=True, seed=seed, rng=rng)
         elif language in intent.translations:
             yield scenario_of(intent, attack=TRANSLATED, language=language, harmful=True, seed=seed)
 
@@ -206,15 +210,27 @@ def scenario_of(intent: Intent, *, attack: Attack, language: str, harmful: bool,
         return _political(intent)
     text, twin = (intent.text, intent.twin) if language == "en" else intent.translations[language]
     said = text if harmful else twin or ""
-    return _scenario(intent, text=said, attack=attack, language=language, harmful=harmful, seed=seed)
+    return _scenario(intent, said, attack, language=language, harmful=harmful, seed=seed)
 
 
 def _political(intent: Intent) -> Scenario:
-    return _scenario(intent, text=intent.text, attack=ATTACKS[0], language="en", harmful=False, seed=0)
+    return _scenario(intent, intent.text, ATTACKS[0], language="en", harmful=False, seed=0)
 
 
-def _scenario(intent: Intent, *, text: str, attack: Attack, language: str, harmful: bool, seed: int) -> Scenario:
-    rng = random.Random(f"{seed}/{intent.id}/{attack.name}")  # noqa: S311 - chooses a wording, guards nothing
+def _scenario(
+    intent: Intent,
+    text: str,
+    attack: Attack,
+    *,
+    language: str,
+    harmful: bool,
+    seed: int,
+    rng: random.Random | None = None,
+) -> Scenario:
+    """One scenario; `rng` is seeded here whatever it was, since to make one costs as much as to seed it twice."""
+    if rng is None:
+        rng = random.Random()  # noqa: S311 - chooses a wording, guards nothing
+    rng.seed(f"{seed}/{intent.id}/{attack.name}")
     messages = attack.wrap(text, rng)
     identity: list[object] = [intent.id, harmful, attack.name, language, [[m.role, m.content] for m in messages]]
     if attack.play is not None:  # what follows the opening is decided by these, and by no wording that is known yet
