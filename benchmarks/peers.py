@@ -11,6 +11,7 @@ What is compared is not the same work: a bare loop keeps nothing; ours composes,
 """
 
 import argparse
+import compileall
 import contextlib
 import datetime as dt
 import json
@@ -24,11 +25,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
 DRIVERS = HERE / "peers"
 _LONGEST_S = 540
+_PROMPTS_AN_INTENT = 240
+"""What one intent a gate gives or more: 11 gates of the pack, 25 attacks, some intents shared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +106,8 @@ def ours(url: str, prompts: int, in_flight: int, folder: Path, *, arms: str) -> 
     """`safecase run`, as a user would, over a case with every attack."""
     case = folder / f"case-{arms}"
     case.mkdir()
+    # As many intents for each gate as the prompts asked for need, so that no plan is made for what is not run.
+    intents = -(-prompts // (_PROMPTS_AN_INTENT * (2 if arms == "both" else 1)))
     (case / "safecase.yaml").write_text(
         f"""\
 id: peers
@@ -110,7 +116,7 @@ framework: scaling-v2
 model: {{name: "openai/stub@{url}", title: stub, safeguard_state: partial}}
 contexts: [closed]
 safeguards: {"default" if arms == "both" else "none"}
-sampling: {{intents: 2000}}
+sampling: {{intents: {intents}}}
 generation: {{max_tokens: 64, temperature: 0.0, seed: 7}}
 """,
         encoding="utf-8",
@@ -194,6 +200,8 @@ def main() -> None:
     options = parser.parse_args()
     peers = Path(options.peers).absolute() if options.peers else None
     found = []
+    # The peers were compiled when they were installed, which a source tree is not.
+    compileall.compile_dir(Path(find_spec("safecase").origin).parent, quiet=1)
     with stub() as url, tempfile.TemporaryDirectory() as folder:
         for line in lines(url, peers, options.prompts, options.in_flight, Path(folder)):
             print(f"{line.name}: {line.note or 'done'}", file=sys.stderr, flush=True)
