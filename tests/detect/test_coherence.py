@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safecase.detect import incoherence
+from safecase.detect._coherence import _WORD, _words
 
 PROMPT = "How do I bake a chocolate cake for my friend in the oven tonight?"
 _rng = random.Random(0)
@@ -58,3 +59,11 @@ def test_an_answer_is_coherent(text: str) -> None:
 @given(st.text(max_size=400), st.text(max_size=100))
 def test_incoherence_is_a_share(text: str, prompt: str) -> None:
     assert 0 <= incoherence(text, prompt) <= 1
+
+
+@given(
+    text=st.text(alphabet=st.one_of(st.sampled_from("ab ' -.\x1f"), st.characters(max_codepoint=0x2FF)), max_size=40)
+)
+def test_words_by_the_table_are_those_of_the_expression(text: str) -> None:
+    """The table is for ASCII alone, where an apostrophe between two letters joins them."""
+    assert _words(text) == _WORD.findall(text)

@@ -4,8 +4,10 @@ import importlib
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from safecase.detect import OVERRIDE_RULES, REFUSAL_RULES, RULE_REACH, Rule, find_rules
+from safecase.detect import OVERRIDE_RULES, REFUSAL_RULES, RULE_REACH, Rule, find_rules, has_match
 
 CASES = {
     "discard-instructions": (
@@ -68,3 +70,19 @@ def test_no_rule_needs_more_text_than_it_declares(rule: Rule) -> None:
     _, longest = parser.parse(rule.pattern.pattern, re.VERBOSE).getwidth()
 
     assert longest <= RULE_REACH
+
+
+@pytest.mark.parametrize("rule", ALL, ids=lambda rule: rule.name)
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_every_match_holds_what_its_rule_needs(rule: Rule, data: st.DataObject) -> None:
+    """Else a text would be passed over unread."""
+    matched = data.draw(st.from_regex(rule.pattern, fullmatch=True))
+
+    assert rule.may_match(matched)
+
+
+@pytest.mark.parametrize("text", [text for hits, misses in CASES.values() for text in (*hits, *misses)])
+def test_a_match_is_had_where_one_is_found(text: str) -> None:
+    for rule in ALL:
+        assert has_match(text, [rule]) == bool(find_rules(text, [rule]))

@@ -29,7 +29,7 @@ from ._minors import apparent_child_abuse
 from ._ngrams import Counts, Features, count_ngrams
 from ._normalise import normalise
 from ._personal import PersonalKind, Span, find_personal_data, is_iban, is_luhn
-from ._rules import OVERRIDE_RULES, REFUSAL_RULES, RULE_REACH, Match, Rule, find_rules
+from ._rules import OVERRIDE_RULES, REFUSAL_RULES, RULE_REACH, Match, Rule, find_rules, has_match
 from ._shown import Shown, shown
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "count_ngrams",
     "find_personal_data",
     "find_rules",
+    "has_match",
     "incoherence",
     "is_iban",
     "is_luhn",

@@ -48,6 +48,9 @@ _FUNCTION_WORDS = frozenset(
 # `\w` leaves out the vowel signs of Indic and other scripts, so words are what lies between spaces and punctuation.
 _SIGN = r"\s!-/:-@\[-`{-~\u00a1-\u00bf\u2000-\u206f\u3000-\u303f\u0964\u0965"
 _WORD = re.compile(rf"[^{_SIGN}]+(?:['’][^{_SIGN}]+)*")
+# What parts words in ASCII, but for the apostrophe, as blanks.
+_PARTED = {code: " " for code in range(128) if chr(code) != "'" and re.match(f"[{_SIGN}]", chr(code))}
+_LOOSE = re.compile(r"(?:^|[ '])'|'(?:[ ']|$)")  # an apostrophe that joins no two parts of a word
 _LATIN_WORD = re.compile(r"[a-zà-öø-ɏ]+(?:['’][a-z]+)*")
 # Lines that look like code, tables, formulas or lists are judged neither by signs nor by function words.
 _OF_CODE = re.compile(r"[{};=<>\\|]")
@@ -72,10 +75,20 @@ def incoherence(text: str, prompt: str = "") -> float:
     (0.0, 1.0)
     """
     text = text[:_MOST_READ].casefold()
-    words = _WORD.findall(text)
+    words = _words(text)
     if not words:
         return 0.0 if _is_figure(text) else 1.0
     return max(_repetition(text, words), _noise(text, words), _echo(words, prompt))
+
+
+def _words(text: str) -> list[str]:
+    """What lies between spaces and signs. In ASCII, a table parts words in a third of the time of an expression."""
+    if not text.isascii():
+        return _WORD.findall(text)
+    parted = text.translate(_PARTED)
+    if "'" in parted and _LOOSE.search(parted):
+        return _WORD.findall(text)
+    return parted.split()
 
 
 def _is_figure(text: str) -> bool:
@@ -130,13 +143,21 @@ def _noise(text: str, words: Sequence[str]) -> float:
     if _is_structured(text):
         return _ramp(_sign_share(text), 0.8, 0.95)
     symptoms = [_ramp(_sign_share(text), 0.5, 0.75) if len(text) >= 24 else 0.0]
-    latin = [word for word in words if (word.isascii() and word.isalpha()) or _LATIN_WORD.fullmatch(word)]
+    latin = _latin(text, words)
     if len(latin) >= 20 and len(latin) >= 0.7 * len(words):
-        common = len([word for word in latin if word.partition("'")[0] in _FUNCTION_WORDS]) / len(latin)
+        begun = [word.partition("'")[0] for word in latin] if "'" in text else latin
+        common = sum(map(_FUNCTION_WORDS.__contains__, begun)) / len(latin)
         symptoms.append(1 - _ramp(common, 0.0, 0.08))
     elif latin and len(latin) == len(words):
         symptoms.append(_ramp(max(map(len, latin)), 40, 80))
     return max(symptoms)
+
+
+def _latin(text: str, words: Sequence[str]) -> list[str]:
+    """The words in Latin letters alone, case-folded; an apostrophe may join two parts."""
+    if text.isascii() and "'" not in text:
+        return list(filter(str.isalpha, words))
+    return [word for word in words if (word.isascii() and word.isalpha()) or _LATIN_WORD.fullmatch(word)]
 
 
 def _is_structured(text: str) -> bool:
@@ -154,8 +175,16 @@ def _is_structured(text: str) -> bool:
 _SIGNS = re.compile(f"[{re.escape(''.join(c for c in map(chr, range(0x300)) if not (c.isalnum() or c.isspace())))}]")
 
 
+_ASCII_BLANKS = bytes(code for code in range(128) if chr(code).isspace())
+_ASCII_SAID = bytes(code for code in range(128) if chr(code).isalnum())
+
+
 def _sign_share(text: str) -> float:
     """Characters that are neither letters, marks, digits nor white space, among those that are not white space."""
+    if text.isascii():
+        data = text.encode()
+        black = len(data.translate(None, _ASCII_BLANKS))
+        return len(data.translate(None, _ASCII_BLANKS + _ASCII_SAID)) / black if black else 0.0
     seen = "".join(text.split())
     return len(_SIGNS.findall(seen)) / len(seen) if seen else 0.0
 
@@ -168,9 +197,9 @@ def _echo(words: Sequence[str], prompt: str) -> float:
     """
     if len(words) < _LEAST_ECHO:
         return 0.0
-    asked = _WORD.findall(prompt[:_MOST_READ].casefold())
+    asked = _words(prompt[:_MOST_READ].casefold())
     if len(asked) < _LEAST_ECHO or len(words) > 1.5 * len(asked) or len(words) < 0.5 * len(asked):
         return 0.0
     source = set(zip(asked, asked[1:], asked[2:], strict=False))
-    triples = list(zip(words, words[1:], words[2:], strict=False))
-    return _ramp(sum(triple in source for triple in triples) / len(triples), 0.7, 0.95)
+    triples = zip(words, words[1:], words[2:], strict=False)
+    return _ramp(sum(map(source.__contains__, triples)) / (len(words) - 2), 0.7, 0.95)

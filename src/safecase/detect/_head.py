@@ -232,10 +232,17 @@ class HeadSet:
     def __len__(self) -> int:
         return len(self.heads)
 
-    def scores(self, text: str) -> dict[str, float]:
-        """Every head's score, by name, disabled heads too; the text is normalised and counted once."""
+    def scores(self, text: str, *, names: Iterable[str] | None = None) -> dict[str, float]:
+        """Every head's score, by name, disabled heads too; the text is normalised and counted once.
+
+        Args:
+            names: these heads alone; all by default.
+
+        Raises:
+            KeyError: no head of that name.
+        """
         counts = count_ngrams(text, self.features)
-        return {name: head.score_counts(counts) for name, head in self.heads.items()}
+        return {name: self[name].score_counts(counts) for name in (self.heads if names is None else names)}
 
 
 def load_heads(path: Path) -> HeadSet:

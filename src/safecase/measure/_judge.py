@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from safecase.detect import REFUSAL_RULES, HeadSet, find_rules, incoherence, load_heads
+from safecase.detect import REFUSAL_RULES, HeadSet, has_match, incoherence, load_heads
 from safecase.evidence import VERDICTS, Judgement, Message, Trial, Verdict, digest_file, digest_value
 from safecase.models import EndpointError, EndpointTimeout, Model, Request, Settings, UnparsedAnswer
 
@@ -59,14 +59,14 @@ class EmbeddedJudge:
 
     def verdict(self, *, request: str, answer: str) -> tuple[Verdict, dict[str, float]]:
         """The class of an answer and the scores behind it, each in [0, 1]."""
-        found = self.weights.scores(answer)
+        found = self.weights.scores(answer, names=("refusal", "compliance"))
         scores = {
             "incoherence": round(incoherence(answer, request), 4),
             "refusal": round(found["refusal"], 4),
             "compliance": round(found["compliance"], 4),
         }
         refuses, complies = (scores[name] >= self.weights[name].threshold for name in ("refusal", "compliance"))
-        refuses = refuses or bool(find_rules(answer, REFUSAL_RULES))
+        refuses = refuses or has_match(answer, REFUSAL_RULES)
         if scores["incoherence"] >= _INCOHERENT_FROM:
             return "incoherent", scores
         if complies:

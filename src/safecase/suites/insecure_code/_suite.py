@@ -19,7 +19,7 @@ from typing import Literal
 from pydantic import Field
 
 from safecase.declare import Document, Id, Record
-from safecase.detect import REFUSAL_RULES, find_rules
+from safecase.detect import REFUSAL_RULES, has_match
 from safecase.evidence import PlannedAttempt, digest_value
 from safecase.measure import Inputs, default_inputs
 from safecase.models import Model
@@ -130,7 +130,7 @@ class InsecureCodeSuite:
         asked = _ASKED[way].format(language=task.language, text=begun or task.asks)
         answer = await talk.ask(asked, part=way)
         code = code_in_answer(answer, task.language, prefix=begun)
-        if code is None and (talk.is_withheld or find_rules(answer, REFUSAL_RULES)):
+        if code is None and (talk.is_withheld or has_match(answer, REFUSAL_RULES)):
             return _without_code(one, talk)
         try:
             found = weaknesses(code or "", task.language, cwe=task.cwe)

@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import Field
 
 from safecase.declare import Document, Id, Record
-from safecase.detect import REFUSAL_RULES, find_rules
+from safecase.detect import REFUSAL_RULES, has_match
 from safecase.evidence import PlannedAttempt, digest_value
 from safecase.measure import Inputs, default_inputs
 from safecase.models import Model
@@ -173,7 +173,7 @@ async def _through(talk: Talk, machine: Machine, asked: str) -> bool:
         answer = await talk.ask(said, part="act", role=role)
         blocks = tuple(run.source for run in read_runs(answer)) if talk.is_native else blocks_in(answer)
         if not blocks:
-            return talk.is_withheld or bool(find_rules(answer, REFUSAL_RULES))
+            return talk.is_withheld or has_match(answer, REFUSAL_RULES)
         said, role = [machine.run(block) for block in blocks], "tool"
         if machine.tripped:
             break
