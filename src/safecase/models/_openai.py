@@ -4,9 +4,9 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing
+from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import aiohttp
@@ -108,8 +108,7 @@ class OpenAIModel:
             raise
         if request.tools:
             self._takes_tools = True
-        answer = self._answer(_parse_reply(raw), with_calls=bool(request.tools))
-        return replace(answer, queued_s=queued_s, lost=lost)
+        return self._answer(_parse_reply(raw), with_calls=bool(request.tools), queued_s=queued_s, lost=lost)
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta]:
         """Answer piece by piece. Once it begins nothing is retried: what was said cannot be taken back.
@@ -187,23 +186,9 @@ class OpenAIModel:
 
     # -- attempts
 
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[float]:
-        """A place among the attempts in flight, and when it was had; what comes of the attempt moves the level."""
-        async with self.level:
-            # Those who stood in line for a place heard nothing of a `Retry-After` that came meanwhile.
-            await self._pace.wait()
-            had_at = time.monotonic()
-            try:
-                yield had_at
-            except EndpointTimeout:
-                self.level.overloaded(sent_at=had_at)
-                raise
-            except EndpointError as fault:
-                if fault.status in _OVERLOADED:
-                    self.level.overloaded(sent_at=had_at)
-                raise
-            self.level.answered()
+    def _place(self) -> "_Place":
+        """A place among the attempts in flight, and when it was had."""
+        return _Place(self.level, self._pace)
 
     async def _retried(
         self,
@@ -233,29 +218,36 @@ class OpenAIModel:
             await asyncio.sleep(self._pace.backoff_s(attempt))
             attempt += 1
 
-    @asynccontextmanager
-    async def _post(self, body: Mapping[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
-        """One HTTP attempt; faults of the transport, also while its body is read, become ours."""
-        session = self._open_session()
-        key = self._key
+    def _post(self, body: Mapping[str, Any]) -> "_Post":
+        """One HTTP attempt."""
+        return _Post(self, _encode(body))
+
+    async def _send(self, body: bytes) -> aiohttp.ClientResponse:
+        """The head of a reply that is in order; what it says of the endpoint's limits is heeded."""
+        session, key = self._open_session(), self._key
+        response = await session.post(self._url, data=body, headers=_JSON, allow_redirects=False)
         try:
-            async with session.post(self._url, data=_encode(body), headers=_JSON, allow_redirects=False) as response:
-                await self._must_be_ok(response, key=key)
-                self._has_answered = True
-                if (seconds := used_up_s(response.headers)) is not None:
-                    self._pace.hold(seconds)
-                if (left := requests_left(response.headers)) is not None:
-                    self.level.at_most(left)
-                yield response
-        except aiohttp.ConnectionTimeoutError as error:
-            raise self._unreachable(f"no connection within {self._options.connect_timeout_s:g} s") from error
-        except aiohttp.ClientConnectorError as error:
-            raise self._unreachable(error.os_error.strerror or str(error)) from error
-        except TimeoutError as error:
-            raise EndpointTimeout(f"{self.name}: no whole answer within {self._options.timeout_s:g} s") from error
-        except aiohttp.ClientError as error:
-            line = f"{self.name}: connection lost ({type(error).__name__})"
-            raise EndpointError(line, retryable=True, lost=1) from error
+            await self._must_be_ok(response, key=key)
+            self._has_answered = True
+            if (seconds := used_up_s(response.headers)) is not None:
+                self._pace.hold(seconds)
+            if (left := requests_left(response.headers)) is not None:
+                self.level.at_most(left)
+        except BaseException:
+            response.release()
+            raise
+        return response
+
+    def _ours(self, error: aiohttp.ClientError | TimeoutError) -> Exception:
+        """What a fault of the transport is to us."""
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return self._unreachable(f"no connection within {self._options.connect_timeout_s:g} s")
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return self._unreachable(error.os_error.strerror or str(error))
+        if isinstance(error, TimeoutError):
+            return EndpointTimeout(f"{self.name}: no whole answer within {self._options.timeout_s:g} s")
+        line = f"{self.name}: connection lost ({type(error).__name__})"
+        return EndpointError(line, retryable=True, lost=1)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -355,7 +347,7 @@ class OpenAIModel:
             return EndpointError(line, retryable=True)
         return Unreachable(f"{line}; start the endpoint or mend the base URL")
 
-    def _answer(self, reply: "_Reply", *, with_calls: bool = False) -> Answer:
+    def _answer(self, reply: "_Reply", *, with_calls: bool = False, queued_s: float = 0.0, lost: int = 0) -> Answer:
         if reply.error is not None:
             line = f"{self.name}: an error in place of an answer"
             raise EndpointError(f"{line}: {printable(_said(reply.error))}", ours=line)
@@ -370,6 +362,8 @@ class OpenAIModel:
             tokens_in=reply.usage.prompt_tokens if reply.usage else None,
             tokens_out=reply.usage.completion_tokens if reply.usage else None,
             reasoning=choice.message.reasoning_content or choice.message.reasoning or "" or None,
+            queued_s=queued_s,
+            lost=lost,
         )
         return must_say_something(answer, name=self.name)
 
@@ -387,6 +381,63 @@ class OpenAIModel:
             tokens_in=reply.usage.prompt_tokens if reply.usage else None,
             tokens_out=reply.usage.completion_tokens if reply.usage else None,
         )
+
+
+class _Place:
+    """A place among the attempts in flight; what comes of the attempt moves the level.
+
+    Entering gives when the place was had. A class, as `_Post` is: a generator for each attempt costs three times that.
+    """
+
+    __slots__ = ("_had_at", "_level", "_pace")
+
+    def __init__(self, level: Level, pace: Pace) -> None:
+        self._level, self._pace, self._had_at = level, pace, 0.0
+
+    async def __aenter__(self) -> float:
+        await self._level.acquire()
+        try:
+            # Those who stood in line for a place heard nothing of a `Retry-After` that came meanwhile.
+            await self._pace.wait()
+        except BaseException:
+            self._level.release()
+            raise
+        self._had_at = time.monotonic()
+        return self._had_at
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if fault is None:
+            self._level.answered()
+        elif isinstance(fault, EndpointTimeout) or (isinstance(fault, EndpointError) and fault.status in _OVERLOADED):
+            self._level.overloaded(sent_at=self._had_at)
+        self._level.release()
+
+
+class _Post:
+    """One HTTP attempt; faults of the transport, also while its body is read, become ours."""
+
+    __slots__ = ("_body", "_model", "_response")
+
+    def __init__(self, model: OpenAIModel, body: bytes) -> None:
+        self._model, self._body = model, body
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
+        try:
+            self._response = await self._model._send(self._body)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._model._ours(error) from error
+        return self._response
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._response is not None:
+            await self._response.__aexit__(kind, fault, trace)
+        if isinstance(fault, aiohttp.ClientError | TimeoutError):
+            raise self._model._ours(fault) from fault
 
 
 class _Wire(BaseModel):
@@ -438,19 +489,32 @@ class _Reply(_Wire):
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
     """The body, chunk by chunk, up to a bound."""
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise UnparsedAnswer("the reply is compressed, which was not asked for")
+    _must_be_plain(response)
     size = 0
     async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > _LARGEST_BODY:
-            raise UnparsedAnswer(f"the reply is larger than {_LARGEST_BODY} bytes")
+        size = _within(size + len(chunk))
         yield chunk
 
 
 async def _read_whole(response: aiohttp.ClientResponse) -> bytes:
-    async with aclosing(_read_bounded(response)) as chunks:
-        return b"".join([chunk async for chunk in chunks])
+    """The same at once; a generator of one chunk would cost as much as the reading."""
+    _must_be_plain(response)
+    chunks, size = [], 0
+    while chunk := await response.content.readany():
+        size = _within(size + len(chunk))
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _must_be_plain(response: aiohttp.ClientResponse) -> None:
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise UnparsedAnswer("the reply is compressed, which was not asked for")
+
+
+def _within(size: int) -> int:
+    if size > _LARGEST_BODY:
+        raise UnparsedAnswer(f"the reply is larger than {_LARGEST_BODY} bytes")
+    return size
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[Event]:
@@ -500,7 +564,7 @@ def _parse_reply(raw: bytes) -> _Reply:
 
 def _whole_letters(raw: bytes) -> bytes | str:
     """Replace lone surrogates, which JSON can carry in an escape and no file can keep."""
-    if b"\\ud" not in raw.lower():
+    if b"\\ud" not in raw and b"\\uD" not in raw:
         return raw
     try:
         text = json.dumps(json.loads(raw), ensure_ascii=False)
