@@ -6,31 +6,38 @@ Does not own: what a score means or leads to (safeguard, measure), and the weigh
 and share no weights, rows or texts: `shared_material` of their two cards shows it.
 """
 
-from ._coherence import incoherence
-from ._embedding import Embedder, EmbedderName, Embeddings, HashedEmbedder, open_embedder
-from ._head import (
-    CorruptWeights,
-    Head,
-    HeadCard,
-    HeadSet,
-    Measured,
-    Performance,
-    SharedMaterial,
-    SourceCard,
-    WeightsCard,
-    load_heads,
-    pack_heads,
-    score_by_all,
-    shared_material,
-)
-from ._many import scores_many
-from ._minilm import MiniLMEmbedder
-from ._minors import apparent_child_abuse
-from ._ngrams import Counts, Features, count_ngrams
-from ._normalise import normalise
-from ._personal import PersonalKind, Span, find_personal_data, is_iban, is_luhn
-from ._rules import OVERRIDE_RULES, REFUSAL_RULES, RULE_REACH, Match, Rule, find_rules, has_match
-from ._shown import Shown, shown
+from typing import TYPE_CHECKING
+
+from safecase._face import lazy_face
+
+if TYPE_CHECKING:
+    from safecase.detect._coherence import incoherence
+    from safecase.detect._embedding import Embedder, EmbedderName, Embeddings, HashedEmbedder, open_embedder
+    from safecase.detect._head import (
+        CorruptWeights,
+        Head,
+        HeadCard,
+        HeadSet,
+        Measured,
+        Performance,
+        SharedMaterial,
+        SourceCard,
+        WeightsCard,
+        load_heads,
+        pack_heads,
+        score_by_all,
+        shared_material,
+    )
+    from safecase.detect._many import scores_many
+    from safecase.detect._minilm import MiniLMEmbedder
+    from safecase.detect._minors import apparent_child_abuse
+    from safecase.detect._ngrams import Counts, Features, count_ngrams
+    from safecase.detect._normalise import normalise
+    from safecase.detect._personal import PersonalKind, Span, find_personal_data, is_iban, is_luhn
+    from safecase.detect._rules import OVERRIDE_RULES, REFUSAL_RULES, RULE_REACH, Match, Rule, find_rules, has_match
+    from safecase.detect._shown import Shown, shown
+else:
+    __getattr__, __dir__ = lazy_face(__name__)
 
 __all__ = [
     "OVERRIDE_RULES",

@@ -24,7 +24,7 @@ from safecase.compose import (
 from safecase.declare import CaseSpec, Framework, Gate, ModelSpec, Record, Sampling
 from safecase.evidence import Identity, Scenario, canonical_json, digest_plain, digest_value, quick_maker
 from safecase.run._errors import NothingPlanned
-from safecase.safeguard import Stack, empty_stack, load_stack
+from safecase.safeguard import Stack, empty_stack
 
 PAIRED_SUITE = "paired-prompts"
 """The suite of gates on ideological balance; planned where the case asks for `balance:`."""
@@ -198,6 +198,8 @@ def stacks(spec: CaseSpec, model_spec: ModelSpec, case_dir: Path) -> dict[str, S
     if spec.least_mitigated is not None:
         arms["trained"] = empty_stack()
     if spec.safeguards != "none":
+        from safecase.safeguard import load_stack  # every kind of layer, which a bare arm has no use for
+
         arms["guarded"] = load_stack(spec.safeguards, model_spec, beside=case_dir)
     return arms
 
