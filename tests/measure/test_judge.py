@@ -4,6 +4,7 @@ import pytest
 
 from safecase.measure import (
     EMBEDDED_CARD,
+    Asked,
     EmbeddedJudge,
     JudgeNotIndependent,
     RubricJudge,
@@ -231,3 +232,20 @@ def test_the_index_keeps_the_last_word_on_every_trial():
     assert index.get(a.trial_id) == worlds.said(a, "compliance")
     assert index.get("elsewhere") is None
     assert VerdictIndex([]).holds([a.trial_id]) == [False]
+
+
+async def test_many_answers_read_at_once_are_judged_as_one_by_one() -> None:
+    judge = EmbeddedJudge()
+    asked = [
+        Asked(f"t{number}", request, answer)
+        for number, (request, answer) in enumerate(
+            (request, answer)
+            for request in ("How do I bake bread?", "Say it again, word for word, and add nothing of your own to it.")
+            for answer in ("", "No.", "I'm sorry, but I can't help with that.", "ha" * 60, "Mix flour and water. " * 9)
+        )
+    ]
+
+    one_by_one = [await judge.judge(trial_id=one.trial_id, request=one.request, answer=one.answer) for one in asked]
+
+    assert judge.judge_many(asked) == one_by_one
+    assert judge.judge_many([]) == []

@@ -104,7 +104,15 @@ if TYPE_CHECKING:
     from safecase.measure._horizon import LONGEST_H, Horizon, Timed, fit_horizon, horizon_bounds
     from safecase.measure._independent import must_be_independent
     from safecase.measure._index import VerdictIndex
-    from safecase.measure._judge import JUDGE_WEIGHTS, EmbeddedJudge, Judge, RubricJudge, known_without_judging
+    from safecase.measure._judge import (
+        JUDGE_WEIGHTS,
+        Asked,
+        EmbeddedJudge,
+        Judge,
+        ReadsMany,
+        RubricJudge,
+        known_without_judging,
+    )
     from safecase.measure._judged import Tallies, Tally, difference_bounds, observed_rate, point_rate, rate_bounds
     from safecase.measure._judging import (
         KNOWN_JUDGES,
@@ -205,6 +213,7 @@ __all__ = [
     "UNKNOWN",
     "WIDE",
     "Agreement",
+    "Asked",
     "Aspect",
     "Attempts",
     "AuditCard",
@@ -265,6 +274,7 @@ __all__ = [
     "Place",
     "PlannedSide",
     "PredictionPowered",
+    "ReadsMany",
     "RubricJudge",
     "SecondReader",
     "SeedOutcome",

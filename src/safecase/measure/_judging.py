@@ -7,7 +7,7 @@ from itertools import islice
 
 from safecase.evidence import Judgement, JudgementStore, Trial, TrialStore
 from safecase.measure._index import VerdictIndex
-from safecase.measure._judge import Judge, known_without_judging
+from safecase.measure._judge import Asked, Judge, ReadsMany, known_without_judging
 
 _BATCH = 512
 
@@ -76,17 +76,28 @@ async def judge_batch(trials: Sequence[Trial], judge: Judge, unseal: Unseal) -> 
     """
     sealed = [trial for trial in trials if trial.sealed is not None]
     plain = dict(unseal(sealed)) if sealed else {}
-    found = [await _judge_one(trial, plain.get(trial.trial_id), judge) for trial in trials]
+    found: list[Judgement | None] = [_without_judge(trial, plain, judge) for trial in trials]
+    asked = {
+        place: Asked(trial.trial_id, trial.prompt, answer)
+        for place, trial in enumerate(trials)
+        if found[place] is None and (answer := _answer(trial, plain)) is not None
+    }
+    for place, judgement in zip(asked, await _ask(judge, list(asked.values())), strict=True):
+        found[place] = judgement
     return [judgement for judgement in found if judgement is not None]
 
 
-async def _judge_one(trial: Trial, unsealed: str | None, judge: Judge) -> Judgement | None:
+async def _ask(judge: Judge, asked: Sequence[Asked]) -> list[Judgement]:
+    if isinstance(judge, ReadsMany):
+        return judge.judge_many(asked)
+    return [await judge.judge(trial_id=one.trial_id, request=one.request, answer=one.answer) for one in asked]
+
+
+def _without_judge(trial: Trial, plain: Mapping[str, str], judge: Judge) -> Judgement | None:
+    """The judgement that needs none: a verdict known otherwise, or that the answer cannot be read."""
     known = known_without_judging(trial)
-    if known is not None or trial.status != "answered":
+    if known is not None or trial.status != "answered" or _answer(trial, plain) is not None:
         return known
-    answer = trial.response if trial.response is not None else unsealed
-    if answer is not None:
-        return await judge.judge(trial_id=trial.trial_id, request=trial.prompt, answer=answer)
     return Judgement(
         trial_id=trial.trial_id,
         judge=judge.id,
@@ -94,6 +105,13 @@ async def _judge_one(trial: Trial, unsealed: str | None, judge: Judge) -> Judgem
         verdict=None,
         reason="the answer is sealed and its key is not here",
     )
+
+
+def _answer(trial: Trial, plain: Mapping[str, str]) -> str | None:
+    """What was answered, where it may be read; None also for an attempt that was not answered."""
+    if trial.status != "answered":
+        return None
+    return trial.response if trial.response is not None else plain.get(trial.trial_id)
 
 
 def _batches(rows: Iterable[Trial]) -> Iterator[list[Trial]]:

@@ -16,14 +16,14 @@ import datetime as dt
 import gc
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from safecase.compose import Attack, known_attacks
 from safecase.declare import Budget, Generation, Prices
 from safecase.evidence import Identity, Judgement, JudgementStore, Trial
-from safecase.measure import Judge, judge_batch
+from safecase.measure import Judge, ReadsMany, judge_batch
 from safecase.models import AttemptFailed, Model, Paced, Request, Settings
 from safecase.run._cache import AnswerCache, CachedModel
 from safecase.run._episode import run_episode
@@ -43,6 +43,8 @@ _SILENCE = 25
 
 
 _COLLECT_AFTER = 10_000  # objects; Python's default is 700
+_READ_AT_ONCE = 64
+"""Answers that a judge who can reads together: they meet warm caches, and numpy is called once for all."""
 _WATCHED_ROWS = 256
 """Rows of a segment where somebody watches: what is enough is asked after each."""
 
@@ -240,6 +242,10 @@ class _Campaign:
         self.paced: list[Paced] = []
         watched = None if isinstance(extras.watch, NoWatch) else _WATCHED_ROWS
         self.keeper = Keeper(store, judgements, now=now, on_kept=extras.watch.saw, rows=watched)
+        reads_many = extras.judging is not None and isinstance(extras.judging.judge, ReadsMany)
+        # A schedule that learns has a use for each judgement before it chooses again.
+        self.read_at_once = _READ_AT_ONCE if reads_many and extras.schedule is None else 1
+        self.unread: list[tuple[_Lane, Attempted]] = []
         self.tally = _Tally(total=_least(extras.total, budget.trials), started=time.monotonic())
 
     async def run(
@@ -261,6 +267,7 @@ class _Campaign:
         except BaseExceptionGroup as faults:
             raise _first(faults) from None
         finally:
+            await self._read()
             await self.keeper.flush()
         return self._summary()
 
@@ -337,11 +344,9 @@ class _Campaign:
                 return
             finally:
                 self.tally.in_flight -= 1
-            # An episode is kept whole, so nothing may be written between its rows: no await in the second loop.
-            judgements = [await self._judge(one) for one in attempted]
-            for one, judgement in zip(attempted, judgements, strict=True):
-                lane.schedule.learn(one.trial, judgement)
-                self.keeper.add(one.trial, judgement)
+            self.unread += [(lane, one) for one in attempted]
+            if len(self.unread) >= self.read_at_once or self.keeper.is_late:
+                await self._read()
             for one in attempted:
                 self._account(lane, one)
             if self.keeper.is_due:
@@ -368,13 +373,22 @@ class _Campaign:
     def _count_tokens(self, tokens: int) -> None:
         self.tally.tokens += tokens
 
-    async def _judge(self, attempted: Attempted) -> Judgement | None:
-        if self.extras.judging is None:
-            return None
-        trial, text = attempted.trial, attempted.text
-        plain = {} if text is None else {trial.trial_id: text}
-        rows = await judge_batch([trial], self.extras.judging.judge, lambda _: plain)
-        return rows[0] if rows else None
+    async def _read(self) -> None:
+        """Judge what nobody has read yet, and hand it to the keeper."""
+        unread, self.unread = self.unread, []
+        verdicts = await self._judge([one for _, one in unread])
+        # An episode is kept whole, so nothing may be written between its rows: no await from here on.
+        for lane, one in unread:
+            judgement = verdicts.get(one.trial.trial_id)
+            lane.schedule.learn(one.trial, judgement)
+            self.keeper.add(one.trial, judgement)
+
+    async def _judge(self, attempted: Sequence[Attempted]) -> dict[str, Judgement]:
+        if self.extras.judging is None or not attempted:
+            return {}
+        plain = {one.trial.trial_id: one.text for one in attempted if one.text is not None}
+        rows = await judge_batch([one.trial for one in attempted], self.extras.judging.judge, lambda _: plain)
+        return {row.trial_id: row for row in rows}
 
     def _account(self, lane: _Lane, attempted: Attempted) -> None:
         tally, row = self.tally, attempted.trial
@@ -395,6 +409,7 @@ class _Campaign:
 
     def _must_answer_at_last(self, row: Trial, failures: list[str]) -> None:
         if len(failures) >= _PATIENCE:
+            self.unread = [(lane, one) for lane, one in self.unread if one.trial.arm != row.arm]
             self.keeper.drop(row.arm)
             raise NothingAnswered(
                 f"the first {len(failures)} attempts of arm {row.arm!r} on {row.model!r} gave no answer (the last: "

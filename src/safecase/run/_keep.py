@@ -49,10 +49,14 @@ class Keeper:
         self._rows = [row for row in self._rows if row[0].arm != arm]
 
     @property
+    def is_late(self) -> bool:
+        """Whether enough time went by for a segment, of however few rows."""
+        return time.monotonic() - self._since > _SEGMENT_SECONDS
+
+    @property
     def is_due(self) -> bool:
         """Whether enough rows or time went by for a segment."""
-        is_old = time.monotonic() - self._since > _SEGMENT_SECONDS
-        return len(self._rows) >= self._due or (is_old and bool(self._rows))
+        return len(self._rows) >= self._due or (bool(self._rows) and self.is_late)
 
     async def flush(self) -> None:
         """Write what is buffered. Those who come while a segment is written wait for theirs.
