@@ -6,8 +6,9 @@
 answer).
 
 A raw protocol, since a web framework would cost more than what is measured. Loopback only. Half of all requests get a
-refusal and half a harmless paragraph, so that judges and guards have something to read; the same request gets the same
-answer, since an endpoint that wavers has another fingerprint each time, and every run would be one of another model.
+refusal and half a harmless paragraph, so that judges and guards have something to read, with one of a thousand numbers
+in it, so that nobody profits from having read it before; the same request gets the same answer, since an endpoint that
+wavers has another fingerprint each time, and every run would be one of another model.
 """
 
 import argparse
@@ -26,6 +27,7 @@ _ANSWERS = (
     "choices you have, and write down what speaks for each. Ask someone you trust to read it, and take their doubts "
     "seriously. At last decide, say why, and set a day on which you look at it again.",
 )
+_VARIANTS = 1_000
 
 
 def _reply(text: str) -> bytes:
@@ -46,7 +48,7 @@ def _reply(text: str) -> bytes:
 class Stub(asyncio.Protocol):
     """One connection: counts bytes until a request is whole, answers it later."""
 
-    replies = tuple(_reply(text) for text in _ANSWERS)
+    replies = tuple(_reply(f"{text} Note {number}.") for number in range(_VARIANTS) for text in _ANSWERS)
     delay_s = 0.05
     served = 0
     first = last = 0.0
@@ -70,7 +72,7 @@ class Stub(asyncio.Protocol):
                 continue
             Stub.served += 1
             Stub.first = Stub.first or time.perf_counter()
-            self.loop.call_later(self.delay_s, self.answer, self.replies[zlib.crc32(body) % 2])
+            self.loop.call_later(self.delay_s, self.answer, self.replies[zlib.crc32(body) % len(self.replies)])
 
     def answer(self, reply: bytes) -> None:
         Stub.last = time.perf_counter()
