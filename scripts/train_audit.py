@@ -18,7 +18,6 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,16 +26,23 @@ import _heads_fit as fit
 import numpy as np
 import scipy
 import train_heads
+from _embedding_fit import Features, fit_head, performance, scores_of
 from _heads_data import Item
-from scipy.sparse import csr_matrix
 
-from safecase.detect import HeadCard, MiniLMEmbedder, Performance, WeightsCard, load_heads, shared_material
+from safecase.detect import (
+    EmbeddingHead,
+    HeadCard,
+    MiniLMEmbedder,
+    Performance,
+    WeightsCard,
+    load_heads,
+    shared_material,
+)
 from safecase.evidence import write_atomic
 from safecase.measure import (
     AUDIT_WEIGHTS,
     JUDGE_WEIGHTS,
     EmbeddedJudge,
-    EmbeddingHead,
     EmbeddingReader,
     Event,
     answer_features,
@@ -49,11 +55,7 @@ from safecase.safeguard import GUARD_WEIGHTS
 HELD_OUT = 0.4
 """Share of the rows on which both readers are measured."""
 
-PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)
 EVENT_OF: Mapping[str, Event] = {"compliance": "unsafe", "refusal": "refusal"}
-
-Features = Mapping[str, fit.Floats]
-"""Text -> its features, float64, (feature,)."""
 
 
 def rows_by_head(folder: Path, *, seed: int) -> dict[str, train_heads.Sorted]:
@@ -84,41 +86,6 @@ def rows_by_head(folder: Path, *, seed: int) -> dict[str, train_heads.Sorted]:
 def embed_all(parts: Mapping[str, train_heads.Sorted], embedder: MiniLMEmbedder) -> Features:
     texts = sorted({item.text for part in parts.values() for item in (*part.train, *part.held_out)})
     return dict(zip(texts, answer_features(embedder, texts).astype(np.float64), strict=True))
-
-
-def train_head(parts: train_heads.Sorted, features: Features, *, seed: int) -> tuple[EmbeddingHead, float]:
-    """Fit, calibrate and set the threshold as the judge's own heads are: all from out-of-fold margins.
-
-    A head below the same AUROC on held-out groups ships disabled, too.
-    """
-    items = parts.train
-    x = csr_matrix(np.array([features[item.text] for item in items]))
-    y, groups = train_heads.positives(items), [item.group for item in items]
-    weights = fit.balance(y, [item.source for item in items])
-    margins = {c: fit.out_of_fold(x, y, weights, groups, c) for c in PENALTIES}
-    penalty = max(PENALTIES, key=lambda c: round(fit.auroc(margins[c], y, weights), 3))
-    slope, offset = fit.platt(margins[penalty], y, weights)
-    scores = 1 / (1 + np.exp(-(slope * margins[penalty] + offset)))
-    w, bias = fit.fit_logistic(x, y, weights, penalty)
-    threshold = fit.at_best_balance(scores, y, [item.source for item in items])
-    head = EmbeddingHead(
-        weights=w.astype(np.float32),
-        bias=round(bias, 6),
-        slope=round(slope, 6),
-        offset=round(offset, 6),
-        threshold=threshold,
-    )
-    total = performance(head, parts.held_out, features, seed=seed)
-    return replace(head, enabled=total.auroc is not None and total.auroc.value >= train_heads.LEAST_AUROC), penalty
-
-
-def scores_of(head: EmbeddingHead, items: Sequence[Item], features: Features) -> fit.Floats:
-    return np.array(head.scores(np.array([features[item.text] for item in items], np.float32)))
-
-
-def performance(head: EmbeddingHead, items: Sequence[Item], features: Features, *, seed: int) -> Performance:
-    y, groups = train_heads.positives(items), [item.group for item in items]
-    return fit.measure(scores_of(head, items, features), y, groups, head.threshold, seed=seed)
 
 
 # --- Cards ------------------------------------------------------------------------------------------------------------
@@ -219,12 +186,12 @@ def main() -> None:
     parts = rows_by_head(folder, seed=options.seed)
     embedder = MiniLMEmbedder()
     features = embed_all(parts, embedder)
-    heads, cards = {}, {}
+    heads, cards = [], {}
     for task in train_heads.JUDGE:
         if task.name not in EVENT_OF:
             continue
-        head, penalty = train_head(parts[task.name], features, seed=options.seed)
-        heads[task.name] = head
+        head, penalty = fit_head(task.name, parts[task.name], features, task.choose, seed=options.seed)
+        heads.append(head)
         cards[task.name] = head_card(task, head, penalty, parts[task.name], features, seed=options.seed)
         print(train_heads.summary(task.name, cards[task.name]))
     packed = pack_audit(heads, embedder)

@@ -13,7 +13,7 @@ import argparse
 import os
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,20 +22,27 @@ import _heads_fit as fit
 import numpy as np
 import scipy
 import train_heads
+from _embedding_fit import Features, fit_head, performance, scores_of
 from _heads_data import Item
-from scipy.sparse import csr_matrix
 
-from safecase.detect import HeadCard, MiniLMEmbedder, Performance, WeightsCard, load_heads, shared_material
+from safecase.detect import (
+    EmbeddingHead,
+    HeadCard,
+    MiniLMEmbedder,
+    Performance,
+    WeightsCard,
+    load_heads,
+    pack_embedding_heads,
+    shared_material,
+)
 from safecase.evidence import write_atomic
 from safecase.measure import JUDGE_WEIGHTS
 from safecase.safeguard import MEANING_WEIGHTS
-from safecase.safeguard._meaning import MeaningHead, pack_meaning
+from safecase.safeguard._meaning import PROBE
 
 HEADS = ("harmful-request",)
 MOST_TRAIN, MOST_HELD_OUT = 150, 100
 """Rows of one label of one source."""
-PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)
-Features = Mapping[str, fit.Floats]
 
 
 def some(items: Sequence[Item], most: int) -> list[Item]:
@@ -46,36 +53,13 @@ def some(items: Sequence[Item], most: int) -> list[Item]:
     return [item for part in by.values() for item in part[:most]]
 
 
-def train(parts: train_heads.Sorted, name: str, features: Features, choose: fit.Choose) -> tuple[MeaningHead, float]:
-    """Fit, calibrate and set the threshold from out-of-fold margins, as for the guard's other heads."""
-    items = parts.train
-    x = csr_matrix(np.array([features[item.text] for item in items]))
-    y, groups = train_heads.positives(items), [item.group for item in items]
-    weights = fit.balance(y, [item.source for item in items])
-    margins = {c: fit.out_of_fold(x, y, weights, groups, c) for c in PENALTIES}
-    penalty = max(PENALTIES, key=lambda c: round(fit.auroc(margins[c], y, weights), 3))
-    slope, offset = fit.platt(margins[penalty], y, weights)
-    scores = 1 / (1 + np.exp(-(slope * margins[penalty] + offset)))
-    w, bias = fit.fit_logistic(x, y, weights, penalty)
-    numbers = {"bias": round(bias, 6), "slope": round(slope, 6), "offset": round(offset, 6)}
-    threshold = choose(scores, y, [f"{item.source} {train_heads.band(item.text)}" for item in items])
-    head = MeaningHead(name=name, weights=w.astype(np.float32), threshold=threshold, **numbers)
-    auroc = performance(head, parts.held_out, features, seed=0).auroc
-    is_good = auroc is not None and auroc.value >= train_heads.LEAST_AUROC
-    return MeaningHead(name=name, weights=head.weights, threshold=threshold, enabled=is_good, **numbers), penalty
-
-
-def scores_of(head: MeaningHead, items: Sequence[Item], features: Features) -> fit.Floats:
-    return np.array(head.scores(np.array([features[item.text] for item in items], np.float32)))
-
-
-def performance(head: MeaningHead, items: Sequence[Item], features: Features, *, seed: int) -> Performance:
-    y, groups = train_heads.positives(items), [item.group for item in items]
-    return fit.measure(scores_of(head, items, features), y, groups, head.threshold, seed=seed)
-
-
 def head_card(
-    task: train_heads.Task, head: MeaningHead, penalty: float, parts: train_heads.Sorted, features: Features, seed: int
+    task: train_heads.Task,
+    head: EmbeddingHead,
+    penalty: float,
+    parts: train_heads.Sorted,
+    features: Features,
+    seed: int,
 ) -> HeadCard:
     def by(items: Sequence[Item], names: Sequence[str]) -> dict[str, Performance]:
         y, groups = train_heads.positives(items), [item.group for item in items]
@@ -131,12 +115,12 @@ def main() -> None:
         texts = sorted({item.text for part in (parts.train, parts.held_out, parts.shared) for item in part})
         print(f"{task.name}: {len(parts.train)} rows to learn from, {len(parts.held_out)} held out", flush=True)
         features = dict(zip(texts, embedder.embed(texts).astype(np.float64), strict=True))
-        head, penalty = train(parts, task.name, features, task.choose)
+        head, penalty = fit_head(task.name, parts, features, task.choose, seed=options.seed)
         heads.append(head)
         cards[task.name] = head_card(task, head, penalty, parts, features, options.seed)
         used += parts.train
         print(train_heads.summary(task.name, cards[task.name]))
-    packed = pack_meaning(heads, embedder)
+    packed = pack_embedding_heads(heads, embedder=embedder, probe=embedder.embed([PROBE]))
     card = WeightsCard(
         weights_sha256=sha256(packed).hexdigest(),
         purpose="guard: whether to let a request through, read by meaning on a share of calls",

@@ -78,7 +78,7 @@ def test_the_files_stay_small() -> None:
 def test_a_wrong_card_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "audit.json").write_bytes(content)
 
-    with pytest.raises(CorruptWeights, match=r"train_audit\.py"):
+    with pytest.raises(CorruptWeights, match="not a card; reinstall safecase"):
         load_audit_card(tmp_path / "audit.npz")
     with pytest.raises(CorruptWeights, match=r"train_audit\.py"):
         load_both_readers(tmp_path / "audit.json")
@@ -211,11 +211,12 @@ def test_a_file_that_its_card_names_must_still_be_one(reader: EmbeddingReader, t
     card = json.loads(path.with_suffix(".json").read_bytes())
     path.with_suffix(".json").write_text(json.dumps({**card, "weights_sha256": digest_file(path)}))
 
-    with pytest.raises(CorruptWeights, match="not a weights file"):
+    found = "not finite" if what in {"shape", "nan"} else "not a weights file"
+    with pytest.raises(CorruptWeights, match=found):
         EmbeddingReader(weights=path, embedder=reader.embedder).read(["text"])
 
 
 @_marked
 def test_packing_needs_both_heads(reader: EmbeddingReader) -> None:
     with pytest.raises(ValueError, match="compliance, refusal, got none"):
-        pack_audit({}, reader.embedder)
+        pack_audit((), reader.embedder)

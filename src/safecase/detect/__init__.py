@@ -13,6 +13,13 @@ from safecase._face import lazy_face
 if TYPE_CHECKING:
     from safecase.detect._coherence import incoherence
     from safecase.detect._embedding import Embedder, EmbedderName, Embeddings, HashedEmbedder, open_embedder
+    from safecase.detect._embedding_head import (
+        EmbeddingHead,
+        EmbeddingHeads,
+        load_embedding_card,
+        load_embedding_heads,
+        pack_embedding_heads,
+    )
     from safecase.detect._head import (
         CorruptWeights,
         Head,
@@ -47,6 +54,8 @@ __all__ = [
     "Counts",
     "Embedder",
     "EmbedderName",
+    "EmbeddingHead",
+    "EmbeddingHeads",
     "Embeddings",
     "Features",
     "HashedEmbedder",
@@ -72,9 +81,12 @@ __all__ = [
     "incoherence",
     "is_iban",
     "is_luhn",
+    "load_embedding_card",
+    "load_embedding_heads",
     "load_heads",
     "normalise",
     "open_embedder",
+    "pack_embedding_heads",
     "pack_heads",
     "score_by_all",
     "scores_many",

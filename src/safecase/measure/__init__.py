@@ -84,7 +84,6 @@ if TYPE_CHECKING:
     from safecase.measure._detection import ABSENT, Detection, Interval, SeedOutcome, SeedStatus, detections
     from safecase.measure._embedding_reader import (
         AUDIT_WEIGHTS,
-        EmbeddingHead,
         EmbeddingReader,
         answer_features,
         load_audit_card,
@@ -245,7 +244,6 @@ __all__ = [
     "Drawn",
     "Effort",
     "EmbeddedJudge",
-    "EmbeddingHead",
     "EmbeddingReader",
     "Event",
     "FirstSuccess",

@@ -210,7 +210,7 @@ class LayerBuilder:
         if config.share == 0:
             return None, ()
         try:
-            weights = load_meaning()
+            weights, embedder = load_meaning()
         except MissingPackage as missing:
             raise StackError(
                 f"{self.origin}: layer {config.name!r} reads by embeddings: {missing}; or say `share: 0`"
@@ -229,7 +229,7 @@ class LayerBuilder:
             weights_digest=weights.digest,
             share=config.share,
             principles=_PRINCIPLE_OF_HEAD,
-            embedder=weights.embedder,
+            embedder=embedder,
         )
         return layer, disabled
 
