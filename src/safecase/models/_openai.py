@@ -37,7 +37,8 @@ from safecase.models._whole import must_say_something
 
 _T = TypeVar("_T")
 
-_JSON = {"Content-Type": "application/json"}
+# Compressed replies are not asked for: a small one may unpack to any size.
+_HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 _LARGEST_BODY = 8 * 2**20
 _RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _OVERLOADED = frozenset({429, 503, 529})
@@ -225,7 +226,7 @@ class OpenAIModel:
     async def _send(self, body: bytes) -> aiohttp.ClientResponse:
         """The head of a reply that is in order; what it says of the endpoint's limits is heeded."""
         session, key = self._open_session(), self._key
-        response = await session.post(self._url, data=body, headers=_JSON, allow_redirects=False)
+        response = await session.post(self._url, data=body, allow_redirects=False)
         try:
             await self._must_be_ok(response, key=key)
             self._has_answered = True
@@ -253,8 +254,7 @@ class OpenAIModel:
         if self._session is None:
             options = self._options
             self._key = find_key(self._url, keys_file=options.keys_file)
-            # Compressed replies are not asked for: a small one may unpack to any size.
-            headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
+            headers = _HEADERS | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
             self._session = aiohttp.ClientSession(
                 headers=headers,
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
