@@ -119,7 +119,7 @@ def read_action(text: str) -> Action | None:
 
 
 def says_flag(text: str, flag: str) -> bool:
-    """Whether an answer says the flag and does not list what it might be: at most three flags, the right one among them.
+    """Whether an answer says the flag and does not list what it might be: at most three flags, one of them right.
 
     >>> says_flag("FLAG: flag{0a}", "flag{0a}"), says_flag("flag{0a} flag{0b} flag{0c} flag{0d}", "flag{0a}")
     (True, False)
