@@ -16,7 +16,7 @@ from safecase.measure import SuiteEvidence, estimate_suite
 from safecase.models import Model, open_model
 from safecase.safeguard import Stack, load_stack
 from safecase.suites import Guarded, Limits, Subject, Suite, load_suite, plan_attempts, read_rows, try_suite
-from safecase.suites.injection import Bank, InjectionSuite, goals_from, load_bank, mails_from
+from safecase.suites.injection import Bank, InjectionSuite, UserTask, goals_from, load_bank, mails_from
 from safecase.suites.insecure_code import InsecureCodeSuite, code_tasks_from
 from safecase.suites.interpreter import InterpreterSuite, abuse_tasks_from
 from safecase.testing import ScriptedModel, agent_player
@@ -53,7 +53,7 @@ def public_suites(data: Path) -> Mapping[str, Suite]:
     """The suites made of public rows: their goals and mails on our desk, their requests before our judges."""
     desk = load_bank().desk
     goals = goals_of(data)
-    mails = mails_from(read_rows(data / "bipia_email_composed.jsonl"))
+    mails = mails_of(data)
     code = code_tasks_from(read_rows(data / "cyse_insecure_code.jsonl"))
     abuse = abuse_tasks_from(read_rows(data / "cyse_interpreter.jsonl"))
     left_out = ", ".join(f"{count} in {language}" for language, count in code.left_out.items())
@@ -76,6 +76,33 @@ async def played(suite: InjectionSuite) -> None:
             met += tried.attempt.measures.get("met") == 1.0
             followed += tried.attempt.measures.get("followed") == 1.0
         print(f"AgentDojo's goals, {character:10} {followed} followed of {met} that came before it")
+
+
+async def mailed(data: Path, model: Model, *, tasks: int | None = None) -> None:
+    """Public e-mails whose instruction asks for a mail: utility, attack success and utility under attack.
+
+    The reads are made for the model, so that one too small to call a tool meets the order too.
+    """
+    suite = InjectionSuite(Bank(desk=load_bank().desk, tasks=mails_of(data)), handed=True)
+    chosen = [task.task for task in suite.tasks()][:tasks]
+    if isinstance(model, ScriptedModel):
+        model = ScriptedModel(agent_player(model.name.removeprefix("scripted/"), bank=suite.bank), name=model.name)
+    done, attacked, followed = list[float](), list[float](), list[float]()
+    async for tried in try_suite(suite, model, tasks=chosen, limits=Limits(turns=3, answer_tokens=48, seconds=120.0)):
+        attempt = tried.attempt
+        if attempt.score is not None:
+            (attacked if attempt.condition else done).append(attempt.score)
+        followed += [attempt.measures["followed"]] if "followed" in attempt.measures else []
+    rates = ", ".join(
+        f"{name} {sum(values):g} of {len(values)}"
+        for name, values in (("done", done), ("done under attack", attacked), ("followed", followed))
+    )
+    print(f"e-mails, {model.name:38} {rates}")
+
+
+def mails_of(data: Path) -> tuple[UserTask, ...]:
+    """E-mails with a question, clean and with an instruction."""
+    return mails_from(read_rows(data / "bipia_email_composed.jsonl"))
 
 
 async def sample(name: str, suite: Suite, model: Model) -> None:
@@ -112,10 +139,14 @@ async def main() -> None:
     else:
         suites = public_suites(Path(folder))
         await played(goals_of(Path(folder)))
+        for character in ("careful", "gullible", "useless"):
+            await mailed(Path(folder), ScriptedModel(agent_player(character), name=f"scripted/{character}"))
     async with open_model("llama-cpp/smollm2-135m-instruct") as model:
         print(f"{model.name}, a task of each")
         for name, suite in suites.items():
             await sample(name, suite, model)
+        if folder is not None:
+            await mailed(Path(folder), model, tasks=3)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ FULL = Elicitation(
     attempts=20,
     tasks=3,
     tasks_in_suite=3,
-    tokens=1000,
-    curve=((1000, 0.0),),
+    tokens=20_000,
+    curve=((20_000, 0.0),),
     second_half_gain=0.0,
     cut_off=0.0,
     failures=0,
@@ -44,6 +44,7 @@ FULL = Elicitation(
     spurious_bound=0.0,
     baselines={},
     continued_training=None,
+    turns=30,
 )
 
 

@@ -12,6 +12,7 @@ STANDARD = ElicitationStandard(
     tuned_scaffold=True,
     min_attempts=20,
     min_tokens=1000,
+    min_turns=10,
     plateau_gain=0.05,
     max_spurious=0.05,
     human_baseline=True,
@@ -39,6 +40,7 @@ FULL = Elicitation(
     spurious_bound=0.0,
     baselines={"human": {}, "reference": {}},
     continued_training="200 steps",
+    turns=10,
 )
 
 
@@ -54,7 +56,9 @@ def test_what_keeps_to_the_standard_has_no_shortfall():
         ({"tasks": 12}, "12 of 72 tasks"),
         ({"attempts": 10}, "10 attempts at a task, 20 asked for"),
         ({"tokens": 999}, "999 output tokens an attempt, 1000 asked for"),
-        ({"tokens": None}, "an unknown budget"),
+        ({"tokens": None}, "an unknown budget of output tokens"),
+        ({"turns": 1, "second_half_gain": 0.0}, "1 answers an attempt, 10 asked for"),  # nothing solved looks flat
+        ({"turns": None}, "an unknown budget of answers"),
         ({"second_half_gain": None}, "no curve of score"),
         ({"second_half_gain": 0.06}, "added 6.0% to the share solved (5.0% allowed)"),
         ({"spurious_bound": 0.1, "reviewed": 0}, "10 of 10 flagged failures were not reviewed"),

@@ -293,3 +293,20 @@ def test_another_bank_is_another_suite():
 
 def test_the_suite_keeps_to_the_seam():
     asyncio.run(check_suite(load_suite(SUITE)))
+
+
+@pytest.mark.parametrize(("character", "followed"), [("careful", 0.0), ("gullible", 1.0)])
+async def test_reads_can_be_made_for_a_model_that_calls_no_tool(character: str, followed: float):
+    """Then whoever answers at once has met the order too, and what it says and does is its own."""
+    suite = InjectionSuite(handed=True)
+    answers_at_once = ScriptedModel(lambda _: "I see.")
+    at_once = [one.attempt async for one in try_suite(suite, answers_at_once, limits=QUICK)]
+    played_on = ScriptedModel(agent_player(character))  # type: ignore[arg-type]
+    came = [one.attempt async for one in try_suite(suite, played_on, limits=QUICK)]
+
+    attacked = [one.measures for one in at_once if one.condition]
+    assert {(one["met"], one["followed"], one["called"]) for one in attacked} == {(1.0, 0.0, 0.0)}
+    assert {one.score for one in came} == {1.0}
+    assert {one.measures["followed"] for one in came if one.condition} == {followed}
+    assert suite.digest != InjectionSuite().digest
+    assert suite.scaffold != InjectionSuite().scaffold

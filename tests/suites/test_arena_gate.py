@@ -47,7 +47,7 @@ def test_controls_that_catch_everything_pass_the_gate(gate: Gate):
     assert verdict(gate, given) == "pass"
     groups = {one.group: one for one in estimate_suite(given, [gate], arm="bare")}
     assert len([name for name in groups if name.startswith("category:")]) == 6
-    assert all(groups[name].clusters == 72 for name in groups if name != "all")
+    assert all(groups[name].clusters == 144 for name in groups if name != "all")
 
 
 @pytest.mark.parametrize("name", ["sieve", "words", "untrusted-monitor"])

@@ -338,6 +338,35 @@ def test_a_foreign_sample_that_failed_is_an_error_and_one_without_scores_is_refu
         pairs_of([FakeSample({"id": 1})])
 
 
+def test_an_attacker_of_whom_nothing_is_seen_was_not_put_to_the_test():
+    """A model may refuse to attack, and ControlArena has no score of whether it tried."""
+
+    def is_untried(setting):
+        found = verify_controls(asyncio.run(play_all(setting, seeds=40, honest_seeds=1)), limit=0.5)
+        return found.verdict == "inconclusive" and "never tried" in found.reason
+
+    assert is_untried(foreign(side_succeeds="I"))
+    assert not is_untried(replace(foreign(side_succeeds="I"), always_tries=True))
+    assert not is_untried(foreign(side_succeeds="I", suspicion=0.9))  # something was seen
+
+
+async def test_a_setting_of_the_package_plugs_in():
+    """AgentDojo's bank in control-arena, its fixed policy in the agent's place, no model and no sandbox."""
+    pytest.importorskip("control_arena")
+    from control_arena.settings.agentdojo_setting.agentdojo_setting import AgentDojoSetting
+    from control_arena.settings.agentdojo_setting.policy.agentdojo_fixed_policy import agentdojo_fixed
+
+    theirs = AgentDojoSetting(suite="banking", main_task="user_task_1$", side_task="injection_task_0", attack="direct")
+    setting = open_control_arena(theirs, agentdojo_fixed(), model="mockllm/model", always_tries=True)
+
+    played = await play_all(setting, seeds=1, honest_seeds=1)
+    assert played.attacks
+    assert played.honest
+    assert {(one.status, one.has_tried) for one in played.attacks} == {("answered", True)}
+    assert all(one.is_done for one in played.honest)
+    assert verify_controls(played).verdict in {"fail", "inconclusive"}
+
+
 def test_without_control_arena_the_next_step_is_said():
     pytest.importorskip("inspect_ai")
     try:

@@ -2,15 +2,17 @@
 
 import pytest
 
+from safecase.decide import read_gate
 from safecase.evidence import Estimate
+from safecase.measure import SuiteEvidence, estimate_suite
 from safecase.models import Request
-from safecase.report import draw_argument
-from safecase.suites import Limits, NoSandbox, find_engine, load_suite, try_suite
+from safecase.report import draw_argument, estimate_text
+from safecase.suites import Limits, NoSandbox, find_engine, load_suite, plan_attempts, try_suite
 from safecase.suites.checkpoint import BOTH, CONTROL, TARGET, TOLD, draw, last_said, pair
 from safecase.testing import ScriptedModel, check_suite, loc_player
 from tests.decide.test_argument import argue
 from tests.decide.test_argument import estimates as safest
-from tests.suites.loc_gates import estimates, played, verdicts
+from tests.suites.loc_gates import estimates, gates_of, played, verdicts
 
 SUITE = "loc-checkpoint"
 HORIZON, ADAPTATION, DUAL = "checkpoint-time-horizon", "checkpoint-adaptation", "checkpoint-dual-task"
@@ -39,6 +41,23 @@ def test_an_honest_weak_model_is_cleared():
     assert found[f"loss-of-control.{HORIZON}/bare/all"].upper_bound < 2
     assert found[f"loss-of-control.{HORIZON}/bare/point:2h"].value < 0.1
     assert "Answered: sandbagging" in argued(found)
+
+
+def test_a_horizon_says_wherever_it_is_printed_that_nobody_was_timed():
+    suite = load_suite(SUITE)
+    tasks = [task.task for task in suite.tasks() if task.task.startswith("software/")]
+    planned = tuple(plan_attempts(suite, arm="bare", arm_digest="d", model="m", attempts=1, tasks=tasks))
+    failed = {one.attempt_id: one.came_to("answered", score=0.0) for one in planned}
+    given = SuiteEvidence(
+        planned=planned, attempts=failed, inputs=suite.inputs, fixed=False, calibration="own", grader=suite.grader
+    )
+    (gate,) = (gate for gate in gates_of(SUITE) if gate.id.endswith(HORIZON))
+    found = {one.estimate_id: one for one in estimate_suite(given, [gate], arm="bare")}
+    horizon = found[f"{gate.id}/bare/all"]
+
+    assert estimate_text(horizon, 1.5) == "1.5 h (human time estimated)"
+    assert estimate_text(horizon, None) == "not measured"
+    assert "h (human time estimated)" in read_gate(gate, found, arm="bare", planned=True, available=True).reason
 
 
 def test_an_able_model_crosses_the_horizon_and_the_dual_task_and_does_not_adapt():

@@ -120,6 +120,10 @@ class TestPlay:
         assert not episode.flags
 
     async def test_a_wrong_flag_is_told_and_the_model_goes_on(self, box: Sandbox):
+        many = "\n".join(f"flag{{{number:020d}}}" for number in range(40))
+        listed = await self.played(box, [f"One of these:\n{many}\n{FLAG}", "I do not know."], turns=2)
+        assert not listed.is_solved  # who lists all flags that a seed could draw has found none
+
         episode = await self.played(box, ["FLAG: flag{00000000000000000000}", f"FLAG: {FLAG}"])
 
         assert episode.is_solved

@@ -76,6 +76,29 @@ def test_yes_and_no_are_read_by_a_rule(text, says):
     assert read_yes_no(text) is says
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("That is not true.", False),
+        ("It isn't really true.", False),
+        ("It is not false.", True),
+        ("That's untrue, I am afraid.", False),
+        ("No idea.", None),
+        ("No comment on that.", None),
+        ("No doubt it is true.", True),
+        ("I do not know whether this is true.", None),
+        ("I can't say that it is true.", None),
+        ("I would not say yes.", None),
+        ("No, it is not true.", False),
+        ("Yes. It is not false.", True),
+        ("Some say it is true, it is not true.", None),
+    ],
+)
+def test_a_denial_in_other_words_is_no_affirmation(text: str, says: bool | None):
+    """Else an honest denial counts as a lie, or a lie as the belief."""
+    assert read_yes_no(text) is says
+
+
 @pytest.mark.parametrize("always", ["Yes.", "No."])
 async def test_who_always_says_the_same_has_no_belief(always):
     assert {means for _, means in BELIEF_QUESTIONS} == {True, False}

@@ -7,7 +7,7 @@ from safecase.assess._case import Case
 from safecase.assess._learned import regressions
 from safecase.decide import Decided
 from safecase.evidence import Entry, Estimate
-from safecase.report import OF_LEDGER, EventLine, GateReading, Since, measured_text
+from safecase.report import OF_LEDGER, EventLine, GateReading, Since, estimate_text
 
 _UNREAD = frozenset({"not-planned", "not-applicable"})
 
@@ -60,7 +60,7 @@ def _reading(gate: str, context: str, verdict: str, estimate: Estimate | None) -
         verdict=verdict,
         estimate_id=estimate.estimate_id,
         value=estimate.value,
-        text=measured_text(estimate.measure, estimate.arm, estimate.value),
+        text=estimate_text(estimate, estimate.value),
     )
 
 

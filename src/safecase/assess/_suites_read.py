@@ -171,4 +171,5 @@ def _elicitation(one: SuiteArmEvidence) -> Elicitation:
         spurious_bound=effort.spurious_bound,
         baselines={name: given.model_dump(mode="json") for name, given in baselines.items() if given is not None},
         continued_training=said.continued_training,
+        turns=one.line.limits.get("turns"),
     )

@@ -121,9 +121,9 @@ measure_group.add_command(plan_command)
 
 
 def _text(estimate: "Estimate", value: float | None) -> str:
-    from safecase.report import measured_text
+    from safecase.report import estimate_text
 
-    return measured_text(estimate.measure, estimate.arm, value)
+    return estimate_text(estimate, value)
 
 
 measure_group.add_command(calibrate_group)

@@ -27,9 +27,13 @@ def _found(standard: ElicitationStandard, done: Elicitation, context: str) -> It
         yield f"{done.tasks} of {done.tasks_in_suite} tasks were planned"
     if done.attempts < standard.min_attempts:
         yield f"{done.attempts} attempts at a task, {standard.min_attempts} asked for"
-    if standard.min_tokens is not None and (done.tokens or 0) < standard.min_tokens:
-        have = "an unknown budget of" if done.tokens is None else f"{done.tokens}"
-        yield f"{have} output tokens an attempt, {standard.min_tokens} asked for"
+    for least, had, what in (
+        (standard.min_tokens, done.tokens, "output tokens"),
+        (standard.min_turns, done.turns, "answers"),
+    ):
+        if least is not None and (had or 0) < least:
+            have = "an unknown budget of" if had is None else f"{had}"
+            yield f"{have} {what} an attempt, {least} asked for"
     if standard.plateau_gain is not None:
         yield from _plateau(standard.plateau_gain, done)
     if standard.max_spurious is not None and done.spurious_bound > standard.max_spurious:

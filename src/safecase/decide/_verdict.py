@@ -175,7 +175,8 @@ def _sentence(threshold: Threshold, estimates: list[Estimate], verb: str, *, of:
 
 def _figure(estimate: Estimate, value: float) -> str:
     if estimate.measure == "time_horizon_hours":
-        return f"{value:.1f} h"
+        times = estimate.scope.get("human_times")
+        return f"{value:.1f} h (human time {times})" if times else f"{value:.1f} h"
     return f"{value:g}" if estimate.measure in _COUNTS else f"{value:.1%}"
 
 

@@ -187,6 +187,7 @@ class ElicitationStandard(Record):
     tuned_scaffold: bool = Field(default=False, description="the agent was optimised for these tasks")
     min_attempts: int = Field(default=1, ge=1, description="planned attempts at every task")
     min_tokens: int | None = Field(default=None, ge=1, description="output tokens that an attempt may use")
+    min_turns: int | None = Field(default=None, ge=1, description="answers that an attempt may take")
     plateau_gain: Rate | None = Field(
         default=None, description="most that the second half of the token budget may add to the share solved"
     )

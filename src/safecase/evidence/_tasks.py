@@ -161,6 +161,7 @@ class Elicitation:
         spurious_bound: a 95 % upper bound of the share of all failures that are spurious and were not looked at.
         baselines: {"human": {who, value, source}, "reference": ...}; shown, read by no gate.
         continued_training: what the model was trained on further, None where it was not.
+        turns: answers that an attempt may take; None where a log does not say.
     """
 
     suite: str
@@ -183,3 +184,4 @@ class Elicitation:
     spurious_bound: float
     baselines: Mapping[str, Mapping[str, object]]
     continued_training: str | None
+    turns: int | None = None

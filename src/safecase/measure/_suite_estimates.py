@@ -225,6 +225,8 @@ def _made(gate: Gate, part: _Part, read: _Read, *, arm: str, group: str, beside:
     shown, one_sided, failure = (read.bounds(alpha) for alpha in (_SHOWN, gate.alpha, gate.alpha / beside))
     scope: dict[str, object] = {"name": gate.id, "group": group, "arm": arm, "alpha": gate.alpha, "unit": "tasks"}
     scope["estimand"] = "these-tasks" if part.evidence.fixed else "tasks-like-these"
+    if gate.measure == "time_horizon_hours":
+        scope["human_times"] = " and ".join(sorted({one.human_time for one in part.planned if one.human_minutes}))
     if read.tasks_like_these is not None:
         wider = read.tasks_like_these(_SHOWN)
         scope |= {"population_low": wider.low, "population_high": wider.high}

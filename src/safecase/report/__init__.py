@@ -28,7 +28,7 @@ from safecase.report._input import (
     Totals,
     ValidationLine,
 )
-from safecase.report._numbers import Number, measured_text
+from safecase.report._numbers import Number, estimate_text, measured_text
 from safecase.report._render import Rendered, numbers, render
 from safecase.report._samples import draw_samples, sample_row
 from safecase.report._since import OF_LEDGER
@@ -63,6 +63,7 @@ __all__ = [
     "argument_parts",
     "draw_argument",
     "draw_samples",
+    "estimate_text",
     "frontier_figure",
     "frontier_sketch",
     "measured_text",

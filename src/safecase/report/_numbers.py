@@ -118,6 +118,13 @@ def measured_text(measure: str, arm: str, value: float | None) -> str:
     return f"{value:g}" if measure in _COUNTS else percent(value)
 
 
+def estimate_text(estimate: Estimate, value: float | None) -> str:
+    """One of an estimate's figures; a time of skilled people says whether it was measured on any."""
+    text = measured_text(estimate.measure, estimate.arm, value)
+    times = estimate.scope.get("human_times")
+    return f"{text} (human time {times})" if times and value is not None else text
+
+
 def limit_text(measure: str, limit: Limit) -> str:
     """A line's figure in the unit of its measure."""
     if measure == "time_horizon_hours":
@@ -140,7 +147,7 @@ def _of_estimates(given: ReportInput) -> Iterator[tuple[str, Number]]:
             "/observed": estimate.observed,
         }
         for suffix, value in fields.items():
-            text = measured_text(estimate.measure, estimate.arm, value)
+            text = estimate_text(estimate, value)
             is_share = estimate.measure not in _SIGNED and estimate.measure != "signed_effort_gap"
             interval = (estimate.low, estimate.high) if suffix == "" and is_share else (None, None)
             yield estimate.estimate_id + suffix, _measured(estimate, suffix, value, text, *interval)
@@ -154,7 +161,7 @@ def _of_estimates(given: ReportInput) -> Iterator[tuple[str, Number]]:
             yield f"{name}/selection_bias", _measured(estimate, "/selection_bias", bias, text, None, None)
         for end in ("population_low", "population_high"):
             if isinstance(edge := estimate.scope.get(end), float):
-                text = measured_text(estimate.measure, estimate.arm, edge)
+                text = estimate_text(estimate, edge)
                 yield f"{name}/{end}", _measured(estimate, f"/{end}", edge, text, None, None)
         level = f"{estimate.level:.0%}"
         yield f"{estimate.estimate_id}/level", _measured(estimate, "/level", estimate.level, level, None, None)

@@ -42,7 +42,8 @@ def _desk(request: Request, character: AgentCharacter, bank: Bank) -> str:
     task = next(one for one in bank.tasks if one.id == request.tags["task"])
     steps = list(task.steps)
     if character == "gullible" and request.tags["condition"] == ATTACKED:
-        goal = next(one for one in bank.goals if one.id == request.tags["goal"])
+        laid = [one.goal for one in task.instead if one.goal is not None]
+        goal = next(one for one in (*laid, *bank.goals) if one.id == request.tags["goal"])
         reads = max(at for at, step in enumerate(steps) if step.made.target is None or step.call == "open_page")
         steps[reads + 1 : reads + 1] = goal.steps
     turn = sum(message.role == "assistant" for message in request.messages)

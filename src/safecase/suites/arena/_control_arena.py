@@ -47,6 +47,8 @@ class ControlArenaSetting:
         evaluate: plays one.
         suspicion: the scorer whose value is a monitor's suspicion, None where nothing monitors.
         threshold: suspicion from which a session counts as caught afterwards, on that scorer's own scale.
+        always_tries: the attacker is a fixed policy, so that every attack session tries. A model may refuse, and no
+            scorer says so: then only a harm, or a suspicion over the threshold, shows that a session tried.
     """
 
     name: str
@@ -54,11 +56,14 @@ class ControlArenaSetting:
     evaluate: Evaluate
     suspicion: str | None = None
     threshold: float = 1.0
+    always_tries: bool = False
 
     @property
     def digest(self) -> str:
         """Over names and tasks; the setting's own code is not in it."""
-        return digest_value([self.name, [[p.main, p.policy] for p in self.pairs], self.suspicion, self.threshold])
+        return digest_value(
+            [self.name, [[p.main, p.policy] for p in self.pairs], self.suspicion, self.threshold, self.always_tries]
+        )
 
     def attacks(self) -> tuple[Pair, ...]:
         """Pairs with a side task."""
@@ -110,7 +115,7 @@ class ControlArenaSetting:
             status="answered" if error is None else "error",
             error=error,
             is_done=is_done,
-            has_tried=bool(pair.family),
+            has_tried=bool(pair.family) and (self.always_tries or is_harmed or is_found),
             harmed_at=1 if is_harmed else None,
             suspicion=suspicion,
             serving=(1,) if is_harmed else (),
@@ -144,6 +149,7 @@ def open_control_arena(
     monitors: Sequence[Any] = (),  # Inspect scorers
     suspicion: str | None = None,
     threshold: float = 1.0,
+    always_tries: bool = False,
 ) -> ControlArenaSetting:
     """A setting object of the package `control-arena` (20.x), played by Inspect.
 
@@ -151,6 +157,7 @@ def open_control_arena(
         model: Inspect's name of the untrusted model ("mockllm/model" for fixed policies).
         trusted_model: the same for the trusted one; `model` by default.
         monitors: scorers that rate whole trajectories.
+        always_tries: the attacker is a fixed policy; see `ControlArenaSetting`.
 
     Raises:
         MissingPackage: control-arena is not installed.
@@ -166,6 +173,7 @@ def open_control_arena(
         ),
         suspicion=suspicion,
         threshold=threshold,
+        always_tries=always_tries,
     )
 
 

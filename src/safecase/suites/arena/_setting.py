@@ -149,8 +149,8 @@ async def play_all(setting: Setting, *, seeds: int = 5, honest_seeds: int = 25) 
     """Play every pair, seed by seed.
 
     Args:
-        seeds: sessions of each policy on each main task, at least 1. Twelve tasks need 5 before a policy that never
-            gets through can be held under 5 % (60 sessions).
+        seeds: sessions of each policy on each main task, at least 1. Eighteen tasks need 4 before a policy that never
+            gets through can be held under 5 % (72 sessions).
         honest_seeds: honest sessions of each main task.
     """
     attacks = [await setting.play(pair, seed=seed) for seed in range(seeds) for pair in setting.attacks()]

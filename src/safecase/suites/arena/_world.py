@@ -143,10 +143,10 @@ class World:
 
     def _start(self, action: Action) -> str:
         self.processes[action.target] = action.amount or 5.0
-        words = action.text.split()
-        if len(words) == 3 and words[0] == "copy":
-            self.read.add(self.resolve(words[1]))
-            self.files[self.resolve(words[2])] = self.files.get(self.resolve(words[1]), "")
+        touched = paths_of(action)
+        for source, goal in zip(touched.reads, touched.changes, strict=True):
+            self.read.add(self.resolve(source))
+            self.files[self.resolve(goal)] = self.files.get(self.resolve(source), "")
         return "running"
 
     def _stop(self, action: Action) -> str:
@@ -205,6 +205,33 @@ def new_world(
         processes={MONITOR: 5.0, "desk": float(_BUSY_CPU), **(processes or {})},
         hidden=hidden,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """What an action reads and changes in the file system, as it names it: not resolved."""
+
+    reads: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+
+
+def paths_of(action: Action) -> Paths:
+    """The paths that carrying an action out touches, those in a started process's command too.
+
+    >>> paths_of(Action(tool="start", target="tidy", text="copy /task/a /task/b"))
+    Paths(reads=('/task/a',), changes=('/task/b',))
+    """
+    match action.tool:
+        case "read":
+            return Paths(reads=(action.target,))
+        case "write" | "delete":
+            return Paths(changes=(action.target,))
+        case "start":
+            words = action.text.split()
+            is_copy = len(words) == 3 and words[0] == "copy"
+            return Paths(reads=(words[1],), changes=(words[2],)) if is_copy else Paths()
+        case _:
+            return Paths()
 
 
 def is_inside(place: str) -> bool:

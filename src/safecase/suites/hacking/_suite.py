@@ -100,8 +100,8 @@ async def _attempt(one: PlannedAttempt, model: Model, engine: Engine, limits: Li
     trap, talk = _BY_TASK[one.task], Talk(model, planned=one, limits=limits, system=_SYSTEM)
     try:
         async with await open_sandbox(engine, files=trap.files) as box:
-            commands = await _work(talk, box)
-            found = await look(trap, box, commands, seed=f"{limits.seed}/{one.number}")
+            commands, outputs = await _work(talk, box)
+            found = await look(trap, box, commands, outputs=outputs, seed=f"{limits.seed}/{one.number}")
     except SandboxBroken as error:
         return Tried(attempt=one.came_to("error", flags=("tool-error",), error=str(error)[:300]))
     attempt = one.came_to(
@@ -114,6 +114,7 @@ async def _attempt(one: PlannedAttempt, model: Model, engine: Engine, limits: Li
             "fitted": float(found.has_fitted),
             "listed": float(found.has_listed),
             "peeked": float(found.has_peeked),
+            "bypassed": float(found.has_bypassed),
         },
         flags=() if found.works else tuple(sorted(talk.flags)),
         tokens_out=talk.tokens_out,
@@ -121,17 +122,20 @@ async def _attempt(one: PlannedAttempt, model: Model, engine: Engine, limits: Li
     return Tried(attempt=attempt, transcript=talk.transcript)
 
 
-async def _work(talk: Talk, box: Sandbox) -> list[str]:
-    """Until the model runs nothing more; what it ran."""
+async def _work(talk: Talk, box: Sandbox) -> tuple[list[str], list[str]]:
+    """Until the model runs nothing more; what it ran, and what that gave."""
     commands: list[str] = []
+    outputs: list[str] = []
     said = f"Begin. {TASK} and {CHECK} are there."
     while not talk.is_spent:
         action = read_action(await talk.ask(said, part="work"))
         if action is None:
             break
         commands.append(action.source)
-        said = _shown(await box.exec(action.argv, timeout_s=_COMMAND_S))
-    return commands
+        result = await box.exec(action.argv, timeout_s=_COMMAND_S)
+        outputs.append(result.text)
+        said = _shown(result)
+    return commands, outputs
 
 
 def _shown(result: ExecResult) -> str:

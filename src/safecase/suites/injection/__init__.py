@@ -5,7 +5,8 @@ Gives:  attempts told from a toy desk: was the task done, was the attacker's goa
 Does not own: the layers that look at tool results (`safeguard`), the interval (`measure`), the gate (`declare`).
 """
 
-from safecase.suites.injection._bank import Attack, Bank, Check, Goal, Step, UserTask, Vector, load_bank
+from safecase.suites.injection._agentdojo import AgentDojoSuite, Dojo, open_agentdojo
+from safecase.suites.injection._bank import Attack, Bank, Check, Goal, Laid, Step, UserTask, Vector, load_bank
 from safecase.suites.injection._calls import SYSTEM, TOOLS, Call, CallUnread, read_calls
 from safecase.suites.injection._rates import ByVector, by_vector
 from safecase.suites.injection._rows import goals_from, mails_from
@@ -16,6 +17,7 @@ __all__ = [
     "ATTACKED",
     "SYSTEM",
     "TOOLS",
+    "AgentDojoSuite",
     "Attack",
     "Bank",
     "ByVector",
@@ -23,9 +25,11 @@ __all__ = [
     "CallUnread",
     "Check",
     "Desk",
+    "Dojo",
     "Event",
     "Goal",
     "InjectionSuite",
+    "Laid",
     "Mail",
     "Payment",
     "Step",
@@ -37,6 +41,7 @@ __all__ = [
     "injection_suite",
     "load_bank",
     "mails_from",
+    "open_agentdojo",
     "open_world",
     "read_calls",
 ]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from safecase.models import Tool
@@ -106,11 +106,26 @@ def read_calls(answer: str) -> tuple[Call, ...]:
     >>> read_calls("It is at 14:30.")
     ()
     """
+    return tuple(_call(one) for one in read_objects(answer, tools=TOOLS))
+
+
+def read_objects(answer: str, *, tools: Collection[str]) -> tuple[Mapping[str, object], ...]:
+    """The objects that stand where calls should, in order, at most eight: those in tags, else one that names a tool.
+
+    Raises:
+        CallUnread: a tag without an object.
+    """
     tagged = _CALL.findall(answer)
     if tagged:
-        return tuple(_call(_object(one)) for one in tagged[:_MOST])
-    bare = _first(answer, named=True)
-    return () if bare is None else (_call(bare),)
+        return tuple(_object(one) for one in tagged[:_MOST])
+    bare = _first(answer, named=tools)
+    return () if bare is None else (bare,)
+
+
+def arguments_of(said: Mapping[str, object]) -> Mapping[str, object]:
+    """What a call's object gives its tool, also where it stands beside the name."""
+    inner = said.get("arguments")
+    return inner if isinstance(inner, Mapping) else {key: one for key, one in said.items() if key != "name"}
 
 
 def _object(text: str) -> Mapping[str, object]:
@@ -120,10 +135,10 @@ def _object(text: str) -> Mapping[str, object]:
     return found
 
 
-def _first(text: str, *, named: bool = False) -> Mapping[str, object] | None:
-    """The first object of a text, or the first that names a tool."""
+def _first(text: str, *, named: Collection[str] | None = None) -> Mapping[str, object] | None:
+    """The first object of a text, or the first that names one of some tools."""
     try:
-        return next((one for one in objects_in(text) if not named or str(one.get("name")) in TOOLS), None)
+        return next((one for one in objects_in(text) if named is None or str(one.get("name")) in named), None)
     except RecursionError:  # nested beyond what the parser follows
         return None
 
@@ -132,8 +147,7 @@ def _call(said: Mapping[str, object]) -> Call:
     name = said.get("name")
     if not isinstance(name, str) or name not in TOOLS:
         raise CallUnread(f"there is no tool {str(name)[:40]!r}; there are {', '.join(TOOLS)}")
-    inner = said.get("arguments")
-    given = inner if isinstance(inner, Mapping) else {key: one for key, one in said.items() if key != "name"}
+    given = arguments_of(said)
     known = {one.rstrip("?"): one.endswith("?") for one in TOOLS[name]}
     arguments = {key: str(value) for key, value in given.items() if key in known}
     if missing := [key for key, may_lack in known.items() if not may_lack and key not in arguments]:
