@@ -456,8 +456,9 @@ async def test_a_stream_that_says_nothing_or_nonsense_is_unparsed(
 async def test_a_stream_without_end_is_bounded(ask: Ask, quick: EndpointOptions) -> None:
     """One line of any length, which a line reader would buffer."""
     reply = StubReply(raw=[b"data: ", *[b"x" * 2**20] * 20], content_type="text/event-stream")
+    patient = replace(quick, timeout_s=30.0, read_timeout_s=10.0)
 
-    async with StubEndpoint([reply]) as stub, _open(stub, quick) as model:
+    async with StubEndpoint([reply]) as stub, _open(stub, patient) as model:
         with pytest.raises(UnparsedAnswer, match="larger than"):
             await _read(model, ask())
 
