@@ -28,6 +28,7 @@ from safecase.run import NothingPlanned, RunError, UnheldBudget
 from safecase.safeguard import SafeguardError
 from safecase.serve import NotPermitted, ServeError
 from safecase.suites import SuiteMissing, UnreadableScore
+from safecase.web import WebError
 
 _INPUT = (
     ArgumentError,
@@ -53,6 +54,7 @@ _INPUT = (
     UnknownSuite,
     UnreadableScore,
     UpliftError,
+    WebError,
 )
 _PLATFORM = (CorruptWeights, DiskFull, EvidenceError, ModelError, NotKept, ReportError, RunError)
 

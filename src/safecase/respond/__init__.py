@@ -34,7 +34,7 @@ from safecase.respond._desk import (
     open_desk,
     person_name,
 )
-from safecase.respond._errors import BadWord, CannotListen, NotAllowed, Refused, RespondError, WrongStep
+from safecase.respond._errors import BadWord, NotAllowed, RespondError, WrongStep
 from safecase.respond._escalate import DeskSink
 from safecase.respond._filing import Filing, draft_filing, write_filing
 from safecase.respond._followup import FollowUp, add_word, close_report, follow, tell_reporter
@@ -89,6 +89,7 @@ from safecase.respond._security import disclose, security_txt
 from safecase.respond._server import Opening, Server, serve_desk, wait_until_told
 from safecase.respond._sharing import MOST_BYTES, Capability, SharingPolicy, Tlp, flaw_report, share_out, take_in
 from safecase.respond._triage import Waiting, labelled, queue, review, settle
+from safecase.web import CannotListen, Refused
 
 __all__ = [
     "CASE_TRIGGERS",
