@@ -291,9 +291,10 @@ def _svg(
         *_connectors(rows, tops),
         *(piece for row, top in zip(rows, tops, strict=True) for piece in _linked(row, _box(row, top), link)),
     ]
+    # A picture has no links for whoever cannot see it; a group has.
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
-        f'role="img" aria-labelledby="{name}-title {name}-desc">'
+        f'role="{"group" if link else "img"}" aria-labelledby="{name}-title {name}-desc">'
         f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(description)}</desc>'
     )
     return head + f'<g font-family="{_FONT}" font-size="11.5">' + "".join(drawn) + "</g></svg>"
