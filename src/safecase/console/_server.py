@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aiohttp import web
-from yarl import URL
 
 from safecase.assess import Clock, LabelError, NotSupported, take_sign_off, utc_now
 from safecase.console._access import Doorkeeper, Person
@@ -130,12 +129,12 @@ class Server:
 
     def _must_be_ours(self, request: web.Request) -> None:
         """Refuse another site's name for this machine, and forms that did not come from our pages."""
-        if self._our_names is not None and (URL(f"http://{request.host}").host or "") not in self._our_names:
+        if self._our_names is not None and _name_in(request.host) not in self._our_names:
             raise Refused(421, "not-here", f"this console is not {request.host!r}; open it by the address it printed")
         if request.method in {"GET", "HEAD"}:
             return
-        origin = request.headers.get("Origin", "")
-        if not origin or origin == "null" or URL(origin).authority != URL(f"http://{request.host}").authority:
+        scheme, _, where = request.headers.get("Origin", "").partition("://")
+        if scheme not in {"http", "https"} or where != request.host:
             raise Refused(403, "another-site", "this form did not come from this console")
 
     def _told(self, request: web.Request, status: int, text: str) -> web.Response:
@@ -416,6 +415,17 @@ def _notes(settings: Settings, *, loopback: bool) -> list[str]:
     if not loopback and not settings.behind_tls:
         found.append("keys and pages travel in plain HTTP; put TLS in front of this address and give --behind-tls")
     return found
+
+
+def _name_in(host: str) -> str:
+    """A host without its port.
+
+    >>> _name_in("localhost:8323"), _name_in("[::1]:8323"), _name_in("127.0.0.1")
+    ('localhost', '::1', '127.0.0.1')
+    """
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
 
 
 def _must_act(person: Person) -> None:

@@ -170,7 +170,7 @@ class Sheets:
             raise NotTheirs(f"the case has the labels of sheet {sheet_id}; `take --revise WHY` replaces them")
         with _held(_claim_of(view.file)):
             if _rater_of(view.file) != rater:
-                raise NotTheirs(f"sheet {sheet_id} is not {rater!r}'s; take one of your own")
+                raise NotTheirs(f"{rater!r} does not fill in sheet {sheet_id}; take one of your own")
             rows = _rows(view.file)
             for row in rows:
                 if row.get("item") == item:
