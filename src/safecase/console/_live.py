@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from safecase.assess import Case, RequestReader, read_promises
+from safecase.assess import Absent, Case, RequestReader, read_promises
 from safecase.compose import bank_digest
 from safecase.monitor import Alert, Detectors, MonitorStore, Panel, Proposal, Rates, Unit, open_proposals, state_file
 
@@ -22,6 +22,7 @@ class LiveView:
         alerts: the last ones, the latest first.
         proposals: actions against accounts that wait for a person.
         unread: calls that could not be judged.
+        absent: rates of which nothing is promised, with why.
     """
 
     file: Path
@@ -31,6 +32,7 @@ class LiveView:
     proposals: tuple[Proposal, ...]
     counts: Mapping[str, int]
     unread: int
+    absent: tuple[Absent, ...]
 
     @property
     def broken(self) -> int:
@@ -59,7 +61,8 @@ class Live:
         path = self._file or state_file(case)
         if not path.exists():
             return None
-        rates = Rates(read_promises(case), self._read_by(case), unit=Unit())
+        promises = read_promises(case)
+        rates = Rates(promises, self._read_by(case), unit=Unit())
         store = MonitorStore(path, is_reading=True)
         try:
             if (kept := store.state(rates.name)) is not None:
@@ -72,6 +75,7 @@ class Live:
                 proposals=tuple(open_proposals(store, case.ledger)),
                 counts=store.counts(),
                 unread=rates.unread,
+                absent=promises.absent,
             )
         finally:
             store.close()

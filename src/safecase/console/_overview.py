@@ -7,7 +7,7 @@ import datetime as dt
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from safecase.assess import (
     SIGNERS,
@@ -357,7 +357,7 @@ def permit_state(case: Case, context: str, *, at: dt.datetime) -> PermitState:
     return PermitState(state="narrowed" if narrowed else "valid", why=narrowed, expires=expires, restrictions=found)
 
 
-def _held(case: Case, context: str) -> Mapping[str, object]:
+def _held(case: Case, context: str) -> Mapping[str, Any]:
     """The terms of a permit that a key of the case signed."""
     path = case.path / permit_name(context)
     envelope = read_envelope(path)

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -234,7 +235,7 @@ class Server:
         person = self._person(request)
         if not person.may_look:
             return self._page(request, "home", person, rows=[(key, None) for key in self._cases])
-        rows = [(key, await _made(lambda one=one: self._whole(one, person))) for key, one in self._cases.items()]
+        rows = [(key, await _made(partial(self._whole, one, person))) for key, one in self._cases.items()]
         return self._page(request, "home", person, rows=rows)
 
     async def _overview(self, request: web.Request) -> web.Response:
