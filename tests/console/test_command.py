@@ -68,3 +68,12 @@ def test_keys_are_made_listed_and_revoked(made: Permitted, tmp_path: Path):
     assert "hash" not in run("keys", "--json")[1]
     assert run("revoke", "ana")[0] == 0
     assert "ana: overseer, revoked" in run("keys")[1]
+
+
+def test_sheets_inside_a_case_are_refused(made: Permitted):
+    (made.path / "sheets").mkdir()
+
+    code, out = run(made.path, "--sheets", made.path / "sheets", "--port", "0")
+
+    assert code == 2
+    assert "sheets lie elsewhere" in out

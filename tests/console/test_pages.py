@@ -238,3 +238,30 @@ async def test_two_cases_of_one_name_are_told_apart_and_a_missing_one_is_refused
     assert browser.status == 404
     with pytest.raises(DeclareError, match="none"):
         await serve(tmp_path / "none")
+
+
+async def test_nothing_that_anybody_wrote_hides_a_sign_or_runs(made: Permitted, serve):
+    evil = "<script>alert(1)</script>{{ 7*7 }}\u202eslevart\u200b"
+    declared = made.path / "safecase.yaml"
+    declared.write_text(re.sub(r"^author: .*$", f"author: '{evil}'", declared.read_text(), flags=re.M))
+    note_concern(made.case, Concern(concern_id="inc-7", kind="incident", what=evil, touches=("violence",)), actor=evil)
+    browser = await serve(made.path, by=evil)
+
+    for page in ("", "/argument", "/sign", "/desk", "/live", "/reports"):
+        found = await browser.get(f"/case/case{page}")
+        assert browser.status == 200
+        assert "<script>alert" not in found
+        assert "49" not in re.findall(r"script&gt;(.{9})", found)
+        assert not {"\u202e", "\u200b"} & set(found)
+        assert "&lt;U+202E&gt;slevart&lt;U+200B&gt;" in found
+
+
+async def test_a_path_with_a_blank_is_quoted_in_every_command(made: Permitted, serve, tmp_path: Path):
+    shutil.copytree(made.path, tmp_path / "my case; rm -rf" / "case")
+    browser = await serve(tmp_path / "my case; rm -rf" / "case", sheets=tmp_path)
+
+    for page in ("", "/argument", "/sign", "/desk", "/live", "/reports", "/queue"):
+        await browser.get(f"/case/case{page}")
+        for command in re.findall(r"<code>(safecase [^<]*)</code>", browser.page):
+            if "rm -rf" in command:
+                assert "&#39;" in command.partition("/my case; rm")[0], command

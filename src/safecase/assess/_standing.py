@@ -12,9 +12,19 @@ from safecase.assess._argument import arguments_of
 from safecase.assess._case import Case, NothingToRead
 from safecase.assess._stages import decide_estimates, facts_of
 from safecase.decide import Argument, Determination, Proposal
-from safecase.evidence import Estimate, Finding, check_envelope, parse_public_key, read_envelope
+from safecase.evidence import (
+    DECISION,
+    DETERMINATION,
+    FINDINGS,
+    Estimate,
+    Finding,
+    StatementBroken,
+    check_envelope,
+    parse_public_key,
+    read_envelope,
+)
 
-_SIGNED = ("findings.json", "determination.json", "decision.json")
+_SIGNED = {"findings.json": FINDINGS, "determination.json": DETERMINATION, "decision.json": DECISION}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +55,7 @@ def standing(case: Case) -> Standing | None:
     """What stands; None where nothing was decided yet.
 
     Raises:
-        StatementBroken: a signed file is missing or cannot be read.
+        StatementBroken: a signed file is missing, cannot be read, or says something else.
         LedgerBroken: the ledger cannot be read.
     """
     if not (case.path / "decision.json").exists():
@@ -103,7 +113,10 @@ def standing_arguments(case: Case, *, at: dt.datetime) -> tuple[Argument, ...]:
 
 
 def _predicate(case: Case, name: str) -> Mapping[str, Any]:
-    return read_envelope(case.path / name).statement().predicate
+    statement = read_envelope(case.path / name).statement()
+    if statement.predicate_type != _SIGNED[name]:
+        raise StatementBroken(f"{case.path / name}: a {statement.predicate_type!r}; run `safecase decide {case.path}`")
+    return statement.predicate
 
 
 def _problems(case: Case) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from safecase.console._part import Part, attempt
 from safecase.evidence import digest_bytes
 
 Stamp = tuple[tuple[str, int, int], ...]
+_AGAIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +46,19 @@ class Shown:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _case: Case | None = None
     _stamp: Stamp = ()
+    _again_s: float = 0.0
     _verify: VerifyState | None = None
 
     def open(self) -> Case:
-        """The case, read again where a file that declares it changed.
+        """The case, read again where a file that declares it changed, and after a while for what lies outside it.
 
         Raises:
             PackError, UnknownName: the case, pack or model spec is wrong, with file and line.
         """
         with self._lock:
-            stamp = _stamp(self.path)
-            if self._case is None or stamp != self._stamp:
-                self._case, self._stamp = open_case(self.path), stamp
+            stamp, now_s = _stamp(self.path), time.monotonic()
+            if self._case is None or stamp != self._stamp or now_s > self._again_s:
+                self._case, self._stamp, self._again_s = open_case(self.path), stamp, now_s + _AGAIN_S
             return self._case
 
     @property

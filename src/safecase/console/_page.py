@@ -3,6 +3,7 @@
 A page works without its script, which gives keys to buttons that are there anyway.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,6 @@ class Pages:
 def load_pages() -> Pages:
     """Prepare the pages."""
     import jinja2  # late: only a server needs it
-    from markupsafe import Markup
 
     templates = jinja2.Environment(
         autoescape=True,
@@ -48,7 +48,27 @@ def load_pages() -> Pages:
         loader=jinja2.FileSystemLoader(_HERE),
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
-    templates.filters.update(moment=moment, span=span, visible=visible, tone=lambda word: TONES.get(word, "none"))
-    templates.globals.update(meanings=MEANINGS, drawing=lambda svg: Markup(svg))  # noqa: S704 - our own drawing
+    templates.filters.update(moment=moment, span=span, shell=_shell, tone=lambda word: TONES.get(word, "none"))
+    templates.globals.update(meanings=MEANINGS, drawing=_drawing)
     return Pages({name: (_HERE / name).read_text(encoding="utf-8") for name in STATIC}, templates)
+
+
+def _shown(value: Any) -> Any:
+    """What a template puts on a page: no text of anybody's hides a sign."""
+    return visible(value) if type(value) is str else value
+
+
+def _drawing(svg: str) -> Any:
+    """A drawing of ours, whose words are escaped already; what they hide is spelled out and escaped as well."""
+    from markupsafe import Markup, escape
+
+    for sign in sorted(set(svg) - set(visible(svg))):
+        svg = svg.replace(sign, str(escape(visible(sign))))
+    return Markup(svg)  # noqa: S704 - our own drawing
+
+
+def _shell(path: object) -> str:
+    """A path as a shell takes it."""
+    return shlex.quote(str(path))

@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from safecase.assess import Clock, LabelError, NotSupported, take_sign_off, utc_now
+from safecase.assess import Clock, take_sign_off, utc_now
 from safecase.console._access import Doorkeeper, Person
 from safecase.console._argument import argument_view
 from safecase.console._cases import Shown
 from safecase.console._desk import desk_view, troubles
-from safecase.console._errors import ConsoleError, NoSuchSheet
+from safecase.console._errors import NotWritten
 from safecase.console._live import Live
 from safecase.console._overview import Overview, overview, signing
 from safecase.console._page import POLICY, STATIC, Pages, load_pages
@@ -28,7 +28,6 @@ from safecase.console._part import Part, attempt
 from safecase.console._reports import POLICY as REPORT_POLICY
 from safecase.console._reports import TYPES, report_file, report_view
 from safecase.console._sheets import Sheets
-from safecase.evidence import EvidenceError
 from safecase.models import told_to_stop
 from safecase.web import Handler, Refused, answer, is_loopback, listen
 
@@ -281,10 +280,9 @@ class Server:
         _must_act(person)
         given = form.get("file")
         data = given.file.read() if isinstance(given, web.FileField) else b""
-        try:
-            await asyncio.to_thread(take_sign_off, shown.open(), data, origin="the uploaded file", now=self._now)
-        except (EvidenceError, NotSupported) as fault:
-            return await self._sign_page(request, problem=str(fault), status=422)
+        done = await _made(lambda: take_sign_off(shown.open(), data, origin="the uploaded file", now=self._now))
+        if done.value is None:
+            return await self._sign_page(request, problem=done.trouble, status=422)
         return _to(f"/case/{shown.key}/sign")
 
     async def _desk(self, request: web.Request) -> web.Response:
@@ -305,8 +303,8 @@ class Server:
 
     async def _report(self, request: web.Request) -> web.StreamResponse:
         self._looker(request)
-        case, name = self._shown(request).open(), request.match_info["name"]
-        path = await asyncio.to_thread(report_file, case, name)
+        shown, name = self._shown(request), request.match_info["name"]
+        path = (await _made(lambda: report_file(shown.open(), name))).value
         if path is None:
             raise Refused(404, "no-such-page", "there is no such file of a report")
         kind = TYPES[path.suffix]
@@ -333,17 +331,15 @@ class Server:
     async def _sheet(self, request: web.Request) -> web.Response:
         person, shown, sheets = self._labeller(request)
         name, item = request.match_info["sheet"], request.query.get("item")
-        try:
-            view = await asyncio.to_thread(lambda: sheets.sheet(shown.open(), name))
-            if view.rater is None:
-                return _to(f"/case/{shown.key}/queue")
-            self._must_be_theirs(person, view.rater)
-            place = view.place(item)
-        except (ConsoleError, EvidenceError, LabelError) as fault:
-            raise Refused(404 if isinstance(fault, NoSuchSheet) else 409, "no-such-sheet", str(fault)) from None
+        part = await _made(lambda: sheets.sheet(shown.open(), name))
+        if part.value is not None and part.value.rater is None:
+            return _to(f"/case/{shown.key}/queue")
+        view = _had(part)
+        self._must_be_theirs(person, view.rater)
+        place = _had(attempt(lambda: view.place(item)))
         return self._page(request, "sheet", person, sheet=view, place=place, path=shown.path)
 
-    def _must_be_theirs(self, person: Person, rater: str) -> None:
+    def _must_be_theirs(self, person: Person, rater: str | None) -> None:
         if self._door.alone is None and rater != person.name:
             raise Refused(403, "not-yours", "this sheet is somebody else's; labels of two people stay apart")
 
@@ -388,8 +384,13 @@ async def serve_console(
 
     Raises:
         CannotListen: the address is taken, or not this machine's.
+        NotWritten: the folder of sheets lies inside a case.
     """
     loopback = is_loopback(host)
+    for one in cases:
+        folder = settings.sheets.resolve() if settings.sheets else None
+        if folder is not None and one.path.resolve() in [folder, *folder.parents]:
+            raise NotWritten(f"{settings.sheets}: a case holds only what its ledger names; sheets lie elsewhere")
     server = Server(cases, settings, loopback=loopback, now=now)
     runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=_GOODBYE_S)
     try:
@@ -441,10 +442,14 @@ async def _made(make: Callable[[], ValueT]) -> Part[ValueT]:
 
 async def _done(act: Callable[[], object]) -> None:
     """Something that a form asked for; what does not go is told."""
-    try:
-        await asyncio.to_thread(act)
-    except (ConsoleError, EvidenceError, LabelError, NotSupported) as fault:
-        raise Refused(409, "not-done", str(fault)) from None
+    _had(await _made(lambda: act() or True))
+
+
+def _had(part: Part[ValueT]) -> ValueT:
+    """The value of a part that a page cannot do without."""
+    if part.value is None:
+        raise Refused(409, "not-done", part.trouble)
+    return part.value
 
 
 def _to(where: str) -> web.Response:

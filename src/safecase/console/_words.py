@@ -1,11 +1,14 @@
 """Figures, moments and spans as people read them; nothing here measures."""
 
 import datetime as dt
+import re
 import unicodedata
 
 from safecase.evidence import Estimate
 from safecase.report import measured_text
 
+_ODD = re.compile(r"[^\w\s!-~]|[\x0b-\x1f\x85]")
+"""What may be a sign that nobody sees: no letter, digit, blank or usual punctuation; or a control among the blanks."""
 _JOINERS = frozenset("\u200c\u200d")
 """Persian, Indic scripts and emoji are written with these."""
 
@@ -50,10 +53,11 @@ def visible(text: str) -> str:
     >>> visible("safe\\u202egnp.exe\\u200b")
     'safe<U+202E>gnp.exe<U+200B>'
     """
-    return "".join(_spelled(sign) for sign in text)
+    return _ODD.sub(_spelled, text)
 
 
-def _spelled(sign: str) -> str:
-    if sign in "\n\t" or sign in _JOINERS or unicodedata.category(sign)[0] != "C":
+def _spelled(match: re.Match[str]) -> str:
+    sign = match[0]
+    if sign in _JOINERS or unicodedata.category(sign)[0] != "C":
         return sign
     return f"<U+{ord(sign):04X}>"
