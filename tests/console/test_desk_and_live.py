@@ -4,15 +4,11 @@ import datetime as dt
 import re
 from pathlib import Path
 
-import pytest
-
 from safecase.monitor import Alert, MonitorStore, state_file
 from safecase.registry import Registry, RegistryUnavailable
 from safecase.respond import Submission, open_desk, open_incident, take
 from tests.console.test_pages import plain
 from tests.serve.permitted import START, Permitted
-
-pytestmark = pytest.mark.respond
 
 DAY = dt.timedelta(days=1)
 EVIL = '"><script>alert(1)</script>\u202e'

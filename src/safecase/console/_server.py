@@ -179,7 +179,7 @@ class Server:
             "token": self._door.token(cookie or made),
             "cases": tuple(self._cases),
             "has_queue": self._sheets is not None,
-            "here": request.match_info.get("case") if person is not None else None,
+            "here": here if person is not None and (here := request.match_info.get("case")) in self._cases else None,
             "now": self._now(),
             "refresh_s": None,
             "is_static": False,
