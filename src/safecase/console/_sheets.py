@@ -98,15 +98,16 @@ class SheetView:
         raise NoSuchSheet(f"item {item!r} is not shown on sheet {self.id}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Sheets:
     """A folder of sheets.
 
-    Attributes:
+    Args:
         folder: what `calibrate draw --out` was given.
     """
 
-    folder: Path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known: dict[Path, tuple[tuple[int, int], Mapping[str, DrawnSheet]]] = {}
 
     def listing(self, case: Case) -> tuple[SheetView, ...]:
         """Every sheet of a case in the folder, disagreements last.
@@ -115,7 +116,7 @@ class Sheets:
             NoSuchSheet: a sheet cannot be read.
             LabelError: the file of a draw is missing or changed.
         """
-        known = drawn_sheets(case)
+        known = self._drawn(case)
         found = [self._view(case, known[name], file, rows) for file, name, rows in self._files() if name in known]
         return tuple(sorted(found, key=lambda one: (one.kind == "disagreements", one.file.name)))
 
@@ -125,10 +126,10 @@ class Sheets:
         Raises:
             NoSuchSheet: there is none of that id. LabelError: as `listing`.
         """
-        known = drawn_sheets(case)
-        for file, name, rows in self._files():
-            if name == sheet_id and name in known:
-                return self._view(case, known[name], file, rows)
+        known = self._drawn(case)
+        for file in self._sheets_here() if sheet_id in known else ():
+            if _sheet_of(file) == sheet_id:
+                return self._view(case, known[sheet_id], file, _checked(file))
         raise NoSuchSheet(f"no sheet {sheet_id!r} of case {case.spec.id!r} lies in the folder of sheets")
 
     def claim(self, case: Case, sheet_id: str, *, rater: str) -> SheetView:
@@ -140,8 +141,7 @@ class Sheets:
             NoSuchSheet, LabelError: as `sheet`; the name is no name.
         """
         rater = rater_name(rater)
-        view = self.sheet(case, sheet_id)
-        known = drawn_sheets(case)
+        view, known = self.sheet(case, sheet_id), self._drawn(case)
         with _held(_claim_of(view.file)):
             holder = _rater_of(view.file)
             if holder not in {None, rater} or view.taken_by not in {None, rater}:
@@ -180,7 +180,7 @@ class Sheets:
         return self.sheet(case, sheet_id)
 
     def _must_be_first(self, known: Mapping[str, DrawnSheet], mine: DrawnSheet, rater: str) -> None:
-        held = [name for file, name, _ in self._files() if name in known and _rater_of(file) == rater]
+        held = [name for file in self._sheets_here() if (name := _sheet_of(file)) in known and _rater_of(file) == rater]
         elsewhere = any(known[name].draw == mine.draw and name != mine.id for name in held)
         if elsewhere or rater in mine.others:
             raise NotTheirs(f"{rater!r} labels draw {mine.draw} on another sheet; a second needs another person")
@@ -207,14 +207,42 @@ class Sheets:
         )
 
     def _files(self) -> Iterator[tuple[Path, str, list[dict[str, Any]]]]:
-        """(file, sheet, rows) of every JSONL here that looks like a sheet; a link is passed over."""
-        for file in sorted(self.folder.glob("*.jsonl")):
-            if file.is_symlink() or not file.is_file():
-                continue
-            rows = _rows(file)
-            names = {str(row.get("sheet", "")) for row in rows}
-            if len(names) == 1 and all("item" in row for row in rows):
-                yield file, names.pop(), rows
+        """(file, sheet, rows) of every sheet in the folder."""
+        for file in self._sheets_here():
+            rows = _checked(file)
+            if rows:
+                yield file, str(rows[0].get("sheet", "")), rows
+
+    def _sheets_here(self) -> list[Path]:
+        """Every JSONL here; a link is passed over."""
+        return [file for file in sorted(self.folder.glob("*.jsonl")) if file.is_file() and not file.is_symlink()]
+
+    def _drawn(self, case: Case) -> Mapping[str, DrawnSheet]:
+        """What the case knows of its sheets, read again when its ledger moved on: it names whatever changes that."""
+        ledger = case.ledger.path
+        seen = ledger.stat() if ledger.exists() else None
+        stamp = (seen.st_mtime_ns, seen.st_size) if seen else (0, 0)
+        kept = self._known.get(case.path)
+        if kept is None or kept[0] != stamp:
+            kept = self._known[case.path] = (stamp, drawn_sheets(case))
+        return kept[1]
+
+
+def _sheet_of(file: Path) -> str:
+    """Id of the sheet that a file begins as; empty for what is none."""
+    with file.open("rb") as lines:
+        first = lines.readline(_MOST_BYTES)
+    try:
+        return str(json.loads(first)["sheet"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+def _checked(file: Path) -> list[dict[str, Any]]:
+    """The rows of a file, nothing where it is no sheet."""
+    rows = _rows(file)
+    is_sheet = len({str(row.get("sheet", "")) for row in rows}) == 1 and all("item" in row for row in rows)
+    return rows if is_sheet else []
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:
