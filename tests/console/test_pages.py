@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from safecase.assess import note_concern, open_case, revoke_permit, sign_decision, verify_case
+from safecase.assess import narrow_permit, note_concern, open_case, revoke_permit, sign_decision, verify_case
 from safecase.decide import Concern
 from safecase.declare import DeclareError
 from safecase.evidence import digest_file
@@ -102,6 +102,20 @@ async def test_a_permit_is_told_expired_revoked_or_no_longer_backed(made: Permit
     assert "seen in the wild" in revoked
     assert "not a DSSE envelope" in broken
     assert "revoked until" in broken  # the other context is shown all the same
+
+
+async def test_a_narrowed_permit_says_who_is_suspended_and_who_did_it(made: Permitted, serve):
+    browser = await serve(made.path)
+    where = {"region": "<b>north</b>"}
+    narrow_permit(made.case, "limited", made.key("watch"), reason="abuse", where=where, share=0.1, now=browser.clock)
+
+    words = plain(await browser.get("/case/case"))
+
+    assert "narrowed until" in words
+    assert "narrowed by watch (live-monitor)" in words
+    assert "it serves at most 0.1 of the accounts" in words
+    assert "accounts with region &#39;&lt;b&gt;north&lt;/b&gt;&#39; are suspended" in words
+    assert "valid until" in words  # the other context
 
 
 async def test_a_condition_broken_by_what_was_declared_since_says_why(made: Permitted, serve):

@@ -341,7 +341,7 @@ def permit_state(case: Case, context: str, *, at: dt.datetime) -> PermitState:
     expires = dt.datetime.fromisoformat(held["expires"])
     found = restrictions(case, context, roster, at=at)
     revoked = [one.sentence for one in found if one.revokes(held)]
-    narrowed = tuple(one.sentence for one in found if one.kind == "narrowing")
+    narrowed = tuple(_narrowing(one) for one in found if one.kind == "narrowing")
     if revoked:
         return PermitState(state="revoked", why=tuple(revoked), expires=expires, restrictions=found)
     if at >= expires:
@@ -355,6 +355,17 @@ def permit_state(case: Case, context: str, *, at: dt.datetime) -> PermitState:
         why = (f"the case no longer gives it: {', '.join(name.replace('_', ' ') for name in moved)} changed",)
         return PermitState(state="not-backed", why=why, expires=expires, restrictions=found)
     return PermitState(state="narrowed" if narrowed else "valid", why=narrowed, expires=expires, restrictions=found)
+
+
+def _narrowing(one: Restriction) -> str:
+    """Who narrowed a permit, why, and to what."""
+    said = [one.sentence]
+    if one.share is not None:
+        said.append(f"it serves at most {one.share:.4g} of the accounts")
+    if one.where:
+        named = ", ".join(f"{name} {value!r}" for name, value in sorted(one.where.items()))
+        said.append(f"accounts with {named} are suspended, and those of which it is not known are {one.unverified}")
+    return "; ".join(said)
 
 
 def _held(case: Case, context: str) -> Mapping[str, Any]:

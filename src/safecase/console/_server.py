@@ -183,6 +183,7 @@ class Server:
             "now": self._now(),
             "refresh_s": None,
             "is_static": False,
+            "page": name,
         }
         html = self._pages.render(name, **{**common, **values})
         response = web.Response(text=html, status=status, content_type="text/html")

@@ -35,6 +35,7 @@ def write_pages(cases: Sequence[Shown], folder: Path, *, now: Clock = utc_now) -
         "now": at,
         "refresh_s": None,
         "is_static": True,
+        "page": "",
     }
     files = {"console.css": pages.static["console.css"]}
     for shown in cases:
