@@ -196,3 +196,21 @@ async def test_a_large_form_is_turned_away_unread(made: Permitted, serve):
     await browser.post("/case/case/sign", reason="x" * 600_000)
 
     assert browser.status == 413
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("multipart/form-data; boundary=x", b"--x\r\nbroken"),
+        ("multipart/form-data", b"no boundary"),
+        ("application/x-www-form-urlencoded; charset=nope", b"token=x"),
+        ("application/x-www-form-urlencoded; charset=utf-8", b"token=%ff%fe&token"),
+        ("application/json", b"{"),
+    ],
+)
+async def test_a_broken_form_is_refused_and_is_no_fault_of_the_server(made: Permitted, serve, kind, data):
+    browser = await serve(made.path)
+    headers = {"Origin": browser.origin, "Content-Type": kind}
+
+    async with browser.session.post("/case/case/verify", data=data, headers=headers) as answer:
+        assert answer.status in {400, 403}

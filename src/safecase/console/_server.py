@@ -29,7 +29,7 @@ from safecase.console._reports import POLICY as REPORT_POLICY
 from safecase.console._reports import TYPES, report_file, report_view
 from safecase.console._sheets import Sheets
 from safecase.models import told_to_stop
-from safecase.web import Handler, Refused, answer, is_loopback, listen
+from safecase.web import Handler, Refused, answer, is_loopback, listen, read_form
 
 _LOG = logging.getLogger("safecase.console")
 _COOKIE = "safecase-console"
@@ -162,7 +162,7 @@ class Server:
 
     async def _form(self, request: web.Request) -> Mapping[str, Any]:
         """The fields of a form that carries our token."""
-        form = await request.post()
+        form = await read_form(request)
         cookie = request.cookies.get(_COOKIE, "")
         if not self._door.is_token(cookie, str(form.get("token", ""))):
             raise Refused(403, "no-token", "this form is too old, or not ours; open the page again and send it anew")

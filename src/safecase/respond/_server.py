@@ -25,7 +25,7 @@ from safecase.respond._intake import CHANNELS, Receipt, Submission, is_app_key, 
 from safecase.respond._pace import Pace
 from safecase.respond._page import load_pages
 from safecase.respond._security import security_txt
-from safecase.web import Body, Handler, Refused, answer, is_loopback, json_answer, listen, read_json
+from safecase.web import Body, Handler, Refused, answer, is_loopback, json_answer, listen, read_form, read_json
 
 _FIELD_BYTES_PER_CHARACTER = 12  # a character as JSON escapes of its two halves
 _GOODBYE_S = 10.0
@@ -132,7 +132,7 @@ class Server:
     async def _post_follow(self, request: web.Request) -> web.Response:
         try:
             self._looks.count(self._sender(request))  # before a body is read
-            form = await request.post()
+            form = await read_form(request)
             token, text = str(form.get("token", "")), str(form.get("text", ""))
             found = await self._follow(token, text.replace("\r\n", "\n"))
         except Refused as fault:

@@ -5,7 +5,17 @@ Gives:  safe headers, answers in JSON, sources of a content policy, keys for peo
 Does not own: any page, who may ask for what, who holds which key; the gateway, which speaks to programs.
 """
 
-from safecase.web._answers import HEADERS, Body, Handler, answer, error_answer, json_answer, read_json, source_of
+from safecase.web._answers import (
+    HEADERS,
+    Body,
+    Handler,
+    answer,
+    error_answer,
+    json_answer,
+    read_form,
+    read_json,
+    source_of,
+)
 from safecase.web._errors import CannotListen, Refused, WebError
 from safecase.web._keys import NewKey, is_key, key_id_of, new_key
 from safecase.web._listen import is_loopback, listen
@@ -26,6 +36,7 @@ __all__ = [
     "key_id_of",
     "listen",
     "new_key",
+    "read_form",
     "read_json",
     "source_of",
 ]

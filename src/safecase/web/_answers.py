@@ -4,11 +4,12 @@ import base64
 import json
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from typing import Any, TypeVar
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from safecase.web._errors import Refused
@@ -73,6 +74,18 @@ async def read_json(request: web.Request, kind: type[BodyT]) -> BodyT:
         fault = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in fault["loc"]) or "the body"
         raise Refused(422, "malformed", f"{where}: {fault['msg']}"[:300]) from None
+
+
+async def read_form(request: web.Request) -> Mapping[str, str | bytearray | bytes | web.FileField]:
+    """The fields of a small form, files among them.
+
+    Raises:
+        Refused: it is broken; what a browser sends is not.
+    """
+    try:
+        return await request.post()
+    except (ValueError, LookupError, AssertionError, HttpProcessingError) as fault:
+        raise Refused(400, "form", "the form is broken; send it again") from fault
 
 
 def json_answer(value: Any, *, status: int = 200) -> web.Response:
