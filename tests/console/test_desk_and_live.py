@@ -104,6 +104,21 @@ async def test_a_registry_that_is_gone_is_told_and_the_gates_still_stand(made: P
     assert "Proposed: approve" in whole
 
 
+async def test_where_the_key_is_missing_it_is_told_and_none_is_made(
+    made: Permitted, serve, monkeypatch, tmp_path: Path
+):
+    incident(made)
+    monkeypatch.setenv("SAFECASE_HAZARD_KEY_FILE", str(tmp_path / "elsewhere" / "hazard.key"))
+    browser = await serve(made.path)
+
+    page = await browser.get("/case/case/desk")
+
+    assert browser.status == 200
+    assert 'role="alert"' in page
+    assert "hazard.key" in page
+    assert not (tmp_path / "elsewhere").exists()
+
+
 async def test_live_shows_rates_beside_promises_and_alerts_as_text(made: Permitted, serve):
     store = MonitorStore(state_file(made.case))
     alert = Alert(

@@ -90,9 +90,10 @@ def troubles(case: Case, *, by: str) -> Troubles | None:
 
 @contextmanager
 def _desk(case: Case) -> Iterator[Desk | None]:
-    """The desk, open; None where opening it would make it."""
+    """The desk, open; None where opening it would make it. A key that is not here is missing, and none is made."""
     if not has_desk(case):
         yield None
         return
+    case.vault()
     with open_desk(case) as desk:
         yield desk
