@@ -14,6 +14,8 @@ venv/bin/safecase --help > /dev/null
 venv/bin/safecase new case > /dev/null
 venv/bin/safecase declare case --json > /dev/null
 venv/bin/safecase compose case --json | grep -q '"scenarios"'
+venv/bin/safecase console case --write pages > /dev/null
+grep -q "Nothing was decided yet" pages/case.html
 venv/bin/python -c "
 from safecase.measure import EmbeddedJudge
 from safecase.safeguard import load_stack

@@ -83,3 +83,18 @@ def test_every_row_lies_inside_the_drawing_and_no_text_runs_out_of_its_box():
 def test_a_part_that_is_not_there_is_refused():
     with pytest.raises(KeyError):
         draw_argument(argue(estimates()), part="cyber-9")
+
+
+def test_links_are_drawn_where_they_are_asked_for_and_change_nothing_else():
+    argument = argue(estimates(SANDBAGS))
+    plain = draw_argument(argument, part="cyber-1").svg
+    linked = draw_argument(argument, part="cyber-1", link=lambda name: f'#"{name}').svg
+    root = ElementTree.fromstring(linked)
+    links = [one.get("href", "") for one in root.iter(f"{SVG}a")]
+    known = {node.node_id for node in argument.nodes} | {one.defeater_id for one in argument.defeaters}
+
+    assert "<a " not in plain
+    assert texts(linked) == texts(plain)
+    assert len(links) > 10
+    assert {link.removeprefix('#"') for link in links} <= known
+    assert [root.get("role"), ElementTree.fromstring(plain).get("role")] == ["group", "img"]

@@ -145,6 +145,14 @@ async def test_files_over_the_limit_are_not_read_to_the_end(served, desk):
     assert desk.registry.all(Report) == ()
 
 
+async def test_a_broken_form_is_told_and_is_no_fault_of_the_server(served):
+    kind = "application/x-www-form-urlencoded; charset=nope"
+    answer = await served.session.post("/follow", data=b"token=x", headers={"Content-Type": kind})
+
+    assert answer.status == 400
+    assert "The form is broken" in await answer.text()
+
+
 async def test_a_form_keeps_what_was_typed_when_it_is_turned_away(served):
     page = await (await served.session.post("/", data=form(text="my long story", context="moon"))).text()
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         draw_for_labels,
         draw_sheets,
         open_disputes,
+        rater_name,
         read_labels,
         sheets_again,
         take_final,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         write_disputes,
         write_labels,
     )
+    from safecase.assess._labels_items import DrawnSheet, drawn_sheets
     from safecase.assess._labels_kept import Draw, Labels, load_draws, load_labels
     from safecase.assess._labels_report import (
         Agreed,
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
         Known,
         calibration_report,
     )
-    from safecase.assess._labels_sheet import LabelError
+    from safecase.assess._labels_sheet import SKIP, LabelError
     from safecase.assess._layers import LayerFigures, layer_figures
     from safecase.assess._new import CaseExists, new_case
     from safecase.assess._notebook import Assessment, assess_async, assess_now
@@ -78,19 +80,24 @@ if TYPE_CHECKING:
         read_promises,
         write_baselines,
     )
-    from safecase.assess._report import report_case
+    from safecase.assess._report import Edition, load_editions, report_case
     from safecase.assess._restrict import Restriction, lift_restriction, narrow_permit, restrictions, revoke_permit
     from safecase.assess._roster import write_roster
     from safecase.assess._run import identify, plan_case, run_case
     from safecase.assess._signing import (
+        SIGNERS,
         NotSupported,
+        SignedBy,
         case_roster,
         due_reasons,
+        roles_that_approve,
         sign_decision,
         signatures,
+        take_sign_off,
         write_exception,
     )
     from safecase.assess._stages import decide_case, evidence_root, measure_case
+    from safecase.assess._standing import Standing, kept_estimates, standing, standing_arguments
     from safecase.assess._successor import (
         HANDOVER,
         HANDOVER_FILE,
@@ -143,6 +150,8 @@ __all__ = [
     "OUTCOME_FILE",
     "PLAN_FILE",
     "SEALED_FILE",
+    "SIGNERS",
+    "SKIP",
     "VALIDATION",
     "Absent",
     "Agreed",
@@ -161,6 +170,8 @@ __all__ = [
     "DeclaredUplift",
     "Draw",
     "DrawState",
+    "DrawnSheet",
+    "Edition",
     "Exported",
     "Imported",
     "ImportedSuite",
@@ -182,6 +193,8 @@ __all__ = [
     "Reviewed",
     "Scope",
     "SeedPlan",
+    "SignedBy",
+    "Standing",
     "SuiteProgress",
     "SuiteState",
     "SuiteSummary",
@@ -214,6 +227,7 @@ __all__ = [
     "demo",
     "draw_for_labels",
     "draw_sheets",
+    "drawn_sheets",
     "due_reasons",
     "elicitations",
     "evidence_root",
@@ -226,11 +240,13 @@ __all__ = [
     "import_file",
     "import_suite",
     "keep_counts",
+    "kept_estimates",
     "layer_figures",
     "left_out_of",
     "lift_restriction",
     "list_suites",
     "load_draws",
+    "load_editions",
     "load_labels",
     "make_promises",
     "measure_case",
@@ -243,6 +259,7 @@ __all__ = [
     "permit_name",
     "permit_terms",
     "plan_case",
+    "rater_name",
     "read_campaign",
     "read_labels",
     "read_promises",
@@ -251,6 +268,7 @@ __all__ = [
     "report_case",
     "restrictions",
     "revoke_permit",
+    "roles_that_approve",
     "run_case",
     "run_case_distributed",
     "run_suites",
@@ -259,12 +277,15 @@ __all__ = [
     "sheets_again",
     "sign_decision",
     "signatures",
+    "standing",
+    "standing_arguments",
     "suites_on_record",
     "tables_of",
     "take_final",
     "take_over",
     "take_review",
     "take_sheets",
+    "take_sign_off",
     "take_uplift",
     "update_successor",
     "utc_now",

@@ -335,7 +335,7 @@ def write_disputes(case: Case, file: Path, *, reader: str, now: Clock = utc_now)
     disputes = open_disputes(case)
     if not disputes:
         return 0
-    sheet = _dispute_sheet(case, disputes)
+    sheet = dispute_sheet(case, disputes)
     widest = max(len(said) for said in disputes.values())
     more = {
         name: {
@@ -369,7 +369,7 @@ def take_final(
     sheet = read_sheet(file, may_skip=False)
     labels = load_labels(case)
     disputes = open_disputes(case, labels)
-    if sheet.id != _dispute_sheet(case, disputes):
+    if sheet.id != dispute_sheet(case, disputes):
         raise LabelError(
             f"{sheet.name}: sheet {sheet.id!r} is not about the disagreements as they stand in case {case.spec.id!r}; "
             "write a new one with `calibrate disagreements`"
@@ -386,7 +386,8 @@ def take_final(
     return {"adjudicator": rater, "labels": kept, "own": len(own)}
 
 
-def _dispute_sheet(case: Case, disputes: Mapping[str, Sequence[str]]) -> str:
+def dispute_sheet(case: Case, disputes: Mapping[str, Sequence[str]]) -> str:
+    """Id of the sheet of these disagreements (see `open_disputes`); others have another."""
     return f"s-{digest_value([case.spec.id, 'adjudication', sorted((n, list(s)) for n, s in disputes.items())])[:16]}"
 
 

@@ -24,6 +24,7 @@ from safecase.evidence import (
     generate_key,
     load_private_key,
     load_roster,
+    parse_envelope,
     quorum,
     read_envelope,
     sign,
@@ -98,15 +99,43 @@ def sign_decision(case: Case, key_file: Path, *, position: Position, reason: str
     envelope = sign_off(
         subject, key=load_private_key(key_file), roster=roster, position=position, reason=reason, at=now()
     )
+    return _keep_sign_off(case, envelope, roster, now=now)
+
+
+def take_sign_off(case: Case, data: bytes, *, origin: str, now: Clock = utc_now) -> SignedBy:
+    """Take a sign-off that was made elsewhere: `decide sign` on a copy of the case leaves it in `sign-offs/`.
+
+    Args:
+        origin: where it came from, for messages.
+
+    Raises:
+        NotSupported: there is no decision yet, or it is no sign-off on this decision by somebody of the roster.
+        RosterBroken: there is no roster.
+        StatementBroken: it is not a signed statement.
+    """
+    roster = case_roster(case)
+    if roster is None:
+        raise RosterBroken(f"case {str(case.path)!r} has no roster.json, so nobody may sign")
+    envelope = parse_envelope(data, origin=origin)
+    digest, at = _decision_digest(case), now()
+    counted = sign_off_quorum(
+        [envelope], roster, subject_sha256=digest, author=None, roles=roles_that_approve(case), required=1, at=at
+    )
+    if len(envelope.signatures) != 1 or not (counted.counted or counted.dissents):
+        why = counted.not_counted[0].why if counted.not_counted else f"{len(envelope.signatures)} signatures"
+        raise NotSupported(f"{origin}: it does not count for decision {digest[:12]}…: {why}")
+    return _keep_sign_off(case, envelope, roster, now=now)
+
+
+def _keep_sign_off(case: Case, envelope: Envelope, roster: Roster, *, now: Clock) -> SignedBy:
     data = envelope.to_bytes()
     name = f"sign-offs/{digest_bytes(data)[:16]}.json"
-    (case.path / "sign-offs").mkdir(exist_ok=True)
-    write_atomic(case.path / name, data)
-    predicate = envelope.statement().predicate
-    said = {"person": predicate["person"], "role": predicate["role"], "position": position}
-    case.ledger.append(
-        "signed", actor=predicate["person"], subject={"path": name, "sha256": digest_bytes(data), **said}, at=now()
-    )
+    said = {key: envelope.statement().predicate[key] for key in ("person", "role", "position")}
+    if not (case.path / name).exists():
+        (case.path / "sign-offs").mkdir(exist_ok=True)
+        write_atomic(case.path / name, data)
+        subject = {"path": name, "sha256": digest_bytes(data), **said}
+        case.ledger.append("signed", actor=said["person"], subject=subject, at=now())
     signed = signatures(case, roster, at=now())
     assert signed is not None  # noqa: S101 - one was just written
     return signed

@@ -30,6 +30,7 @@ _COMMANDS = {
     "monitor": ("safecase.cli._monitor", "Watch live traffic; hold its rates against what was promised."),
     "respond": ("safecase.cli._respond", "Reports, incidents, and what is owed by when."),
     "redteam": ("safecase.cli._redteam", "A campaign of people against both arms."),
+    "console": ("safecase.cli._console", "The web page where people oversee."),
 }
 
 

@@ -28,6 +28,7 @@ from safecase.run import NothingPlanned, RunError, UnheldBudget
 from safecase.safeguard import SafeguardError
 from safecase.serve import NotPermitted, ServeError
 from safecase.suites import SuiteMissing, UnreadableScore
+from safecase.web import WebError
 
 _INPUT = (
     ArgumentError,
@@ -53,6 +54,7 @@ _INPUT = (
     UnknownSuite,
     UnreadableScore,
     UpliftError,
+    WebError,
 )
 _PLATFORM = (CorruptWeights, DiskFull, EvidenceError, ModelError, NotKept, ReportError, RunError)
 
@@ -79,4 +81,7 @@ def _of_the_desk(fault: Exception) -> int | None:
         return FAILED
     if registry is not None and isinstance(fault, registry.RegistryError):
         return BAD_INPUT
-    return BAD_INPUT if respond is not None and isinstance(fault, respond.RespondError) else None
+    if respond is not None and isinstance(fault, respond.RespondError):
+        return BAD_INPUT
+    console = sys.modules.get("safecase.console")
+    return BAD_INPUT if console is not None and isinstance(fault, console.ConsoleError) else None

@@ -90,12 +90,10 @@ def _looked_into(case: Path, state: Path | None) -> "Iterator[tuple[Case, Monito
 
 
 def state_file(case: "Case") -> Path:
-    """The monitor's file: outside the case, which holds only what its ledger names."""
-    from safecase.assess import home
-    from safecase.evidence import digest_bytes
+    """The monitor's usual file; the room is loaded late."""
+    from safecase.monitor import state_file as usual
 
-    where = digest_bytes(str(case.path.resolve()).encode())[:8]
-    return home() / "monitor" / f"{case.spec.id}-{where}.sqlite"
+    return usual(case)
 
 
 def aside_folder(state: Path) -> Path:

@@ -54,7 +54,7 @@ from safecase.monitor._sources import (
     open_source,
     span_files,
 )
-from safecase.monitor._store import MonitorStore
+from safecase.monitor._store import MonitorStore, state_file
 from safecase.monitor._traffic import Changes
 from safecase.monitor._unexpected import Acquaintance, Looking, Unexpected, open_unexpected
 from safecase.monitor._usual import UsualTraffic, read_usual, record_usual
@@ -189,6 +189,7 @@ __all__ = [
     "set_aside",
     "sowable",
     "span_files",
+    "state_file",
     "suspicion",
     "unseal_seeds",
     "usual_rates",

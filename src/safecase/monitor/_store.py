@@ -23,8 +23,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from safecase.assess import Clock, utc_now
-from safecase.evidence import format_utc, parse_utc
+from safecase.assess import Case, Clock, home, utc_now
+from safecase.evidence import digest_bytes, format_utc, parse_utc
 from safecase.monitor._audit_rate import Audited
 from safecase.monitor._errors import StoreTrouble
 from safecase.monitor._values import Alert, Seen
@@ -47,6 +47,12 @@ create table if not exists audited (
 create table if not exists noticed (number integer primary key, id text not null unique, at text not null);
 create table if not exists counts (name text primary key, value integer not null) without rowid;
 """
+
+
+def state_file(case: Case) -> Path:
+    """The monitor's usual file: outside the case, which holds only what its ledger names."""
+    where = digest_bytes(str(case.path.resolve()).encode())[:8]
+    return home() / "monitor" / f"{case.spec.id}-{where}.sqlite"
 
 
 class MonitorStore:

@@ -17,7 +17,7 @@ from safecase.redteam._campaign import (
     load_campaign,
     new_campaign,
 )
-from safecase.redteam._errors import AlreadyOpen, CannotListen, KeysRefused, NoSuchFinding, NotDeclared, RedteamError
+from safecase.redteam._errors import AlreadyOpen, KeysRefused, NoSuchFinding, NotDeclared, RedteamError
 from safecase.redteam._findings import (
     Accepted,
     Finding,
@@ -33,6 +33,7 @@ from safecase.redteam._keys import Issued, KeyRecord, issue_keys, revoke_key
 from safecase.redteam._recorder import SECTION, NotKept
 from safecase.redteam._report import Counted, report_campaign
 from safecase.redteam._server import Opening, open_campaign, serve_until_told
+from safecase.web import CannotListen
 
 __all__ = [
     "SECTION",

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from safecase.redteam._campaign import Limits
-from safecase.redteam._errors import Refused
+from safecase.web import Refused
 
 _MINUTE_S = 60.0
 

@@ -21,11 +21,11 @@ from safecase.evidence import Message, Status, Trial, Vault, digest_bytes, diges
 from safecase.models import EndpointTimeout, Model, ModelError, Request, Settings, UnparsedAnswer
 from safecase.redteam._allowance import Allowance
 from safecase.redteam._campaign import Arm, Category, Declared, Limits, Vector
-from safecase.redteam._errors import Refused
 from safecase.redteam._events import AnyEvent, Consent, Filed, Opened, Referred, Said
 from safecase.redteam._keys import KeyRecord
 from safecase.redteam._recorder import NotKept, Recorder
 from safecase.safeguard import Served, Stack
+from safecase.web import Refused
 
 _COMMENT_CHARACTERS = 4_000
 _GOING_ON = 10

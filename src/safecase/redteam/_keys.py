@@ -1,19 +1,13 @@
 """A key for each participant. The case keeps a keyed hash of it and a pseudonym; who holds which key it never knows.
 
-    rt-<key id, 10 characters>-<secret, 43 characters>
-
-The key id finds the entry, the secret's HMAC-SHA-256 under the case's salt is compared in constant time. Secrets are
-256 random bits, so a slow hash would protect nothing.
+rt-<key id, 10 characters>-<secret, 43 characters>
 """
 
 import csv
-import hmac
 import io
-import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from pydantic import Field
@@ -23,10 +17,10 @@ from safecase.declare import Record
 from safecase.evidence import canonical_json, write_atomic
 from safecase.redteam._campaign import FILE, Declared, HazardousDomain, keep_declared
 from safecase.redteam._errors import KeysRefused
+from safecase.web import is_key, key_id_of, new_key
 
 KEYS = "redteam/keys.json"
-_KEY = re.compile(r"rt-(?P<id>[a-z2-7]{10})-(?P<secret>[A-Za-z0-9_-]{43})")
-_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_PREFIX = "rt"
 _LOOK_AGAIN_S = 1.0
 
 
@@ -67,7 +61,6 @@ class KeyRing:
         self._looked_at = float("-inf")
         self._salt = secrets.token_hex(32)
         self._keys: dict[str, KeyRecord] = {}
-        self._nobody = sha256(b"").hexdigest()
 
     def find(self, key: str, *, monotonic_s: float) -> KeyRecord | None:
         """The valid entry of a key, None for a key that is wrong, revoked or of another campaign.
@@ -76,10 +69,8 @@ class KeyRing:
             monotonic_s: a clock in seconds; the file is looked at once a second.
         """
         self._look(monotonic_s)
-        match = _KEY.fullmatch(key)
-        found = self._keys.get(match["id"]) if match else None
-        wanted = found.hash if found else self._nobody
-        fits = hmac.compare_digest(_hash(self._salt, match["secret"] if match else ""), wanted)
+        found = self._keys.get(key_id_of(key, _PREFIX) or "")
+        fits = is_key(key, salt=self._salt, kept=found.hash if found else None)
         if found is None or not fits or found.revoked is not None or found.campaign != self._campaign:
             return None
         return found
@@ -165,21 +156,16 @@ def _keep(case: Case, file: KeyFile, *, by: str, now: Clock) -> None:
 
 
 def _make(salt: str, *, campaign: str, team: str, cleared: Collection[HazardousDomain]) -> tuple[KeyRecord, str]:
-    key_id = "".join(secrets.choice(_ALPHABET) for _ in range(10))
-    secret = secrets.token_urlsafe(32)
+    made = new_key(_PREFIX, salt)
     entry = KeyRecord(
-        key_id=key_id,
+        key_id=made.key_id,
         participant=f"p-{secrets.token_hex(5)}",
         campaign=campaign,
         team=team,
         cleared=tuple(sorted(cleared)),
-        hash=_hash(salt, secret),
+        hash=made.hash,
     )
-    return entry, f"rt-{key_id}-{secret}"
-
-
-def _hash(salt: str, secret: str) -> str:
-    return hmac.new(bytes.fromhex(salt), secret.encode(), sha256).hexdigest()
+    return entry, made.text
 
 
 def _as_csv(made: Collection[tuple[KeyRecord, str]]) -> bytes:

@@ -7,75 +7,54 @@ cookie or an address, so no other page can use it and no log keeps it.
 import asyncio
 import contextlib
 import fcntl
-import json
 import logging
-import math
 import os
-import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from safecase.assess import Case, Clock, identify, utc_now
 from safecase.evidence import TrialStore
 from safecase.models import Model, open_model, told_to_stop
 from safecase.redteam._campaign import Declared, keep_declared, load_campaign
 from safecase.redteam._desk import Desk, Gate
-from safecase.redteam._errors import AlreadyOpen, CannotListen, Refused
+from safecase.redteam._errors import AlreadyOpen
 from safecase.redteam._events import EventStore
 from safecase.redteam._keys import KeyRecord, KeyRing
 from safecase.redteam._page import load_page
 from safecase.redteam._recorder import SECTION, Recorder
+from safecase.web import Body, Handler, Refused, answer, is_loopback, json_answer, listen, read_json
 
 _GOODBYE_S = 30.0
 """How long answers in flight are waited for when the server stops."""
 _WAITING_PER_LINE = 16
 _BODY_BYTES_PER_CHARACTER = 12  # a character as JSON escapes of its two halves
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
-    "Server": "safecase",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-
 _LOG = logging.getLogger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Name = Annotated[str, Field(max_length=120)]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class _Start(_Body):
+class _Start(Body):
     category: Name
     vector: Name
     language: Name = "en"
     consent: Name
 
 
-class _Message(_Body):
+class _Message(Body):
     text: str
 
 
-class _Finding(_Body):
+class _Finding(Body):
     category: Name
     severity: Literal[1, 2, 3, 4]
     vector: Name
     comment: str = ""
     index: Annotated[int, Field(ge=0)] | None = None
-
-
-BodyT = TypeVar("BodyT", bound=_Body)
 
 
 class Server:
@@ -115,22 +94,11 @@ class Server:
 
     @web.middleware
     async def _plain_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
+        async def ready(request: web.Request) -> web.StreamResponse:
             self._must_be_ready(request)
-            response = await handler(request)
-        except Refused as fault:
-            response = _error(fault.status, fault.code, str(fault), retry_after_s=fault.retry_after_s)
-        except web.HTTPRequestEntityTooLarge:
-            response = _error(413, "too-long", "the request is too large")
-        except web.HTTPException as fault:
-            response = _error(fault.status, "no-such-page", fault.reason)
-            if "Allow" in fault.headers:
-                response.headers["Allow"] = fault.headers["Allow"]
-        except Exception:  # noqa: BLE001 - one request's bug is that request's; the log has it
-            _LOG.exception("a request to %s failed", request.path)
-            response = _error(500, "fault", "the server failed on this request; whoever runs it will find it logged")
-        response.headers.update(_HEADERS)
-        return response
+            return await handler(request)
+
+        return await answer(request, ready, log=_LOG)
 
     def _must_be_ready(self, request: web.Request) -> None:
         if not self._ready and request.path != "/health":
@@ -148,31 +116,31 @@ class Server:
         return web.Response(text=self._page.html, content_type="text/html", headers=headers)
 
     async def _health(self, _: web.Request) -> web.Response:
-        return _json({"status": "open" if self._ready else "closing"}, status=200 if self._ready else 503)
+        return json_answer({"status": "open" if self._ready else "closing"}, status=200 if self._ready else 503)
 
     async def _me(self, request: web.Request) -> web.Response:
-        return _json(self._desk.me(self._who(request)))
+        return json_answer(self._desk.me(self._who(request)))
 
     async def _scope(self, request: web.Request) -> web.Response:
-        return _json(self._desk.scope(self._who(request)))
+        return json_answer(self._desk.scope(self._who(request)))
 
     async def _start(self, request: web.Request) -> web.Response:
         who = self._who(request)
-        body = await _body(request, _Start)
+        body = await read_json(request, _Start)
         talk = self._desk.start(who, **body.model_dump())
-        return _json({"conversation": talk.id}, status=201)
+        return json_answer({"conversation": talk.id}, status=201)
 
     async def _send(self, request: web.Request) -> web.Response:
         who = self._who(request)
-        body = await _body(request, _Message)
+        body = await read_json(request, _Message)
         reply = await self._desk.send(who, request.match_info["id"], body.text)
-        return _json({"index": reply.index, "reply": reply.text, "left": self._desk.me(who)["left"]})
+        return json_answer({"index": reply.index, "reply": reply.text, "left": self._desk.me(who)["left"]})
 
     async def _file(self, request: web.Request) -> web.Response:
         who = self._who(request)
-        body = await _body(request, _Finding)
+        body = await read_json(request, _Finding)
         finding = await self._desk.file(who, request.match_info["id"], **body.model_dump())
-        return _json({"finding": finding}, status=201)
+        return json_answer({"finding": finding}, status=201)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,10 +213,8 @@ async def open_campaign(
             runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=_GOODBYE_S)
             try:
                 await runner.setup()
-                site = web.TCPSite(runner, host, port, backlog=4096)
-                await _start_site(site, host, port)
-                url = _address(host, runner)
-                if host not in {"127.0.0.1", "localhost", "::1"}:
+                url = await listen(runner, host, port, backlog=4096)
+                if not is_loopback(host):
                     notes.append("keys travel in plain HTTP; put TLS in front of this address")
                 yield Opening(url=url, declared=declared, server=server, recorder=recorder, notes=tuple(notes))
             finally:
@@ -312,43 +278,3 @@ def _files_note(seats: int) -> list[str]:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         return [f"{seats} seats may need {wanted} open files and this process may have {soft}; raise `ulimit -Hn`"]
     return []
-
-
-async def _start_site(site: web.TCPSite, host: str, port: int) -> None:
-    try:
-        await site.start()
-    except OSError as error:
-        raise CannotListen(
-            f"cannot listen on {host}:{port} ({error.strerror}); give another --host or --port"
-        ) from error
-
-
-def _address(host: str, runner: web.AppRunner) -> str:
-    port = runner.addresses[0][1]
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown if host not in {'0.0.0.0', '::'} else socket.gethostname()}:{port}/"  # noqa: S104
-
-
-async def _body(request: web.Request, kind: type[BodyT]) -> BodyT:
-    try:
-        return kind.model_validate_json(await request.read())
-    except ValidationError as error:
-        fault = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in fault["loc"]) or "the body"
-        raise Refused(422, "malformed", f"{where}: {fault['msg']}"[:300]) from None
-
-
-def _json(value: Any, *, status: int = 200) -> web.Response:
-    return web.Response(body=json.dumps(value).encode(), status=status, content_type="application/json")
-
-
-def _error(status: int, code: str, message: str, *, retry_after_s: float | None = None) -> web.Response:
-    error: dict[str, Any] = {"code": code, "message": message}
-    if retry_after_s is not None:
-        error["retry_after_s"] = math.ceil(retry_after_s)
-    response = _json({"error": error}, status=status)
-    if retry_after_s is not None:
-        response.headers["Retry-After"] = str(math.ceil(retry_after_s))
-    if status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response

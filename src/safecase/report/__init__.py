@@ -8,6 +8,7 @@ Does not own: measuring, deciding, signing. No clock, and no number of its own: 
 from safecase.report._argument_drawn import ArgumentPart, argument_overview, argument_parts, draw_argument
 from safecase.report._errors import MissingExtras, ReportError, UntracedNumber
 from safecase.report._frontier import frontier_figure, frontier_sketch
+from safecase.report._html import themed
 from safecase.report._input import (
     CampaignLine,
     Campaigns,
@@ -70,4 +71,5 @@ __all__ = [
     "numbers",
     "render",
     "sample_row",
+    "themed",
 ]

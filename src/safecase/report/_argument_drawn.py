@@ -1,7 +1,7 @@
 """The safety-case argument drawn in the Goal Structuring Notation: the whole, an overview, or a sheet per outcome."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -51,8 +51,13 @@ class ArgumentPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """One row of the drawing: a node, a place where it was argued already, or defeaters."""
+    """One row of the drawing: a node, a place where it was argued already, or defeaters.
 
+    Attributes:
+        about: id of the node or the defeater; of several answered defeaters, of the node they speak against.
+    """
+
+    about: str
     depth: int
     kind: str
     text: str
@@ -63,11 +68,12 @@ class _Row:
     is_hollow: bool = False
 
 
-def draw_argument(argument: Argument, *, part: str | None = None) -> Figure:
+def draw_argument(argument: Argument, *, part: str | None = None, link: Callable[[str], str] | None = None) -> Figure:
     """Draw an argument, or the part of it below one claim. The same argument gives the same bytes.
 
     Args:
         part: id of a domain, outcome, scenario, area or gate; None for the whole.
+        link: where a click on a node or a defeater leads, from its id; None draws no links.
 
     Raises:
         KeyError: nothing in the argument is about `part`.
@@ -75,7 +81,7 @@ def draw_argument(argument: Argument, *, part: str | None = None) -> Figure:
     start = TOP if part is None else _goal_about(argument, part).node_id
     rows = list(_rows(argument, start, deepest=None))
     title = _title(argument) + (f", {part}" if part else "")
-    return _figure(rows, name=_name(argument, part), title=title)
+    return _figure(rows, name=_name(argument, part), title=title, link=link)
 
 
 def argument_overview(argument: Argument) -> tuple[Figure, ...]:
@@ -123,9 +129,16 @@ def _sheets(rows: Sequence[_Row], *, name: str, title: str, note: str | None = N
     )
 
 
-def _figure(rows: Sequence[_Row], *, name: str, title: str, note: str | None = None) -> Figure:
+def _figure(
+    rows: Sequence[_Row],
+    *,
+    name: str,
+    title: str,
+    note: str | None = None,
+    link: Callable[[str], str] | None = None,
+) -> Figure:
     description = f"{_NOTATION} {_in_words(rows)}"
-    svg = _svg(rows, name=name, title=title, description=description)
+    svg = _svg(rows, name=name, title=title, description=description, link=link)
     return Figure(name=name, title=title, description=description, note=note, numbers=(), svg=svg)
 
 
@@ -148,24 +161,25 @@ def _rows(argument: Argument, start: str, *, deepest: int | None) -> Iterator[_R
     def walk(node_id: str, depth: int) -> Iterator[_Row]:
         node, doubts = nodes[node_id], argument.against(node_id)
         if node.kind == "solution":
-            yield _row(depth, "solution", node.text, tone=SOFT)
+            yield _row(node_id, depth, "solution", node.text, tone=SOFT)
             return
         if node_id in met:
-            yield _row(depth, "again", f"Argued above: {node.text}", tone=_tone(node), beside=_beside(node))
+            yield _row(node_id, depth, "again", f"Argued above: {node.text}", tone=_tone(node), beside=_beside(node))
             return
         met.add(node_id)
-        yield _row(depth, node.kind, node.text, tone=_tone(node), beside=_beside(node))
+        yield _row(node_id, depth, node.kind, node.text, tone=_tone(node), beside=_beside(node))
         if node_id == TOP:
             for name in around:
                 is_context = nodes[name].kind == "context"
                 words = nodes[name].text if is_context else f"{nodes[name].text} (A)"
-                yield _row(depth + 1, nodes[name].kind, words, tone=SOFT, is_hollow=True)
+                yield _row(name, depth + 1, nodes[name].kind, words, tone=SOFT, is_hollow=True)
         for doubt in doubts:
             if doubt.state != "rebutted":
-                yield _row(depth + 1, "defeater", _told(doubt), tone=LINE if doubt.state == "open" else BEFORE)
+                tone = LINE if doubt.state == "open" else BEFORE
+                yield _row(doubt.defeater_id, depth + 1, "defeater", _told(doubt), tone=tone)
         answered = [f"{_kind(doubt).lower()} ({doubt.by})" for doubt in doubts if doubt.state == "rebutted"]
         if answered and deepest is None:
-            yield _row(depth + 1, "answered", f"Answered: {'; '.join(answered)}", tone=SOFT)
+            yield _row(node_id, depth + 1, "answered", f"Answered: {'; '.join(answered)}", tone=SOFT)
         if deepest is None or depth + 1 < deepest:
             for name in argument.supports(node_id):
                 yield from walk(name, depth + 1)
@@ -174,6 +188,7 @@ def _rows(argument: Argument, start: str, *, deepest: int | None) -> Iterator[_R
 
 
 def _row(
+    about: str,
     depth: int,
     kind: str,
     text: str,
@@ -188,6 +203,7 @@ def _row(
     shown = lines if len(lines) <= most else [*lines[: most - 1], f"{lines[most - 1]} …"]
     outline = {"assumption": 4, "solution": 1}.get(kind, 2) * _PAD
     return _Row(
+        about=about,
         depth=depth,
         kind=kind,
         text=text,
@@ -231,7 +247,15 @@ def _paged(rows: Sequence[_Row]) -> list[list[_Row]]:
         sheets.append([*head, *rows[:cut]])
         if cut < len(rows):
             head = [
-                _row(one.depth, "again", f"Continued: {one.text}", tone=one.tone, beside=one.beside[:1], most=1)
+                _row(
+                    one.about,
+                    one.depth,
+                    "again",
+                    f"Continued: {one.text}",
+                    tone=one.tone,
+                    beside=one.beside[:1],
+                    most=1,
+                )
                 if one.kind != "again"
                 else one
                 for one in _above(sheets[-1], rows[cut].depth)
@@ -258,19 +282,32 @@ def _above(rows: Sequence[_Row], depth: int) -> list[_Row]:
     return [found[level] for level in range(depth)]
 
 
-def _svg(rows: Sequence[_Row], *, name: str, title: str, description: str) -> str:
+def _svg(
+    rows: Sequence[_Row], *, name: str, title: str, description: str, link: Callable[[str], str] | None = None
+) -> str:
     tops = _tops(rows)
     height = tops[-1] + rows[-1].height + 8
     drawn = [
         *_connectors(rows, tops),
-        *(piece for row, top in zip(rows, tops, strict=True) for piece in _box(row, top)),
+        *(piece for row, top in zip(rows, tops, strict=True) for piece in _linked(row, _box(row, top), link)),
     ]
+    # A picture has no links for whoever cannot see it; a group has.
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
-        f'role="img" aria-labelledby="{name}-title {name}-desc">'
+        f'role="{"group" if link else "img"}" aria-labelledby="{name}-title {name}-desc">'
         f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(description)}</desc>'
     )
     return head + f'<g font-family="{_FONT}" font-size="11.5">' + "".join(drawn) + "</g></svg>"
+
+
+def _linked(row: _Row, box: Iterator[str], link: Callable[[str], str] | None) -> Iterator[str]:
+    """A box, as a link where one is wanted; the words in it are the link's name."""
+    if link is None:
+        yield from box
+        return
+    yield f'<a href="{escape(link(row.about))}">'
+    yield from box
+    yield "</a>"
 
 
 def _tops(rows: Sequence[_Row]) -> list[int]:

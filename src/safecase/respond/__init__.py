@@ -29,12 +29,13 @@ from safecase.respond._desk import (
     IntakeLimits,
     People,
     check_registry,
+    has_desk,
     load_desk,
     new_desk,
     open_desk,
     person_name,
 )
-from safecase.respond._errors import BadWord, CannotListen, NotAllowed, Refused, RespondError, WrongStep
+from safecase.respond._errors import BadWord, NotAllowed, RespondError, WrongStep
 from safecase.respond._escalate import DeskSink
 from safecase.respond._filing import Filing, draft_filing, write_filing
 from safecase.respond._followup import FollowUp, add_word, close_report, follow, tell_reporter
@@ -77,10 +78,12 @@ from safecase.respond._packs import (
     shipped_clock_packs,
 )
 from safecase.respond._reopen import (
+    ConditionState,
     Reopening,
     ReopeningSink,
     accept_reassessment,
     alert_signal,
+    condition_states,
     react,
     reopenings,
     tick,
@@ -89,6 +92,7 @@ from safecase.respond._security import disclose, security_txt
 from safecase.respond._server import Opening, Server, serve_desk, wait_until_told
 from safecase.respond._sharing import MOST_BYTES, Capability, SharingPolicy, Tlp, flaw_report, share_out, take_in
 from safecase.respond._triage import Waiting, labelled, queue, review, settle
+from safecase.web import CannotListen, Refused
 
 __all__ = [
     "CASE_TRIGGERS",
@@ -102,6 +106,7 @@ __all__ = [
     "Capability",
     "ClockPack",
     "ClockRule",
+    "ConditionState",
     "Container",
     "Desk",
     "DeskSink",
@@ -147,6 +152,7 @@ __all__ = [
     "close_incident",
     "close_report",
     "common_frame",
+    "condition_states",
     "conditions_of",
     "contain",
     "disclose",
@@ -158,6 +164,7 @@ __all__ = [
     "flaw_report",
     "follow",
     "frame_of",
+    "has_desk",
     "incident_for",
     "incidents",
     "keep_in_step",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from safecase.respond._desk import IntakeLimits
-from safecase.respond._errors import Refused
+from safecase.web import Refused
 
 _SIGNS = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),

@@ -169,6 +169,16 @@ def open_desk(case: Case, *, now: Clock = utc_now) -> Desk:
     return Desk(case=case, spec=spec, registry=Registry.open(url, key=key), packs=packs, scanner=scanner)
 
 
+def has_desk(case: Case) -> bool:
+    """Whether a case has a registry already, which opening its desk would make.
+
+    Raises:
+        PackError: `respond.yaml` is wrong.
+    """
+    elsewhere = os.environ.get(REGISTRY_VARIABLE) or load_desk(case.path).registry
+    return elsewhere is not None or (case.path / FOLDER / "registry.db").exists()
+
+
 def new_desk(folder: Path) -> Path:
     """Write a `respond.yaml` to fill in.
 

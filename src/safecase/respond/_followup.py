@@ -7,9 +7,10 @@ from typing import Literal
 from safecase.registry import ContentErased, Exchanged, Obligation, Report
 from safecase.respond._access import report_for
 from safecase.respond._desk import Desk, person_name
-from safecase.respond._errors import BadWord, Refused, WrongStep
+from safecase.respond._errors import BadWord, WrongStep
 from safecase.respond._intake import holder_of
 from safecase.respond._obligations import meet_in
+from safecase.web import Refused
 
 _MOST_MESSAGES = 100
 _SHOWN = {

@@ -14,9 +14,9 @@ from safecase.evidence import digest_bytes
 from safecase.registry import Attachment, Channel, Disclosure, Report, Source, Writer
 from safecase.respond._attachments import File, must_be_clean, types_of
 from safecase.respond._desk import Desk
-from safecase.respond._errors import Refused
 from safecase.respond._obligations import step_report
 from safecase.respond._similar import NEAR, SLOTS, plain, sketch
+from safecase.web import Refused
 
 Confidentiality = Literal["open", "confidential", "anonymous"]
 CHANNELS: tuple[str, ...] = get_args(Channel)

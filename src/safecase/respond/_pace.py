@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 
 from safecase.respond._desk import IntakeLimits
-from safecase.respond._errors import Refused
+from safecase.web import Refused
 
 _MINUTE_S = 60.0
 _MOST_SENDERS = 20_000

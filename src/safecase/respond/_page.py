@@ -4,15 +4,14 @@ What is injected by whatever way does not run: the policy allows no script at al
 shown to anybody else here; a reporter sees their own words, as text.
 """
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from safecase.respond._attachments import TYPES
 from safecase.respond._desk import Desk
+from safecase.web import source_of
 
 _HERE = Path(__file__).parent / "page"
 LABELS: Mapping[str, str] = {
@@ -59,11 +58,7 @@ def load_pages(desk: Desk) -> Pages:
         "types": ", ".join(TYPES),
     }
     policy = (
-        f"default-src 'none'; style-src 'sha256-{_digest(css)}'; img-src data:; form-action 'self'; base-uri 'none'; "
+        f"default-src 'none'; style-src {source_of(css)}; img-src data:; form-action 'self'; base-uri 'none'; "
         "frame-ancestors 'none'"
     )
     return Pages(policy, templates, common)
-
-
-def _digest(text: str) -> str:
-    return base64.b64encode(sha256(text.encode()).digest()).decode()

@@ -10,6 +10,7 @@ id is made from the decision, the condition and the occasion, and the restrictio
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -29,7 +30,7 @@ from safecase.assess import (
     validity,
 )
 from safecase.decide import Concern
-from safecase.declare import Document, Edit
+from safecase.declare import Condition, Document, Edit
 from safecase.evidence import canonical_json, digest_bytes, digest_value, parse_utc, read_envelope
 from safecase.monitor import Alert
 from safecase.registry import Incident, Kept, NoSuchRecord, Report
@@ -110,6 +111,61 @@ def tick(desk: Desk, *, key_file: Path, at: dt.datetime) -> tuple[Reopening, ...
     _settle(desk, at=at)
     _keep_concerns(desk, incidents, at=at)
     return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionState:
+    """A condition under which a decision holds, at a moment.
+
+    Attributes:
+        why: one sentence for each thing that breaks it.
+        is_seen: whether what was looked at could show it broken; without that, no word of `why` means nothing.
+    """
+
+    condition: Condition
+    why: tuple[str, ...]
+    is_seen: bool
+
+
+def condition_states(
+    case: Case,
+    context: str,
+    *,
+    incidents: Sequence[Incident] | None,
+    reopened: Sequence[Reopening] = (),
+    at: dt.datetime,
+) -> tuple[ConditionState, ...]:
+    """How the conditions of a context stand, by the clock, the declarations and what the desk knows. Closes nothing.
+
+    Without a permit the conditions are those that one would carry, and nothing can break them yet.
+
+    Args:
+        incidents: None where nobody keeps any, which is not the same as none.
+        reopened: what was reopened before; an alert breaks a condition here only through that.
+
+    Raises:
+        StatementBroken: the permit or the decision cannot be read.
+    """
+    held = _held(case, context)
+    if held is None:
+        return tuple(ConditionState(condition=one, why=(), is_seen=False) for one in validity(case, context))
+    conditions = conditions_of(held) if "validity" in held else validity(case, context)
+    signals: list[Signal] = [_look(case, context, at=at)]
+    signals += [IncidentSignal(incident=one) for one in incidents or () if one.closed is None]
+    found = [(one.condition.id, one.why) for signal in signals for one in broken(conditions, signal, held=held)]
+    found += [
+        (one.condition, one.why)
+        for one in reopened
+        if (one.context, one.decision_sha256) == (context, held["decision_sha256"]) and one.status != "settled"
+    ]
+    return tuple(_state(one, found, has_desk=incidents is not None) for one in conditions)
+
+
+def _state(condition: Condition, found: Sequence[tuple[str, str]], *, has_desk: bool) -> ConditionState:
+    why = tuple(dict.fromkeys(said for name, said in found if name == condition.id))
+    by_look = condition.kind not in {"rate-holds", "no-incident", "no-similar-incident"}
+    by_desk = condition.kind != "rate-holds" and has_desk
+    return ConditionState(condition=condition, why=why, is_seen=bool(why) or by_look or by_desk)
 
 
 def reopenings(desk: Desk) -> tuple[Reopening, ...]:

@@ -6,54 +6,35 @@ or in the body of a form, never in an address or a cookie. Addresses of senders 
 
 import asyncio
 import contextlib
-import json
 import logging
-import math
-import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from aiohttp import BodyPartReader, web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from safecase.assess import Clock, utc_now
 from safecase.models import told_to_stop
 from safecase.registry import RegistryError, Source
 from safecase.respond._attachments import File
 from safecase.respond._desk import Desk, IntakeLimits
-from safecase.respond._errors import CannotListen, Refused
 from safecase.respond._followup import FollowUp, add_word, follow
 from safecase.respond._intake import CHANNELS, Receipt, Submission, is_app_key, take
 from safecase.respond._pace import Pace
 from safecase.respond._page import load_pages
 from safecase.respond._security import security_txt
+from safecase.web import Body, Handler, Refused, answer, is_loopback, json_answer, listen, read_form, read_json
 
 _FIELD_BYTES_PER_CHARACTER = 12  # a character as JSON escapes of its two halves
 _GOODBYE_S = 10.0
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
-    "Server": "safecase",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-
 _LOG = logging.getLogger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Short = Annotated[str, Field(max_length=500)]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class _Report(_Body):
+class _Report(Body):
     channel: Short
     text: str
     title: Short = ""
@@ -61,24 +42,21 @@ class _Report(_Body):
     answer: str = ""
     contact: Short = ""
     confidentiality: Literal["open", "confidential", "anonymous"] = "open"
-    accused: list[Short] = []
+    accused: list[Short] = Field(default_factory=list)
     context: Short | None = None
-    event_ids: list[Short] = []
+    event_ids: list[Short] = Field(default_factory=list)
     trial_id: Short | None = None
 
 
-class _Feedback(_Body):
+class _Feedback(Body):
     rating: Literal["up", "down"]
     text: str = ""
     event_id: Short | None = None
     context: Short | None = None
 
 
-class _Word(_Body):
+class _Word(Body):
     text: str
-
-
-BodyT = TypeVar("BodyT", bound=_Body)
 
 
 class Server:
@@ -123,24 +101,15 @@ class Server:
 
     @web.middleware
     async def _plain_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            response = await handler(request)
-        except Refused as fault:
-            response = _error(fault.status, fault.code, str(fault), retry_after_s=fault.retry_after_s)
-        except web.HTTPRequestEntityTooLarge:
-            response = _error(413, "too-long", "the request is too large")
-        except web.HTTPException as fault:
-            response = _error(fault.status, "no-such-page", fault.reason)
-            if "Allow" in fault.headers:
-                response.headers["Allow"] = fault.headers["Allow"]
-        except RegistryError:
-            _LOG.exception("a request to %s could not be kept", request.path)
-            response = _error(503, "not-kept", "your report could not be kept; send it again", retry_after_s=30.0)
-        except Exception:  # noqa: BLE001 - one request's bug is that request's; the log has it
-            _LOG.exception("a request to %s failed", request.path)
-            response = _error(500, "fault", "the server failed on this request; whoever runs it will find it logged")
-        response.headers.update(_HEADERS)
-        return response
+        async def kept(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except RegistryError:
+                _LOG.exception("a request to %s could not be kept", request.path)
+                told = "your report could not be kept; send it again"
+                raise Refused(503, "not-kept", told, retry_after_s=30.0) from None
+
+        return await answer(request, kept, log=_LOG)
 
     # --- Pages --------------------------------------------------------------------------------------------------------
 
@@ -163,7 +132,7 @@ class Server:
     async def _post_follow(self, request: web.Request) -> web.Response:
         try:
             self._looks.count(self._sender(request))  # before a body is read
-            form = await request.post()
+            form = await read_form(request)
             token, text = str(form.get("token", "")), str(form.get("text", ""))
             found = await self._follow(token, text.replace("\r\n", "\n"))
         except Refused as fault:
@@ -178,7 +147,7 @@ class Server:
     # --- Programs -----------------------------------------------------------------------------------------------------
 
     async def _health(self, _: web.Request) -> web.Response:
-        return _json({"status": "open"})
+        return json_answer({"status": "open"})
 
     async def _security_txt(self, _: web.Request) -> web.Response:
         text = security_txt(self._desk.spec, now=self._now())
@@ -188,15 +157,15 @@ class Server:
 
     async def _post_report(self, request: web.Request) -> web.Response:
         self._pace.count(self._sender(request))
-        body = await _body(request, _Report)
+        body = await read_json(request, _Report)
         said = body.model_dump()
         said |= {"accused": tuple(body.accused), "event_ids": tuple(body.event_ids)}
         receipt = await self._take(Submission(**said), source=self._source(request))
-        return _json(asdict(receipt), status=201)
+        return json_answer(asdict(receipt), status=201)
 
     async def _post_feedback(self, request: web.Request) -> web.Response:
         self._pace.count(self._sender(request))
-        body = await _body(request, _Feedback)
+        body = await read_json(request, _Feedback)
         events = (body.event_id,) if body.event_id is not None else ()
         said = Submission(
             channel="feedback",
@@ -206,18 +175,18 @@ class Server:
             event_ids=events,
         )
         receipt = await self._take(said, source=self._source(request))
-        return _json(asdict(receipt), status=201)
+        return json_answer(asdict(receipt), status=201)
 
     async def _mine(self, request: web.Request) -> web.Response:
         self._looks.count(self._sender(request))
-        return _json(_shown(await self._follow(_bearer(request), "")))
+        return json_answer(_shown(await self._follow(_bearer(request), "")))
 
     async def _say_more(self, request: web.Request) -> web.Response:
         self._looks.count(self._sender(request))
-        body = await _body(request, _Word)
+        body = await read_json(request, _Word)
         if not body.text.strip():
             raise Refused(422, "empty", "a message has words")
-        return _json(_shown(await self._follow(_bearer(request), body.text)), status=201)
+        return json_answer(_shown(await self._follow(_bearer(request), body.text)), status=201)
 
     # --- Parts --------------------------------------------------------------------------------------------------------
 
@@ -272,8 +241,8 @@ async def serve_desk(
     runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=_GOODBYE_S)
     try:
         await runner.setup()
-        await _listen(web.TCPSite(runner, host, port), host, port)
-        yield Opening(url=_address(host, runner), notes=tuple(_notes(desk, host, behind_proxy=behind_proxy)))
+        url = await listen(runner, host, port)
+        yield Opening(url=url, notes=tuple(_notes(desk, host, behind_proxy=behind_proxy)))
     finally:
         await runner.cleanup()
 
@@ -286,27 +255,13 @@ async def wait_until_told() -> None:
 
 def _notes(desk: Desk, host: str, *, behind_proxy: bool) -> list[str]:
     found = []
-    if host not in {"127.0.0.1", "localhost", "::1"} and not behind_proxy:
+    if not is_loopback(host) and not behind_proxy:
         found.append("reports travel in plain HTTP; put TLS in front of this address")
     if not desk.spec.people.compliance:
         found.append("nobody may read confidential reports; name people under `compliance:` in respond.yaml")
     if desk.spec.contact is None:
         found.append("no security.txt is served; give `contact:` in respond.yaml")
     return found
-
-
-async def _listen(site: web.TCPSite, host: str, port: int) -> None:
-    try:
-        await site.start()
-    except OSError as error:
-        line = f"cannot listen on {host}:{port} ({error.strerror})"
-        raise CannotListen(f"{line}; give another --host or --port") from error
-
-
-def _address(host: str, runner: web.AppRunner) -> str:
-    port = runner.addresses[0][1]
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown if host not in {'0.0.0.0', '::'} else socket.gethostname()}:{port}/"  # noqa: S104
 
 
 async def _read_form(request: web.Request, limits: IntakeLimits) -> tuple[dict[str, str], tuple[File, ...]]:
@@ -385,28 +340,3 @@ def _shown(found: FollowUp) -> dict[str, Any]:
 def _sentence(fault: Refused) -> str:
     text = str(fault)
     return f"{text[:1].upper()}{text[1:]}."
-
-
-async def _body(request: web.Request, kind: type[BodyT]) -> BodyT:
-    try:
-        return kind.model_validate_json(await request.read())
-    except ValidationError as error:
-        fault = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in fault["loc"]) or "the body"
-        raise Refused(422, "malformed", f"{where}: {fault['msg']}"[:300]) from None
-
-
-def _json(value: Any, *, status: int = 200) -> web.Response:
-    return web.Response(body=json.dumps(value).encode(), status=status, content_type="application/json")
-
-
-def _error(status: int, code: str, message: str, *, retry_after_s: float | None = None) -> web.Response:
-    error: dict[str, Any] = {"code": code, "message": message}
-    if retry_after_s is not None:
-        error["retry_after_s"] = math.ceil(retry_after_s)
-    response = _json({"error": error}, status=status)
-    if retry_after_s is not None:
-        response.headers["Retry-After"] = str(math.ceil(retry_after_s))
-    if status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response

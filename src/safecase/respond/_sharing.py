@@ -20,9 +20,10 @@ from safecase.declare import Record
 from safecase.evidence import canonical_json, digest_bytes
 from safecase.registry import Incident, Report
 from safecase.respond._desk import Desk, person_name
-from safecase.respond._errors import BadWord, NotAllowed, Refused
+from safecase.respond._errors import BadWord, NotAllowed
 from safecase.respond._intake import Receipt, Submission, take
 from safecase.respond._learned import LearnedScenario, wording
+from safecase.web import Refused
 
 Tlp = Literal["clear", "green", "amber", "amber+strict", "red"]
 
