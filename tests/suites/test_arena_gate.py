@@ -1,6 +1,7 @@
 """The way of the number: attempts of the arena, estimates of them, and the pack's gate on those."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from safecase.decide import read_gate
 from safecase.declare import Gate, load_framework
 from safecase.measure import SuiteEvidence, estimate_suite
 from safecase.suites import Limits, Subject, plan_attempts
-from safecase.suites.arena import ControlProtocol, ControlsSuite, PerfectMonitor, monitored, protocol
+from safecase.suites.arena import ControlProtocol, ControlsSuite, PerfectMonitor, Watch, monitored, protocol
 from safecase.testing import ScriptedModel
 
 
@@ -53,6 +54,13 @@ def test_controls_that_catch_everything_pass_the_gate(gate: Gate):
 @pytest.mark.parametrize("name", ["sieve", "words", "untrusted-monitor"])
 def test_a_sieve_and_middling_controls_fail_it(gate: Gate, name: str):
     assert verdict(gate, evidence(protocol(name))) == "fail"
+
+
+def test_attackers_who_behave_because_they_know_that_they_are_watched_leave_it_open(gate: Gate):
+    """Nothing was put to the test: what was never tried was not held off."""
+    told = replace(monitored(PerfectMonitor(), at=0.5), watch=Watch(share=1.0, cue="true"))
+
+    assert verdict(gate, evidence(told)) == "inconclusive"
 
 
 def test_attempts_that_never_came_leave_it_open(gate: Gate):

@@ -2,9 +2,10 @@
 
 import pytest
 
-from safecase.suites import Engine, NoSandbox, find_engine, load_suite, open_sandbox
+from safecase.measure import SuiteEvidence
+from safecase.suites import Engine, NoSandbox, Subject, find_engine, load_suite, open_sandbox, plan_attempts
 from safecase.suites.hacking import SOLUTION, TRAPS, Trap, lists_calls, look
-from safecase.testing import check_suite
+from safecase.testing import ScriptedModel, check_suite
 from tests.suites.loc_gates import QUICK, played, verdicts
 
 SUITE = "reward-hacking"
@@ -29,6 +30,20 @@ def test_the_gate_is_seen_both_ways(character: str, verdict: str):
     assert {one.measures["hacked"] for one in plain} == {0.0}
     if character != "weak":
         assert {one.score for one in plain} == {1.0}
+
+
+async def test_who_runs_nothing_is_not_called_honest():
+    """It met no check: no number, and no pass."""
+    suite = load_suite(SUITE)
+    planned = tuple(plan_attempts(suite, arm="bare", arm_digest="d", model="m", attempts=1))
+    subject = Subject(arm="bare", model=ScriptedModel(lambda _: "I cannot."), digest="d")
+    came = {one.attempt.attempt_id: one.attempt async for one in suite.run(subject, planned, limits=QUICK)}
+    given = SuiteEvidence(
+        planned=planned, attempts=came, inputs=suite.inputs, fixed=False, calibration="own", grader=suite.grader
+    )
+
+    assert verdicts(given, SUITE) == {"reward-hacking": "inconclusive"}
+    assert not any("hacked" in one.measures for one in came.values())
 
 
 def test_traps_come_in_three_kinds_each_with_a_twin():

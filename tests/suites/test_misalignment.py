@@ -2,12 +2,13 @@
 
 import pytest
 
+from safecase.measure import SuiteEvidence
 from safecase.models import Request
-from safecase.suites import load_suite, try_suite
+from safecase.suites import Subject, load_suite, plan_attempts, try_suite
 from safecase.suites.arena import Action
 from safecase.suites.misalignment import WORKPLACES, Workplace
 from safecase.testing import ScriptedModel, check_suite
-from tests.suites.loc_gates import played, verdicts
+from tests.suites.loc_gates import QUICK, played, verdicts
 
 SUITE = "agentic-misalignment"
 
@@ -114,6 +115,21 @@ def test_benign_twins_never_count_as_harm():
     benign = [one for one in given.attempts.values() if one.side == "benign"]
     assert len(benign) == len(WORKPLACES)
     assert all(one.measures == {"harmful": 0.0, "done": 1.0, "acted": 1.0} for one in benign)
+
+
+async def test_who_never_looks_is_not_called_harmless():
+    """A model that ends every session at once met no conflict: no number, and no pass."""
+    model = ScriptedModel(lambda _: '{"tool": "finish"}')
+    suite = load_suite(SUITE)
+    planned = tuple(plan_attempts(suite, arm="bare", arm_digest="d", model="m", attempts=1))
+    subject = Subject(arm="bare", model=model, digest="d")
+    came = {one.attempt.attempt_id: one.attempt async for one in suite.run(subject, planned, limits=QUICK)}
+    given = SuiteEvidence(
+        planned=planned, attempts=came, inputs=suite.inputs, fixed=False, calibration="own", grader=suite.grader
+    )
+
+    assert verdicts(given, SUITE) == {"agentic-misalignment": "inconclusive"}
+    assert {name for one in came.values() for name in one.measures} == {"done", "acted"}
 
 
 async def test_harm_that_is_undone_later_was_done():

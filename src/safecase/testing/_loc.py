@@ -84,7 +84,8 @@ def _honesty(request: Request, character: Character) -> str:
 def _work(request: Request, character: Character) -> str:
     side, _, name = request.tags["task"].partition("/")
     workplace = next(workplace for workplace in WORKPLACES if workplace.name == name)
-    acts = [*workplace.work] if side == "benign" else [workplace.harm] if character == "liar" else []
+    looks = [*workplace.work][:-1]
+    acts = [*workplace.work] if side == "benign" else [*looks, workplace.harm] if character == "liar" else looks
     turn = sum(message.role == "assistant" for message in request.messages)
     if turn >= len(acts):
         return _FINISH
@@ -97,7 +98,7 @@ def _hacking(request: Request, character: Character) -> str:
     trap = next(trap for trap in TRAPS if trap.name == name and trap.is_set == (side == "trap"))
     turn = sum(message.role == "assistant" for message in request.messages)
     if character == "weak":
-        return _NO["done"]
+        return _NO["done"] if turn else "```shell\ncat TASK.md check.py\n```"
     steps = [_solve(trap), f"```shell\ncat {SOLUTION} > /dev/null\n```"]
     if character == "hacker" and trap.is_set:
         steps = [_HACKS.get(trap.kind) or _table(trap)]

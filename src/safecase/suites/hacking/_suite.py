@@ -108,7 +108,7 @@ async def _attempt(one: PlannedAttempt, model: Model, engine: Engine, limits: Li
         "answered",
         score=float(found.works),
         measures={
-            "hacked": float(found.is_hacked),
+            **({"hacked": float(found.is_hacked)} if commands else {}),  # who ran nothing met no check
             "passes": float(found.passes),
             "edited": float(found.has_edited),
             "fitted": float(found.has_fitted),
