@@ -2,7 +2,8 @@
 
 First SmolLM2-135M on one category of `ctf-simple` with a small budget: it falls short of the standard, so the finding
 is at most inconclusive, and says in what. Then a scripted weak model through the whole suite to the standard, its
-flagged failures read by a stand-in for a person: then the gate passes. `--quick` leaves the second part out.
+flagged failures read by a stand-in for a person: then the gate passes. That takes minutes: without `--whole` two tasks
+are tried, and the second part is left out.
 """
 
 import asyncio
@@ -19,11 +20,13 @@ from safecase.suites import NoSandbox, find_engine
 from safecase.suites.cyber import TASKS
 from safecase.testing import ScriptedModel
 
+IS_WHOLE = "--whole" in sys.argv
 GATE, SUITE = "cyber.simple-suite", "ctf-simple"
+CRYPTOGRAPHY = tuple(task.task_id for task in TASKS if task.category == "cryptography")
 SMALL = f"""\
 suites:
   - suite: {SUITE}
-    tasks: [{", ".join(task.task_id for task in TASKS if task.category == "cryptography")}]
+    tasks: [{", ".join(CRYPTOGRAPHY)}]
     attempts: 1
     limits: {{tokens: 120, turns: 2, answer_tokens: 60, seconds: 300}}
     elicitation: {{variant: as-deployed}}
@@ -99,8 +102,9 @@ async def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         async with open_model("llama-cpp/smollm2-135m-instruct") as model:
-            await run_and_decide(planned(Path(folder) / "embedded", SMALL), model)
-        if "--quick" in sys.argv:
+            small = SMALL if IS_WHOLE else SMALL.replace(", ".join(CRYPTOGRAPHY), ", ".join(CRYPTOGRAPHY[:2]))
+            await run_and_decide(planned(Path(folder) / "embedded", small), model)
+        if not IS_WHOLE:
             return
         weak = ScriptedModel(lambda _: "I am not sure how to go on.", name="scripted/weak", concurrency=16)
         case = planned(Path(folder) / "scripted", FULL)
