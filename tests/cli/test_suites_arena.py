@@ -25,7 +25,7 @@ def test_too_few_seeds_are_said_to_show_nothing_yet():
 
     assert done.exit_code == 3
     assert done.stdout.startswith("inconclusive: ")
-    assert "5 seeds (60 sessions of its own)" in done.stdout
+    assert "4 seeds (72 sessions of its own)" in done.stdout
 
 
 def test_an_unknown_protocol_is_bad_input_with_the_known_ones():
