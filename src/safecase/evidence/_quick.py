@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import MISSING, fields, make_dataclass
+from functools import cache
+from types import FunctionType
 from typing import Any, TypeVar
 
 RecordT = TypeVar("RecordT")
 
 
-def quick_maker(cls: type[RecordT]) -> Callable[..., RecordT]:
+def quick_maker(cls: type[RecordT], **fixed: Any) -> Callable[..., RecordT]:  # fields of every type
     """Makes records of a frozen dataclass with slots, by the same keywords as the class itself.
 
     A frozen dataclass looks each field up by its name when it is made, since it may not simply assign. Here a twin of
@@ -15,16 +17,27 @@ def quick_maker(cls: type[RecordT]) -> Callable[..., RecordT]:
     where a class gathers them first. `__post_init__` is not called, so the class has to have none; a default is to be a
     value.
 
+    Args:
+        fixed: values of fields that nearly every record has; they are the maker's defaults.
+
     >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True, slots=True)
     ... class Point:
     ...     x: int
     ...     y: int = 2
-    >>> quick_maker(Point)(x=1) == Point(1)
-    True
+    >>> quick_maker(Point)(x=1) == Point(1), quick_maker(Point, x=3)() == Point(3)
+    (True, True)
     """
+    plain = _plain_maker(cls)
+    made = FunctionType(plain.__code__, plain.__globals__, plain.__name__)
+    made.__kwdefaults__ = (plain.__kwdefaults__ or {}) | fixed
+    maker: Callable[..., RecordT] = made
+    return maker
 
-    named = fields(cls)  # type: ignore[arg-type]  # a dataclass
+
+@cache
+def _plain_maker(cls: type[Any]) -> FunctionType:
+    named = fields(cls)
     twin = make_dataclass(
         cls.__name__, [(one.name, Any) for one in named], slots=True, init=False, eq=False, repr=False
     )
@@ -39,5 +52,5 @@ def quick_maker(cls: type[RecordT]) -> Callable[..., RecordT]:
         "    return self",
     ]
     exec("\n".join(lines), known)  # noqa: S102 - names of fields alone, as `dataclasses` itself makes its methods
-    maker: Callable[..., RecordT] = known["make"]
-    return maker
+    made: FunctionType = known["make"]
+    return made

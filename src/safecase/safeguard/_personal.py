@@ -7,7 +7,7 @@ from typing import Literal, Protocol, get_args
 
 from safecase.detect import PersonalKind, find_personal_data, shown
 from safecase.evidence import digest_value
-from safecase.safeguard._values import Exchange, Ruling, Stage
+from safecase.safeguard._values import Exchange, Ruling, Stage, instant
 
 FurtherKind = Literal["crypto-wallet", "health-number", "medical-licence", "national-id"]
 """Kinds that our own patterns do not know, and Presidio does."""
@@ -66,7 +66,8 @@ class PersonalDataLayer:
         finder = self.finder.digest if self.finder else None
         return digest_value([self.name, self.stage, "personal-data", list(self.kinds), self.do, self.principle, finder])
 
-    async def check(self, exchange: Exchange) -> Ruling:
+    @instant
+    def check(self, exchange: Exchange) -> Ruling:
         """Replace or withhold what is found."""
         reply = exchange.reply
         start = self._start(reply, exchange.seen) if exchange.seen else 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from safecase.evidence import digest_value
 from safecase.safeguard._errors import StackError
 from safecase.safeguard._spelling import SIGN, Drawn, all_drawn, back_by, drawn, skeleton
-from safecase.safeguard._values import Exchange, Part, Ruling, Stage
+from safecase.safeguard._values import Exchange, Part, Ruling, Stage, instant
 
 LONG = 6
 """Letters from which on a term is found inside other words and across any gaps; a shorter one only as a word."""
@@ -48,12 +48,16 @@ class TermsLayer:
         """Configuration; how text is read is in the stack's code digest."""
         return digest_value([self.name, self.stage, "terms", list(self.terms), self.principle])
 
-    async def check(self, exchange: Exchange) -> Ruling:
+    @instant
+    def check(self, exchange: Exchange) -> Ruling:
         """Withhold on a match in any string of the stage."""
-        found = self._input(exchange) if exchange.stage == "input" else self._output(exchange)
-        if found:
+        if self.stand_in(exchange):
             return Ruling(action="withhold", score=1.0, principle=self.principle)
         return _ALLOWED
+
+    def stand_in(self, exchange: Exchange) -> bool:
+        """Whether a term stands in any string of the stage that the exchange has come to."""
+        return self._input(exchange) if exchange.stage == "input" else self._output(exchange)
 
     def _input(self, exchange: Exchange) -> bool:
         for said in exchange.messages:
