@@ -5,7 +5,6 @@ for a classifier. A declared word needs no such care: text and word go through t
 without looking around, so cutting the text anywhere changes nothing.
 """
 
-import base64
 import binascii
 import html
 import re
@@ -104,10 +103,38 @@ _GAPS = str.maketrans("", "", " -")
 
 
 def _drawn(text: str) -> tuple[Drawn, ...]:
-    letters = text.encode().translate(*_ascii()).decode() if text.isascii() else skeleton(text).translate(_GAPS)
-    if SIGN not in letters:
-        return (Drawn(letters, text, ""),)
-    return tuple(Drawn(letters.replace(SIGN, sign.strip("-")), text, sign) for sign in "-i")
+    found = letters(text)
+    if len(found) == 1:
+        return (Drawn(found[0], text, ""),)
+    return tuple(Drawn(shown, text, sign) for shown, sign in zip(found, "-i", strict=True))
+
+
+def letters(text: str) -> tuple[str, ...]:
+    """The letters of `drawn`."""
+    found = text.encode().translate(*_ascii()).decode() if text.isascii() else skeleton(text).translate(_GAPS)
+    return (found,) if SIGN not in found else (found.replace(SIGN, ""), found.replace(SIGN, "i"))
+
+
+def all_letters(lines: str) -> tuple[str, ...] | None:
+    """The letters of `all_drawn`, for many texts at once, one to a line: what stands in a reading of any of them stands
+    in one of these.
+
+    Returns:
+        None where the lines together hold more base64 than is looked into.
+    """
+    found = letters(lines)
+    if "\\" in lines:
+        found += letters(_ESCAPE.sub(_unescaped, lines))
+    if "&" in lines:
+        found += letters(html.unescape(lines))
+    if "%" in lines:
+        found += letters(unquote(lines, errors="replace"))
+    runs = list(filter(_BEGINS_TEXT.match, _runs(lines)))
+    if not runs:
+        return found
+    if len(runs) > _MOST_BASE64:
+        return None
+    return found + tuple([shown for run in runs for shown in letters(_text_of(run))])
 
 
 @cache
@@ -189,20 +216,29 @@ def _further(text: str) -> Iterator[str]:
 
 def decoded(text: str) -> Iterator[str]:
     """What runs of base64 in a text decode to, where that is text."""
-    for found in islice(filter(_BEGINS_TEXT.match, _runs(text)), _MOST_BASE64):
-        run = found.translate(_URLSAFE)
-        try:
-            yield base64.b64decode(run + "=" * (-len(run) % 4), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            continue
+    for run in islice(filter(_BEGINS_TEXT.match, _runs(text)), _MOST_BASE64):
+        if inner := _text_of(run):
+            yield inner
+
+
+def _text_of(run: str) -> str:
+    """What a run of base64 stands for; "" where that is no text."""
+    if len(run) % 4 == 1:
+        return ""
+    inner = binascii.a2b_base64(run.translate(_URLSAFE) + "=" * (-len(run) % 4))
+    # Asked without an error, which nearly every long word would raise.
+    text = inner.decode(errors="ignore")
+    return text if text.encode() == inner else ""
 
 
 def _runs(text: str) -> list[str]:
     """Runs of letters of base64, less their padding."""
     if not text.isascii():
         return _BASE64.findall(text)
-    marked, runs = text.encode().translate(_OF_RUN), []
-    at = marked.find(_RUN)
+    marked = text.encode().translate(_OF_RUN)
+    if (at := marked.find(_RUN)) < 0:
+        return []
+    runs = []
     while at >= 0:
         end = marked.find(_NO_RUN, at)
         runs.append(text[at:] if end < 0 else text[at:end])

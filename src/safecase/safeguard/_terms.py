@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from safecase.evidence import digest_value
 from safecase.safeguard._errors import StackError
-from safecase.safeguard._spelling import SIGN, Drawn, all_drawn, back_by, drawn, skeleton
+from safecase.safeguard._spelling import SIGN, Drawn, all_drawn, all_letters, back_by, drawn, letters, skeleton
 from safecase.safeguard._values import Exchange, Part, Ruling, Stage, instant
 
 LONG = 6
@@ -57,7 +57,32 @@ class TermsLayer:
 
     def stand_in(self, exchange: Exchange) -> bool:
         """Whether a term stands in any string of the stage that the exchange has come to."""
-        return self._input(exchange) if exchange.stage == "input" else self._output(exchange)
+        if exchange.stage == "input":
+            return not self._none_in(all_letters(_asked(exchange))) and self._input(exchange)
+        # A reply goes on from what was put into the model's mouth: a term may begin there.
+        before = exchange.prefill if exchange.channel == "content" else ""
+        text = unseen = before + exchange.reply
+        if exchange.seen:
+            unseen = text[back_by(text, len(before) + exchange.seen, self.reach) :]
+        lines = [part.text for part in exchange.reply_parts]
+        if exchange.final and len(unseen) != len(exchange.reply):
+            lines.append(exchange.reply)
+        found = all_letters("\n".join([*lines, unseen])) if lines or exchange.final else letters(unseen)
+        return not self._none_in(found) and self._output(exchange, unseen, is_cut=len(unseen) < len(text))
+
+    def _none_in(self, found: tuple[str, ...] | None) -> bool:
+        """Whether no term can stand in texts that show these letters, as is so nearly always.
+
+        Whatever the gaps, the letters of a match stand side by side once the gaps are gone. What a text shows does not
+        depend on the lines before and after it, so all lines are looked at as one: what is not there is in none.
+        """
+        if found is None:
+            return False
+        for term in self.patterns:
+            for shown in found:
+                if term.letters in shown:
+                    return False
+        return True
 
     def _input(self, exchange: Exchange) -> bool:
         for said in exchange.messages:
@@ -68,15 +93,10 @@ class TermsLayer:
         users = [said.content for said in exchange.messages if said.role == "user"]
         return len(users) > 1 and any(map(self._stands_in, drawn("\n".join(users))))
 
-    def _output(self, exchange: Exchange) -> bool:
-        # A reply goes on from what was put into the model's mouth: a term may begin there.
-        before = exchange.prefill if exchange.channel == "content" else ""
-        text = before + exchange.reply
-        seen = len(before) + exchange.seen if exchange.seen else 0
-        start = back_by(text, seen, self.reach) if seen else 0
+    def _output(self, exchange: Exchange, unseen: str, *, is_cut: bool) -> bool:
         is_open = not exchange.final
-        for one in drawn(text[start:]):
-            if self._stands_in(one, is_cut=start > 0, is_open=is_open):
+        for one in drawn(unseen):
+            if self._stands_in(one, is_cut=is_cut, is_open=is_open):
                 return True
         if self._stands_in_parts(exchange.reply_parts):
             return True
@@ -107,8 +127,7 @@ class TermsLayer:
             is_cut: more text stands before it, which was ruled on; a match at the very start is not new.
             is_open: more text may follow, so that a short word at the very end may yet become a longer one.
         """
-        # Whatever the gaps, the letters of a match stand side by side once the gaps are gone: a search for them is many
-        # times faster than the pattern, and nearly always says no.
+        # A search for the letters is many times faster than the pattern.
         for term in self.patterns:
             if term.letters in text.letters:
                 plain = text.plain
@@ -124,6 +143,15 @@ class _Term:
     letters: str
     pattern: re.Pattern[str]
     is_word: bool
+
+
+def _asked(exchange: Exchange) -> str:
+    """Every string of a request, a line for each, those of users side by side."""
+    lines = [part.text for part in exchange.parts]
+    users = []
+    for said in exchange.messages:
+        (users if said.role == "user" else lines).append(said.content)
+    return "\n".join(lines + users)
 
 
 _ALLOWED = Ruling(action="allow", score=0.0)
@@ -144,4 +172,5 @@ def _pattern(term: str, number: int, layer: str) -> _Term:
         return _Term(letters=letters, pattern=re.compile(_GAP.join(letters)), is_word=False)
     written = "[ -]+".join("-*".join(word) for word in skeleton(term).replace("-", " ").replace(SIGN, " ").split())
     apart = "[ -]+".join(letters)
-    return _Term(letters=letters, pattern=re.compile(rf"(?<![^\W_])(?:{written}|{apart})(?![^\W_])"), is_word=True)
+    pattern = re.compile(rf"(?<![^\W_])(?:{written}|{apart})(?![^\W_])")
+    return _Term(letters=letters, pattern=pattern, is_word=True)
