@@ -28,26 +28,48 @@ def quick_maker(cls: type[RecordT], **fixed: Any) -> Callable[..., RecordT]:  # 
     >>> quick_maker(Point)(x=1) == Point(1), quick_maker(Point, x=3)() == Point(3)
     (True, True)
     """
-    plain = _plain_maker(cls)
-    made = FunctionType(plain.__code__, plain.__globals__, plain.__name__)
-    made.__kwdefaults__ = (plain.__kwdefaults__ or {}) | fixed
-    maker: Callable[..., RecordT] = made
-    return maker
+    return _fixed(_maker(cls, ()), fixed)
+
+
+def quick_taker(cls: type[RecordT], *taken: str, **fixed: Any) -> Callable[..., RecordT]:  # fields of every type
+    """The same, where some of the fields are taken from another object, under their names: from the first argument.
+
+    Args:
+        taken: names of these fields.
+        fixed: values of fields that nearly every record has; they are the maker's defaults.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True, slots=True)
+    ... class Point:
+    ...     x: int
+    ...     y: int = 2
+    >>> quick_taker(Point, "x")(Point(1, 1)) == Point(1)
+    True
+    """
+    return _fixed(_maker(cls, taken), fixed)
+
+
+def _fixed(maker: FunctionType, fixed: dict[str, Any]) -> Callable[..., Any]:
+    made = FunctionType(maker.__code__, maker.__globals__, maker.__name__)
+    made.__kwdefaults__ = (maker.__kwdefaults__ or {}) | fixed
+    return made
 
 
 @cache
-def _plain_maker(cls: type[Any]) -> FunctionType:
+def _maker(cls: type[Any], taken: tuple[str, ...]) -> FunctionType:
     named = fields(cls)
     twin = make_dataclass(
         cls.__name__, [(one.name, Any) for one in named], slots=True, init=False, eq=False, repr=False
     )
     known: dict[str, Any] = {"_new": object.__new__, "_twin": twin, "_cls": cls}
     known |= {f"_of_{one.name}": one.default for one in named if one.default is not MISSING}
-    given = ", ".join(one.name if one.default is MISSING else f"{one.name}=_of_{one.name}" for one in named)
+    others = [one for one in named if one.name not in taken]
+    given = [one.name if one.default is MISSING else f"{one.name}=_of_{one.name}" for one in others]
     lines = [
-        f"def make(*, {given}):",
+        f"def make({', '.join([*(['source'] if taken else []), *(['*'] if given else []), *given])}):",
         "    self = _new(_twin)",
-        *(f"    self.{one.name} = {one.name}" for one in named),
+        *(f"    self.{name} = source.{name}" for name in taken),
+        *(f"    self.{one.name} = {one.name}" for one in others),
         "    self.__class__ = _cls",
         "    return self",
     ]

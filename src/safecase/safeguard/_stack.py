@@ -194,6 +194,11 @@ class Stack:
         object.__setattr__(self, "noting", tuple(layer for layer in self.layers if isinstance(layer, Noting)))
 
     @property
+    def is_tested(self) -> bool:
+        """Whether the golden exchanges came out as they should, so that `ready` has nothing to ask."""
+        return self.start.is_tested
+
+    @property
     def reach(self) -> int:
         """The longest lookback of any layer."""
         return max((layer.reach for layer in self.layers), default=0)

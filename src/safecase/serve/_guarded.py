@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import orjson
 
 from safecase.evidence import Explanation, RulingRecord
-from safecase.safeguard import Checked, ChunkGuard, Exchange, GoldenFailed, Stack, reply_of
+from safecase.safeguard import Checked, ChunkGuard, Exchange, GoldenFailed, Stack, Withheld, reply_of
 from safecase.serve._call import JSON, Call
 from safecase.serve._config import Commands
 from safecase.serve._faults import Fault, bad_request, failed
@@ -97,11 +97,9 @@ class Guarded:
         Raises:
             Fault: the stack rules otherwise than it is known to.
         """
-        call.put_to_stack(asked)
-        try:
-            unready = await self._stack.ready()
-        except GoldenFailed:
-            raise failed(503, "safeguards-failed", "the safeguards do not rule as they should") from None
+        if call.exchanges is not None:
+            call.put_to_stack(asked)
+        unready = None if self._stack.is_tested else await self._unready()
         checked = unready or await self._stack.rule(asked)
         call.rulings += checked.rulings
         if isinstance(checked, Checked):
@@ -110,6 +108,12 @@ class Guarded:
             call.withhold(checked.withheld)
             self._note(asked, checked.withheld)
         return checked.withheld
+
+    async def _unready(self) -> Withheld | None:
+        try:
+            return await self._stack.ready()
+        except GoldenFailed:
+            raise failed(503, "safeguards-failed", "the safeguards do not rule as they should") from None
 
     async def rules_out(self, call: Call, replied: Exchange) -> bool:
         """Rule on a piece of a reply in which nothing can be replaced; whether it is withheld."""
@@ -128,7 +132,7 @@ class Guarded:
             Fault: it cannot be answered.
         """
         call.streamed = ask.streams
-        if (said := await self._commanded(call)) is not None:
+        if self._on_command is not None and (said := await self._commanded(call, self._on_command)) is not None:
             await self._send(call, ask, self._told(call, said), is_generated=False)
             return
         if (ruling := await self.rules(call, ask.exchange)) is not None:
@@ -149,12 +153,12 @@ class Guarded:
             as_calls(reply)
         await self._whole(call, ask, reply)
 
-    async def _commanded(self, call: Call) -> str | None:
+    async def _commanded(self, call: Call, on_command: Commands) -> str | None:
         """The answer to a chat command, whose words are then nobody's content; None where it is none."""
         text = (call.prompt or "").strip()
-        if self._on_command is None or call.account is None or not text.startswith("/") or len(text) > _LONGEST_COMMAND:
+        if call.account is None or not text.startswith("/") or len(text) > _LONGEST_COMMAND:
             return None
-        said = await asyncio.to_thread(self._on_command, call.account.id, text)
+        said = await asyncio.to_thread(on_command, call.account.id, text)
         if said is not None:
             call.prompt = None
         return said
