@@ -161,6 +161,12 @@ _drawn_short, _all_drawn_short = lru_cache(maxsize=8)(_drawn), lru_cache(maxsize
 
 def back_by(text: str, end: int, letters: int) -> int:
     """The place before `end` after which stand so many characters that show a letter; 0 where there are fewer."""
+    start = max(0, end - 2 * letters)
+    near = text[start:end]
+    if letters > 0 and near.isascii():  # of which every other shows one, if it is prose
+        before = near.encode().translate(_shows_ascii()).rsplit(b"x", letters)
+        if len(before) > letters:
+            return start + len(before[0])
     while end > 0 and letters > 0:
         end -= 1
         letters -= _SHOWS[text[end]]
@@ -178,6 +184,12 @@ class _Shows(dict[str, bool]):
 
 
 _SHOWS = _Shows()
+
+
+@cache
+def _shows_ascii() -> bytes:
+    """For `bytes.translate`: ASCII characters that show a letter, as `x`."""
+    return bytes(ord("x" if _SHOWS[chr(code)] else " ") for code in range(128)) + bytes(128)
 
 
 _ESCAPE = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")

@@ -159,6 +159,8 @@ class Stack:
         every: characters between two looks at a streaming reply.
         golden: exchanges that `self_test` replays before the first answer.
         passes: what trusted-access tiers are not held to.
+        hold_back: letters and digits that a streaming reply is kept back by: the longest lookback of a layer of
+            windows.
         completions: safe completions of the stack's own, by "layer/rule", by layer or by principle; the first that
             there is, in this order, and else the shipped one.
     """
@@ -180,6 +182,7 @@ class Stack:
     posted: Mapping[Stage, tuple[tuple[Safeguard, Post], ...]] = field(init=False, compare=False, repr=False)
     noting: tuple[Noting, ...] = field(init=False, compare=False, repr=False)
     seats: Mapping[Stage, tuple[_Seat, ...]] = field(init=False, compare=False, repr=False)
+    hold_back: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         stages: tuple[Stage, Stage] = ("input", "output")
@@ -190,6 +193,8 @@ class Stack:
         object.__setattr__(self, "posted", posted)
         seats = {stage: tuple(_Seat(layer, post) for layer, post in here) for stage, here in posted.items()}
         object.__setattr__(self, "seats", seats)
+        held = (at.reach for at in self.layers if at.stage == "output" and at.name in self.windows)
+        object.__setattr__(self, "hold_back", max(held, default=0))
         # Asked once: whether an object has a protocol's methods takes longer to find out than a layer takes to rule.
         object.__setattr__(self, "noting", tuple(layer for layer in self.layers if isinstance(layer, Noting)))
 
@@ -202,11 +207,6 @@ class Stack:
     def reach(self) -> int:
         """The longest lookback of any layer."""
         return max((layer.reach for layer in self.layers), default=0)
-
-    @property
-    def hold_back(self) -> int:
-        """Letters and digits that a streaming reply is kept back by: the longest lookback of a layer of windows."""
-        return max((at.reach for at in self.layers if at.stage == "output" and at.name in self.windows), default=0)
 
     async def check(self, exchange: Exchange) -> tuple[RulingRecord, ...]:
         """Ask the layers of the exchange's stage. An error or a timeout of a required layer withholds.

@@ -31,17 +31,15 @@ class TermsLayer:
     stage: Stage
     terms: tuple[str, ...]
     principle: str | None = None
+    reach: int = field(init=False, repr=False)
     patterns: tuple["_Term", ...] = field(init=False, repr=False)
     clear: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         patterns = tuple(_pattern(term, number, self.name) for number, term in enumerate(self.terms, start=1))
         object.__setattr__(self, "patterns", patterns)
-
-    @property
-    def reach(self) -> int:
-        """Letters of the longest term, and one more that says where a short one ends."""
-        return 1 + max((len(_letters(term)) for term in self.terms), default=0)
+        # Letters of the longest term, and one more that says where a short one ends.
+        object.__setattr__(self, "reach", 1 + max((len(term.letters) for term in patterns), default=0))
 
     @property
     def digest(self) -> str:

@@ -21,7 +21,7 @@ from safecase.serve._faults import Fault, bad_request, failed
 from safecase.serve._http import Answer
 from safecase.serve._json import read_json
 from safecase.serve._marks import Marker
-from safecase.serve._sse import Splitter
+from safecase.serve._sse import Frame, Splitter, frame_of
 from safecase.serve._tools import as_calls, without_tools
 from safecase.serve._upstream import Client, UpstreamRefused
 
@@ -31,6 +31,7 @@ _ERROR_CHARACTERS = 1_000  # of an upstream's words, where they are passed on
 _LONGEST_COMMAND = 64
 _UNREADABLE = frozenset({"audio", "images"})  # fields of a message that hold no text
 _REASONS = frozenset({"stop", "length", "tool_calls", "function_call", "content_filter"})
+_CHUNKS_A_FRAME = 4  # at least, over a stream; to find one costs as much as to read a chunk
 _MOST_TOKENS = 1 << 40  # of one call; a count beyond it is none
 
 
@@ -334,6 +335,8 @@ class _Stream:
         self._id, self._created = f"chatcmpl-{call.id}", int(time.time())
         self._finished: dict[int, str | None] = {}
         self._fault: Fault | None = None
+        self._frame: Frame | None = None
+        self._frames = self._chunks = 0
         self.is_over = False
 
     @property
@@ -393,19 +396,36 @@ class _Stream:
     async def _feed(self, events: list[bytes]) -> list[Body]:
         out: list[Body] = []
         for data in events:
-            if data == b"[DONE]":
+            frame = self._frame
+            if frame is not None and (text := frame.text_of(data)):
+                self._call.generated += len(text)
+                looks = self._guard.take_text(text, choice=frame.choice)
+                if looks is None:
+                    continue
+                out += await looks
+            elif data == b"[DONE]":
                 self.is_over = True
                 break
-            try:
-                chunk = self._chunk(data)
-            except Fault as fault:
-                self._fault, self.is_over = fault, True
-                break
-            out += await self._guard.feed(chunk)
+            else:
+                try:
+                    chunk = self._chunk(data)
+                except Fault as fault:
+                    self._fault, self.is_over = fault, True
+                    break
+                out += await self._guard.feed(chunk)
+                self._keep_frame(data, chunk)
             if self._guard.guard.withheld is not None:
                 self.is_over = True
                 break
         return out
+
+    def _keep_frame(self, data: bytes, chunk: Body) -> None:
+        """Keep what stands around the text of a chunk, for those after it; not for ever, where each is made anew."""
+        self._chunks += 1
+        if self._frames * _CHUNKS_A_FRAME > self._chunks or (piece := self._guard.text_of(chunk)) is None:
+            return
+        self._frames += 1
+        self._frame = frame_of(data, piece.text, choice=piece.choice)
 
     def _chunk(self, data: bytes) -> Body:
         """One event, in the envelope that all chunks of this call go out in."""
