@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from safecase.detect import Head, apparent_child_abuse, score_by_all
 from safecase.evidence import Message, digest_value
-from safecase.safeguard._spelling import decoded
+from safecase.safeguard._spelling import decoded, may_hold_run
 from safecase.safeguard._values import Exchange, Ground, Part, Ruling, Stage, instant
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
+_LEAST_BASE64 = 16
+_BASE64 = re.compile(rf"[A-Za-z0-9+/]{{{_LEAST_BASE64},}}={{0,2}}")
 _WORDS = 4  # from which on a string outside the turns is scored alone; shorter ones are scored together
 
 
@@ -90,6 +91,8 @@ def _views(messages: tuple[Message, ...]) -> Iterator[str]:
     if len(users) > 1:
         yield "\n".join(users)
     for turn in turns:
+        if not may_hold_run(turn, _LEAST_BASE64):
+            continue
         for match in _BASE64.finditer(turn):
             try:
                 yield base64.b64decode(match.group(), validate=True).decode()

@@ -198,7 +198,8 @@ _BASE64 = re.compile(rf"[A-Za-z0-9+/_-]{{{_SHORTEST_BASE64},}}")
 # Which bytes are of a run, as ones: a search for eight of them is ten times as fast as the expression, which tries at
 # every letter of every word of prose.
 _OF_RUN = bytes(_BASE64.fullmatch(chr(code) * _SHORTEST_BASE64) is not None for code in range(256))
-_RUN, _NO_RUN = bytes([1]) * _SHORTEST_BASE64, bytes([0])
+_NO_RUN = bytes([0])
+_RUN = bytes([1]) * _SHORTEST_BASE64 + _NO_RUN  # its end: told sooner than its beginning
 # Most long words of prose decode to what is no UTF-8, and finding that out by decoding costs more than all other
 # reading. The first letters of a run tell: what they stand for has to begin with ASCII, or with a lead byte and what
 # may follow.
@@ -243,18 +244,19 @@ def _text_of(run: str) -> str:
     return text if text.encode() == inner else ""
 
 
+def may_hold_run(text: str, least: int) -> bool:
+    """Whether so many letters of base64 may stand side by side in a text, as they do in no word of prose."""
+    return not text.isascii() or text.encode().translate(_OF_RUN).find(b"\1" * least) >= 0
+
+
 def _runs(text: str) -> list[str]:
     """Runs of letters of base64, less their padding."""
     if not text.isascii():
         return _BASE64.findall(text)
-    marked = text.encode().translate(_OF_RUN)
-    if (at := marked.find(_RUN)) < 0:
-        return []
-    runs = []
-    while at >= 0:
-        end = marked.find(_NO_RUN, at)
-        runs.append(text[at:] if end < 0 else text[at:end])
-        at = -1 if end < 0 else marked.find(_RUN, end)
+    marked, runs, end = text.encode().translate(_OF_RUN) + _NO_RUN, [], 0
+    while (at := marked.find(_RUN, end)) >= 0:
+        end = at + _SHORTEST_BASE64
+        runs.append(text[marked.rfind(_NO_RUN, 0, at) + 1 : end])
     return runs
 
 

@@ -13,6 +13,7 @@ LONG = 6
 LONGEST = 200
 _GAP = "[ -]*"
 _SHORT_WORD, _MOST_CLEAR = 64, 4_096
+_KNOWN_WORD = 24  # letters; ids, of which there is no end, are longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +57,40 @@ class TermsLayer:
     def stand_in(self, exchange: Exchange) -> bool:
         """Whether a term stands in any string of the stage that the exchange has come to."""
         if exchange.stage == "input":
-            return not self._none_in(all_letters(_asked(exchange))) and self._input(exchange)
+            return not self._none_in(all_letters(self._asked(exchange))) and self._input(exchange)
         # A reply goes on from what was put into the model's mouth: a term may begin there.
         before = exchange.prefill if exchange.channel == "content" else ""
         text = unseen = before + exchange.reply
         if exchange.seen:
             unseen = text[back_by(text, len(before) + exchange.seen, self.reach) :]
-        lines = [part.text for part in exchange.reply_parts]
+        lines = self._unknown(exchange.reply_parts)
         if exchange.final and len(unseen) != len(exchange.reply):
             lines.append(exchange.reply)
         found = all_letters("\n".join([*lines, unseen])) if lines or exchange.final else letters(unseen)
         return not self._none_in(found) and self._output(exchange, unseen, is_cut=len(unseen) < len(text))
+
+    def _asked(self, exchange: Exchange) -> str:
+        """Every string of a request that is not known to hold no term, a line for each, those of users side by side."""
+        lines, users = self._unknown(exchange.parts), []
+        for said in exchange.messages:
+            (users if said.role == "user" else lines).append(said.content)
+        return "\n".join(lines + users)
+
+    def _unknown(self, parts: tuple[Part, ...]) -> list[str]:
+        """Strings beside the turns and the reply, less those that were read before: mostly a protocol's own words."""
+        clear, lines = self.clear, []
+        for part in parts:
+            text = part.text
+            if text not in clear:
+                lines.append(text)
+                if len(text) <= _KNOWN_WORD and not self._stands_in_readings(text):
+                    self._remember(text)
+        return lines
+
+    def _remember(self, text: str) -> None:
+        if len(self.clear) >= _MOST_CLEAR:
+            self.clear.clear()
+        self.clear.add(text)
 
     def _none_in(self, found: tuple[str, ...] | None) -> bool:
         """Whether no term can stand in texts that show these letters, as is so nearly always.
@@ -110,9 +134,7 @@ class TermsLayer:
             if self._stands_in_readings(text):
                 return True
             if len(text) <= _SHORT_WORD:
-                if len(clear) >= _MOST_CLEAR:
-                    clear.clear()
-                clear.add(text)
+                self._remember(text)
         return False
 
     def _stands_in_readings(self, text: str) -> bool:
@@ -141,15 +163,6 @@ class _Term:
     letters: str
     pattern: re.Pattern[str]
     is_word: bool
-
-
-def _asked(exchange: Exchange) -> str:
-    """Every string of a request, a line for each, those of users side by side."""
-    lines = [part.text for part in exchange.parts]
-    users = []
-    for said in exchange.messages:
-        (users if said.role == "user" else lines).append(said.content)
-    return "\n".join(lines + users)
 
 
 _ALLOWED = Ruling(action="allow", score=0.0)

@@ -584,8 +584,12 @@ def _counts(usage: Any) -> dict[str, int]:
     """The counts of tokens that can be any."""
     if type(usage) is not dict:
         return {}
-    named = ((name, usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
-    return {name: count for name, count in named if type(count) is int and 0 <= count <= _MOST_TOKENS}
+    counts: dict[str, int] = {}
+    for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+        count = usage.get(name)
+        if type(count) is int and 0 <= count <= _MOST_TOKENS:
+            counts[name] = count
+    return counts
 
 
 def _known_reason(reason: str | None) -> str | None:
