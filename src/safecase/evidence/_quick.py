@@ -28,7 +28,7 @@ def quick_maker(cls: type[RecordT], **fixed: Any) -> Callable[..., RecordT]:  # 
     >>> quick_maker(Point)(x=1) == Point(1), quick_maker(Point, x=3)() == Point(3)
     (True, True)
     """
-    return _fixed(_maker(cls, ()), fixed)
+    return _fixed(_maker(cls, ()), fixed)  # type: ignore[arg-type]  # a class can be hashed
 
 
 def quick_taker(cls: type[RecordT], *taken: str, **fixed: Any) -> Callable[..., RecordT]:  # fields of every type
@@ -46,7 +46,7 @@ def quick_taker(cls: type[RecordT], *taken: str, **fixed: Any) -> Callable[..., 
     >>> quick_taker(Point, "x")(Point(1, 1)) == Point(1)
     True
     """
-    return _fixed(_maker(cls, taken), fixed)
+    return _fixed(_maker(cls, taken), fixed)  # type: ignore[arg-type]  # as above
 
 
 def _fixed(maker: FunctionType, fixed: dict[str, Any]) -> Callable[..., Any]:

@@ -71,7 +71,7 @@ class TermsLayer:
 
     def _asked(self, exchange: Exchange) -> str:
         """Every string of a request that is not known to hold no term, a line for each, those of users side by side."""
-        lines, users = self._unknown(exchange.parts), []
+        lines, users = self._unknown(exchange.parts), list[str]()
         for said in exchange.messages:
             (users if said.role == "user" else lines).append(said.content)
         return "\n".join(lines + users)

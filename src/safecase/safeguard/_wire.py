@@ -162,7 +162,7 @@ def _simple_request(body: Mapping[str, Any], turns: Any) -> tuple[tuple[Message,
 
 def _simple_reply(body: Any, choice: Any, asked: Exchange) -> Exchange | None:
     """The exchange of a reply with one choice, of a message with flat known fields; None of any other."""
-    message = choice.get("message") if type(choice) is dict else None
+    message: Any = choice.get("message") if type(choice) is dict else None  # JSON
     content = message.get("content") if type(message) is dict and type(body) is dict else None
     if type(content) is not str or content[:1] in _MAY_OPEN:
         return None
