@@ -29,6 +29,7 @@ CHOICES = st.lists(
 def long_way(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_wire, "_simple_request", lambda *_: None)
     patch.setattr(_wire, "_simple", lambda *_, **__: None)
+    patch.setattr(_wire, "_simple_reply", lambda *_: None)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

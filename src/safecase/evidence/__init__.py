@@ -82,7 +82,7 @@ if TYPE_CHECKING:
         verify_inclusion,
     )
     from safecase.evidence._post import PostBox, PostKey
-    from safecase.evidence._quick import quick_maker
+    from safecase.evidence._quick import quick_maker, quick_taker
     from safecase.evidence._remote import (
         Folder,
         RemoteSegments,
@@ -286,6 +286,7 @@ __all__ = [
     "parse_public_key",
     "parse_utc",
     "quick_maker",
+    "quick_taker",
     "quorum",
     "read_envelope",
     "read_events",

@@ -12,8 +12,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from safecase.evidence._errors import EvidenceError
-from safecase.evidence._events import CallEvent
+from safecase.evidence._events import CallEvent, ShadowRecord
+from safecase.evidence._quick import quick_teller
+from safecase.evidence._values import Explanation, RulingRecord
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -52,10 +56,35 @@ def encode_event(event: CallEvent, *, worker: str, seq: int) -> bytes:
     b'{"end":{"worker":"w0","taken":8}}'
     """
     try:
-        body = _events().dump_json(event, exclude_defaults=True)
-    except ValueError:  # Pydantic's own error of text that is not Unicode
-        body = _events().dump_json(_without_surrogates(event), exclude_defaults=True)
+        body = orjson.dumps(_told(event))
+    except TypeError:  # orjson's error of text that is not Unicode, and of numbers beyond 64 bits
+        body = _slowly(event)
     return b'{"worker":"%s","seq":%d,"event":%s}' % (worker.encode(), seq, body)
+
+
+_event_fields, _ruling_fields = quick_teller(CallEvent), quick_teller(RulingRecord)
+_shadow_fields, _explanation_fields = quick_teller(ShadowRecord), quick_teller(Explanation)
+
+
+def _told(event: CallEvent) -> dict[str, Any]:
+    """What differs from the defaults. Pydantic takes six times as long to write it."""
+    told = _event_fields(event)
+    if event.rulings:
+        told["rulings"] = [_ruling_fields(one) for one in event.rulings]
+    if event.explanations:
+        told["explanations"] = [_explanation_fields(one) for one in event.explanations]
+    if event.shadow is not None:
+        shadow = told["shadow"] = _shadow_fields(event.shadow)
+        if event.shadow.rulings:
+            shadow["rulings"] = [_ruling_fields(one) for one in event.shadow.rulings]
+    return told
+
+
+def _slowly(event: CallEvent) -> bytes:
+    try:
+        return _events().dump_json(event, exclude_defaults=True)
+    except ValueError:  # Pydantic's own error of text that is not Unicode
+        return _events().dump_json(_without_surrogates(event), exclude_defaults=True)
 
 
 def encode_end(*, worker: str, taken: int) -> bytes:

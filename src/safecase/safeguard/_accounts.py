@@ -14,7 +14,7 @@ from typing import Protocol
 
 from safecase.evidence import RulingRecord, digest_value
 from safecase.safeguard._errors import StackError
-from safecase.safeguard._values import Exchange, Ruling, Stage
+from safecase.safeguard._values import Exchange, Ruling, Stage, instant
 
 _EIGHTHS = 8
 _ALLOWED = Ruling(action="allow")
@@ -114,7 +114,8 @@ class AccountLayer:
         limits = [self.most_asked, self.most_withheld, self.window_s, self.principle]
         return digest_value([self.name, self.stage, "accounts", limits])
 
-    async def check(self, exchange: Exchange) -> Ruling:
+    @instant
+    def check(self, exchange: Exchange) -> Ruling:
         """Withhold when a limit is reached; else count the request."""
         if not exchange.account:
             return _ALLOWED

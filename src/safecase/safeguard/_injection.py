@@ -6,7 +6,7 @@ from safecase.detect import OVERRIDE_RULES, Head, normalise
 from safecase.evidence import digest_value
 from safecase.safeguard._planted import PLANTED_RULES, unhexed
 from safecase.safeguard._spelling import readings
-from safecase.safeguard._values import Exchange, Ruling, Stage
+from safecase.safeguard._values import Exchange, Ruling, Stage, instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,8 @@ class InjectionLayer:
         heads = [[head.name, head.threshold] for head in self.heads]
         return digest_value([self.name, self.stage, "injection", heads, self.weights_digest, self.principle])
 
-    async def check(self, exchange: Exchange) -> Ruling:
+    @instant
+    def check(self, exchange: Exchange) -> Ruling:
         """Withhold on a rule, or on a head over its threshold."""
         parts = exchange.asked() if exchange.stage == "input" else exchange.replied()
         texts = [part.text for part in parts if part.channel in ("tool-result", "description")]

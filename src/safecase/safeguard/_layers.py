@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from safecase.detect import Head, apparent_child_abuse, score_by_all
 from safecase.evidence import Message, digest_value
-from safecase.safeguard._spelling import decoded
-from safecase.safeguard._values import Exchange, Ground, Part, Ruling, Stage
+from safecase.safeguard._spelling import decoded, may_hold_run
+from safecase.safeguard._values import Exchange, Ground, Part, Ruling, Stage, instant
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
+_LEAST_BASE64 = 16
+_BASE64 = re.compile(rf"[A-Za-z0-9+/]{{{_LEAST_BASE64},}}={{0,2}}")
 _WORDS = 4  # from which on a string outside the turns is scored alone; shorter ones are scored together
 
 
@@ -37,7 +38,8 @@ class HeadsLayer:
             [self.name, self.stage, [[h.name, h.threshold] for h in self.heads], self.weights_digest, self.reach]
         )
 
-    async def check(self, exchange: Exchange) -> Ruling:
+    @instant
+    def check(self, exchange: Exchange) -> Ruling:
         """Withhold when a head crosses its threshold."""
         scores = [score_by_all(self.heads, text) for text in texts_of(exchange) if text and not text.isspace()]
         top, crossed = 0.0, []
@@ -63,7 +65,8 @@ class ChildAbuseScreen:
         """Configuration; the rule itself is in the stack's code digest."""
         return digest_value([self.name, self.stage, "child-abuse-screen"])
 
-    async def check(self, exchange: Exchange) -> Ruling:
+    @instant
+    def check(self, exchange: Exchange) -> Ruling:
         """Withhold on a match in what this layer looks at."""
         if apparent_child_abuse("\n".join(texts_of(exchange))):
             return Ruling(action="withhold", score=1.0, principle="no-serious-harm")
@@ -88,6 +91,8 @@ def _views(messages: tuple[Message, ...]) -> Iterator[str]:
     if len(users) > 1:
         yield "\n".join(users)
     for turn in turns:
+        if not may_hold_run(turn, _LEAST_BASE64):
+            continue
         for match in _BASE64.finditer(turn):
             try:
                 yield base64.b64decode(match.group(), validate=True).decode()

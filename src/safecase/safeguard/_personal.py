@@ -7,13 +7,14 @@ from typing import Literal, Protocol, get_args
 
 from safecase.detect import PersonalKind, find_personal_data, shown
 from safecase.evidence import digest_value
-from safecase.safeguard._values import Exchange, Ruling, Stage
+from safecase.safeguard._values import Exchange, Ruling, Stage, instant
 
 FurtherKind = Literal["crypto-wallet", "health-number", "medical-licence", "national-id"]
 """Kinds that our own patterns do not know, and Presidio does."""
 FURTHER_KINDS: frozenset[str] = frozenset(get_args(FurtherKind))
 
 _ALLOWED = Ruling(action="allow")
+_NOT_READ = frozenset({"tool-arguments", "envelope"})
 _TOKEN = 320  # characters that an unbroken stretch (an address) is followed back
 # What every one of our own shapes has: the sign of an address, colons close together, letters before two digits, a
 # point between digits, or six digits in all. Prose rarely does, and the shapes themselves take twenty times as long.
@@ -23,6 +24,23 @@ _MAY_HOLD = re.compile(
 # One of these begins each of them; looking for the first is as fast as reading gets.
 _BEGINS = re.compile(r"[@＠:：\d]")
 _BEGINS_ASCII = re.compile(r"[@:0-9]")
+# The same of ASCII, in which it is nearly always asked: letters as `a`, digits as `0`, what is never seen as `x`.
+_SHAPES = bytes(
+    ord("a" if chr(code).isalpha() else "0" if chr(code).isdigit() else chr(code) if chr(code) in "@:." else " ")
+    if shown(chr(code)).text
+    else ord("x")
+    for code in range(128)
+) + bytes(128)
+
+
+def _may_hold(text: str) -> bool:
+    """Whether any of our own shapes may stand in a text, or in a part of it: what `_MAY_HOLD` asks, less exact."""
+    if not text.isascii():
+        return True
+    shape = text.encode().translate(_SHAPES).decode()
+    if "@" in shape or "x" in shape or (":" in shape and shape.count(":") > 1):
+        return True
+    return "0" in shape and ("aa00" in shape or "0.0" in shape or shape.count("0") >= 6)
 
 
 class Finder(Protocol):
@@ -66,12 +84,17 @@ class PersonalDataLayer:
         finder = self.finder.digest if self.finder else None
         return digest_value([self.name, self.stage, "personal-data", list(self.kinds), self.do, self.principle, finder])
 
-    async def check(self, exchange: Exchange) -> Ruling:
+    @instant
+    def check(self, exchange: Exchange) -> Ruling:
         """Replace or withhold what is found."""
-        reply = exchange.reply
-        start = self._start(reply, exchange.seen) if exchange.seen else 0
+        reply, seen = exchange.reply, exchange.seen
+        beside = [part.text for part in exchange.reply_parts if part.channel not in _NOT_READ]
+        # Where a reply is read again begins no further back than this, as long as nothing is hidden behind that.
+        behind = reply[max(0, seen - self.reach * 2 - _TOKEN) :] if seen else reply
+        if self.finder is None and not (_may_hold(behind) or (beside and any(map(_may_hold, beside)))):
+            return _ALLOWED
+        start = self._start(reply, seen) if seen else 0
         spans = [(at + start, end + start) for at, end in self._found(reply[start:])]
-        beside = [part.text for part in exchange.reply_parts if part.channel not in ("tool-arguments", "envelope")]
         elsewhere = [text[at:end] for text in beside for at, end in self._found(text)]
         if not spans and not elsewhere:
             return _ALLOWED

@@ -5,7 +5,6 @@ for a classifier. A declared word needs no such care: text and word go through t
 without looking around, so cutting the text anywhere changes nothing.
 """
 
-import base64
 import binascii
 import html
 import re
@@ -104,10 +103,38 @@ _GAPS = str.maketrans("", "", " -")
 
 
 def _drawn(text: str) -> tuple[Drawn, ...]:
-    letters = text.encode().translate(*_ascii()).decode() if text.isascii() else skeleton(text).translate(_GAPS)
-    if SIGN not in letters:
-        return (Drawn(letters, text, ""),)
-    return tuple(Drawn(letters.replace(SIGN, sign.strip("-")), text, sign) for sign in "-i")
+    found = letters(text)
+    if len(found) == 1:
+        return (Drawn(found[0], text, ""),)
+    return tuple(Drawn(shown, text, sign) for shown, sign in zip(found, "-i", strict=True))
+
+
+def letters(text: str) -> tuple[str, ...]:
+    """The letters of `drawn`."""
+    found = text.encode().translate(*_ascii()).decode() if text.isascii() else skeleton(text).translate(_GAPS)
+    return (found,) if SIGN not in found else (found.replace(SIGN, ""), found.replace(SIGN, "i"))
+
+
+def all_letters(lines: str) -> tuple[str, ...] | None:
+    """The letters of `all_drawn`, for many texts at once, one to a line: what stands in a reading of any of them stands
+    in one of these.
+
+    Returns:
+        None where the lines together hold more base64 than is looked into.
+    """
+    found = letters(lines)
+    if "\\" in lines:
+        found += letters(_ESCAPE.sub(_unescaped, lines))
+    if "&" in lines:
+        found += letters(html.unescape(lines))
+    if "%" in lines:
+        found += letters(unquote(lines, errors="replace"))
+    runs = list(filter(_BEGINS_TEXT.match, _runs(lines)))
+    if not runs:
+        return found
+    if len(runs) > _MOST_BASE64:
+        return None
+    return found + tuple([shown for run in runs for shown in letters(_text_of(run))])
 
 
 @cache
@@ -134,6 +161,12 @@ _drawn_short, _all_drawn_short = lru_cache(maxsize=8)(_drawn), lru_cache(maxsize
 
 def back_by(text: str, end: int, letters: int) -> int:
     """The place before `end` after which stand so many characters that show a letter; 0 where there are fewer."""
+    start = max(0, end - 2 * letters)
+    near = text[start:end]
+    if letters > 0 and near.isascii():  # of which every other shows one, if it is prose
+        before = near.encode().translate(_shows_ascii()).rsplit(b"x", letters)
+        if len(before) > letters:
+            return start + len(before[0])
     while end > 0 and letters > 0:
         end -= 1
         letters -= _SHOWS[text[end]]
@@ -153,13 +186,20 @@ class _Shows(dict[str, bool]):
 _SHOWS = _Shows()
 
 
+@cache
+def _shows_ascii() -> bytes:
+    """For `bytes.translate`: ASCII characters that show a letter, as `x`."""
+    return bytes(ord("x" if _SHOWS[chr(code)] else " ") for code in range(128)) + bytes(128)
+
+
 _ESCAPE = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")
 _SHORTEST_BASE64 = 8
 _BASE64 = re.compile(rf"[A-Za-z0-9+/_-]{{{_SHORTEST_BASE64},}}")
 # Which bytes are of a run, as ones: a search for eight of them is ten times as fast as the expression, which tries at
 # every letter of every word of prose.
 _OF_RUN = bytes(_BASE64.fullmatch(chr(code) * _SHORTEST_BASE64) is not None for code in range(256))
-_RUN, _NO_RUN = bytes([1]) * _SHORTEST_BASE64, bytes([0])
+_NO_RUN = bytes([0])
+_RUN = bytes([1]) * _SHORTEST_BASE64 + _NO_RUN  # its end: told sooner than its beginning
 # Most long words of prose decode to what is no UTF-8, and finding that out by decoding costs more than all other
 # reading. The first letters of a run tell: what they stand for has to begin with ASCII, or with a lead byte and what
 # may follow.
@@ -189,24 +229,34 @@ def _further(text: str) -> Iterator[str]:
 
 def decoded(text: str) -> Iterator[str]:
     """What runs of base64 in a text decode to, where that is text."""
-    for found in islice(filter(_BEGINS_TEXT.match, _runs(text)), _MOST_BASE64):
-        run = found.translate(_URLSAFE)
-        try:
-            yield base64.b64decode(run + "=" * (-len(run) % 4), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            continue
+    for run in islice(filter(_BEGINS_TEXT.match, _runs(text)), _MOST_BASE64):
+        if inner := _text_of(run):
+            yield inner
+
+
+def _text_of(run: str) -> str:
+    """What a run of base64 stands for; "" where that is no text."""
+    if len(run) % 4 == 1:
+        return ""
+    inner = binascii.a2b_base64(run.translate(_URLSAFE) + "=" * (-len(run) % 4))
+    # Asked without an error, which nearly every long word would raise.
+    text = inner.decode(errors="ignore")
+    return text if text.encode() == inner else ""
+
+
+def may_hold_run(text: str, least: int) -> bool:
+    """Whether so many letters of base64 may stand side by side in a text, as they do in no word of prose."""
+    return not text.isascii() or text.encode().translate(_OF_RUN).find(b"\1" * least) >= 0
 
 
 def _runs(text: str) -> list[str]:
     """Runs of letters of base64, less their padding."""
     if not text.isascii():
         return _BASE64.findall(text)
-    marked, runs = text.encode().translate(_OF_RUN), []
-    at = marked.find(_RUN)
-    while at >= 0:
-        end = marked.find(_NO_RUN, at)
-        runs.append(text[at:] if end < 0 else text[at:end])
-        at = -1 if end < 0 else marked.find(_RUN, end)
+    marked, runs, end = text.encode().translate(_OF_RUN) + _NO_RUN, [], 0
+    while (at := marked.find(_RUN, end)) >= 0:
+        end = at + _SHORTEST_BASE64
+        runs.append(text[marked.rfind(_NO_RUN, 0, at) + 1 : end])
     return runs
 
 

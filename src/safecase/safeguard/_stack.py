@@ -6,7 +6,7 @@ layer says of an exchange (its ruling) and what is done about it are two things,
 
 import asyncio
 import time
-from collections.abc import Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import CoroutineType, coroutine
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -17,7 +17,7 @@ from safecase.safeguard._access import Audience, Pass, relaxing_tier
 from safecase.safeguard._completion import safe_completion
 from safecase.safeguard._errors import GoldenFailed
 from safecase.safeguard._layers import ChildAbuseScreen
-from safecase.safeguard._values import Exchange, Ruling, Safeguard, Stage
+from safecase.safeguard._values import Exchange, Ruling, Safeguard, Stage, rule_of
 from safecase.safeguard._wire import exchange_of, reply_of
 
 REPLACED = "[removed]"
@@ -118,6 +118,28 @@ class Closing(Protocol):
     async def aclose(self) -> None: ...
 
 
+class _Seat:
+    """A layer in its stack, with what of asking it is the same every time.
+
+    Attributes:
+        rule: of a layer that never waits; None of any other.
+        allowed: makes the record of a ruling that allows and says nothing else, from its score and how long it took.
+    """
+
+    __slots__ = ("allowed", "is_conditional", "layer", "post", "rule")
+
+    def __init__(self, layer: Safeguard, post: Post) -> None:
+        self.layer, self.post = layer, post
+        self.rule: Callable[[Any, Exchange], Ruling] | None = rule_of(layer)
+        self.is_conditional = bool(post.audiences) or post.above is not None
+        self.allowed: Callable[..., RulingRecord] = quick_maker(
+            RulingRecord, layer=layer.name, stage=layer.stage, action="allow", principle=None, enforced=post.enforced
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:  # stacks travel to other processes, and functions do not
+        return _Seat, (self.layer, self.post)
+
+
 @dataclass(slots=True)
 class _Start:
     is_tested: bool = False
@@ -137,6 +159,8 @@ class Stack:
         every: characters between two looks at a streaming reply.
         golden: exchanges that `self_test` replays before the first answer.
         passes: what trusted-access tiers are not held to.
+        hold_back: letters and digits that a streaming reply is kept back by: the longest lookback of a layer of
+            windows.
         completions: safe completions of the stack's own, by "layer/rule", by layer or by principle; the first that
             there is, in this order, and else the shipped one.
     """
@@ -157,6 +181,8 @@ class Stack:
     start: _Start = field(default_factory=_Start, compare=False, repr=False)
     posted: Mapping[Stage, tuple[tuple[Safeguard, Post], ...]] = field(init=False, compare=False, repr=False)
     noting: tuple[Noting, ...] = field(init=False, compare=False, repr=False)
+    seats: Mapping[Stage, tuple[_Seat, ...]] = field(init=False, compare=False, repr=False)
+    hold_back: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         stages: tuple[Stage, Stage] = ("input", "output")
@@ -165,18 +191,22 @@ class Stack:
             for stage in stages
         }
         object.__setattr__(self, "posted", posted)
+        seats = {stage: tuple(_Seat(layer, post) for layer, post in here) for stage, here in posted.items()}
+        object.__setattr__(self, "seats", seats)
+        held = (at.reach for at in self.layers if at.stage == "output" and at.name in self.windows)
+        object.__setattr__(self, "hold_back", max(held, default=0))
         # Asked once: whether an object has a protocol's methods takes longer to find out than a layer takes to rule.
         object.__setattr__(self, "noting", tuple(layer for layer in self.layers if isinstance(layer, Noting)))
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether the golden exchanges came out as they should, so that `ready` has nothing to ask."""
+        return self.start.is_tested
 
     @property
     def reach(self) -> int:
         """The longest lookback of any layer."""
         return max((layer.reach for layer in self.layers), default=0)
-
-    @property
-    def hold_back(self) -> int:
-        """Letters and digits that a streaming reply is kept back by: the longest lookback of a layer of windows."""
-        return max((at.reach for at in self.layers if at.stage == "output" and at.name in self.windows), default=0)
 
     async def check(self, exchange: Exchange) -> tuple[RulingRecord, ...]:
         """Ask the layers of the exchange's stage. An error or a timeout of a required layer withholds.
@@ -189,15 +219,18 @@ class Stack:
         """The same, with what is to be done about it."""
         if self.ask == "all":
             return await self._all(exchange)
-        said: list[_Said] = []
-        for layer, post in self.posted[exchange.stage]:
-            if (post.audiences or post.above is not None) and not _is_due(post, exchange, said):
+        records: list[RulingRecord] = []
+        notable: list[_Said] = []
+        for seat in self.seats[exchange.stage]:
+            if seat.is_conditional and not _is_due(seat.post, exchange, records):
                 continue
-            record, ruling = await self._ask(layer, post, exchange)
-            said.append((record, ruling))
-            if record.action == "withhold" and record.enforced:
-                break
-        return _checked(said)
+            said = await self._ask(seat, exchange) if seat.rule is None else self._ask_now(seat, seat.rule, exchange)
+            records.append(said[0])
+            if said[1] is not None:
+                notable.append(said)
+                if said[0].action == "withhold" and said[0].enforced:
+                    break
+        return _checked(records, notable) if notable else _check_of(rulings=tuple(records), withheld=None)
 
     def completion(self, ruling: RulingRecord) -> str:
         """What a user reads in place of what this ruling withheld. It never quotes the exchange."""
@@ -303,26 +336,39 @@ class Stack:
 
     async def _all(self, exchange: Exchange) -> Checked:
         """Those without a condition at once, then those whose condition holds."""
-        asked = self.posted[exchange.stage]
-        first = [(layer, post) for layer, post in asked if post.above is None and _is_for(post, exchange)]
-        said = list(await asyncio.gather(*(self._ask(layer, post, exchange) for layer, post in first)))
-        for layer, post in asked:
-            if post.above is not None and _is_due(post, exchange, said):
-                said.append(await self._ask(layer, post, exchange))
-        return _checked(said)
+        asked = self.seats[exchange.stage]
+        first = [seat for seat in asked if seat.post.above is None and _is_for(seat.post, exchange)]
+        said = list(await asyncio.gather(*(self._ask(seat, exchange) for seat in first)))
+        records = [record for record, _ in said]
+        for seat in asked:
+            if seat.post.above is not None and _is_due(seat.post, exchange, records):
+                said.append(await self._ask(seat, exchange))
+                records.append(said[-1][0])
+        return _checked(records, said)
 
     def _post(self, layer: Safeguard) -> Post:
         post = self.posts.get(layer.name, _PLAIN)
         return replace(post, relaxable=False) if isinstance(layer, ChildAbuseScreen) else post
 
-    async def _ask(self, layer: Safeguard, post: Post, exchange: Exchange) -> "_Said":
+    def _ask_now(self, seat: _Seat, rule: Callable[[Any, Exchange], Ruling], exchange: Exchange) -> "_Said":
+        """Ask a layer that never waits. It could not be interrupted either, so heavy work belongs in a thread."""
         started = time.perf_counter()
         try:
-            check = layer.check(exchange)
+            ruling = rule(seat.layer, exchange)
+            if _is_plain(ruling):
+                return seat.allowed(score=ruling.score, latency_ms=(time.perf_counter() - started) * 1_000), None
+            ruling = _sound(ruling, exchange)
+        except Exception as fault:  # noqa: BLE001 - a safeguard that breaks withholds, and the record says so
+            ruling = self._failed(fault)
+        return self._recorded(seat, exchange, ruling, started)
+
+    async def _ask(self, seat: _Seat, exchange: Exchange) -> "_Said":
+        started = time.perf_counter()
+        try:
+            check = seat.layer.check(exchange)
             if isinstance(check, CoroutineType):
-                # Most layers never wait: run to its end on the spot, one needs no timer, which costs more than it does.
-                # It could not be interrupted either, so heavy work belongs in a thread. At the first wait of any other
-                # the clock starts.
+                # Run to its end on the spot, one that does not wait needs no timer, which costs more than it does. At
+                # the first wait the clock starts.
                 try:
                     waits_for = check.send(None)
                 except StopIteration as done:
@@ -333,13 +379,22 @@ class Stack:
             else:
                 async with asyncio.timeout(self.timeout_s):
                     ruling = await check
-            if not _is_plain(ruling):
-                ruling = _sound(ruling, exchange)
-        except TimeoutError:
-            ruling = Ruling(action="withhold", error=f"no ruling within {self.timeout_s:g} s")
-        except Exception as fault:  # noqa: BLE001 - a safeguard that breaks withholds, and the record says so
-            ruling = Ruling(action="withhold", error=type(fault).__name__)
-        relaxed_by = None
+            if _is_plain(ruling):
+                return seat.allowed(score=ruling.score, latency_ms=(time.perf_counter() - started) * 1_000), None
+            ruling = _sound(ruling, exchange)
+        except Exception as fault:  # noqa: BLE001 - as above
+            ruling = self._failed(fault)
+        return self._recorded(seat, exchange, ruling, started)
+
+    def _failed(self, fault: Exception) -> Ruling:
+        is_late = isinstance(fault, TimeoutError)
+        return Ruling(
+            action="withhold", error=f"no ruling within {self.timeout_s:g} s" if is_late else type(fault).__name__
+        )
+
+    def _recorded(self, seat: _Seat, exchange: Exchange, ruling: Ruling, started: float) -> "_Said":
+        """A ruling that says more than to allow, as it is recorded, and itself."""
+        layer, post, relaxed_by = seat.layer, seat.post, None
         if exchange.tiers and self.passes and post.relaxable and ruling.action != "allow" and not ruling.error:
             relaxed_by = relaxing_tier(self.passes, exchange.tiers, layer.name, ruling)
         record = _record(
@@ -369,7 +424,8 @@ class Stack:
 
 _PLAIN = Post()
 _record, _check_of = quick_maker(RulingRecord), quick_maker(Checked)
-_Said = tuple[RulingRecord, Ruling]
+_Said = tuple[RulingRecord, Ruling | None]
+"""What is recorded, and the ruling where it says more than to allow."""
 
 
 @coroutine
@@ -395,14 +451,14 @@ def _is_for(post: Post, exchange: Exchange) -> bool:
     return not post.audiences or all(one.holds(exchange.attributes) for one in post.audiences)
 
 
-def _is_due(post: Post, exchange: Exchange, said: Sequence[_Said]) -> bool:
+def _is_due(post: Post, exchange: Exchange, said: Sequence[RulingRecord]) -> bool:
     """Whether the layer's conditions hold. A layer that failed tells nothing, so what waits for it is asked."""
     if not _is_for(post, exchange):
         return False
     if post.above is None:
         return True
     name, least = post.above
-    return any(one.layer == name and (one.score is None or one.score >= least) for one, _ in said)
+    return any(one.layer == name and (one.score is None or one.score >= least) for one in said)
 
 
 def _rule(ruling: Ruling) -> str | None:
@@ -420,9 +476,18 @@ def empty_stack() -> Stack:
 
 
 def _is_plain(ruling: Ruling) -> bool:
-    """Whether a ruling allows and does nothing else, as nearly all do: there is then nothing to look into."""
-    score = ruling.score if type(ruling) is Ruling else 2
-    return (score is None or 0 <= score <= 1) and ruling.action == "allow" and not ruling.spans
+    """Whether a ruling allows and says nothing else, as nearly all do: there is then nothing to look into."""
+    if type(ruling) is not Ruling or ruling.action != "allow" or ruling.error is not None:
+        return False
+    score = ruling.score
+    return (
+        (score is None or 0 <= score <= 1)
+        and not ruling.spans
+        and not ruling.grounds
+        and ruling.hold is None
+        and ruling.principle is None
+        and ruling.reason is None
+    )
 
 
 def _sound(ruling: Ruling, exchange: Exchange) -> Ruling:
@@ -438,12 +503,14 @@ def _sound(ruling: Ruling, exchange: Exchange) -> Ruling:
     return ruling
 
 
-def _checked(said: Sequence[_Said]) -> Checked:
-    """One loop, because this stands on the way of every request."""
+def _checked(records: Sequence[RulingRecord], notable: Sequence[_Said]) -> Checked:
+    """What comes of the rulings, of which those that say more than to allow count for it."""
     withheld, hold = None, None
     spans: list[tuple[int, int]] = []
     explanations: list[Explanation] = []
-    for record, ruling in said:
+    for record, ruling in notable:
+        if ruling is None:
+            continue
         if ruling.reason is not None and ruling.error is None:
             explanations.append(Explanation(layer=record.layer, principle=record.principle, reason=ruling.reason))
         if not record.enforced:
@@ -454,9 +521,10 @@ def _checked(said: Sequence[_Said]) -> Checked:
             spans += ruling.spans
         if ruling.hold is not None:
             hold = ruling.hold if hold is None else min(hold, ruling.hold)
-    rulings = tuple([record for record, _ in said])
     merged = _merged(spans) if spans else ()
-    return _check_of(rulings=rulings, withheld=withheld, spans=merged, hold=hold, explanations=tuple(explanations))
+    return _check_of(
+        rulings=tuple(records), withheld=withheld, spans=merged, hold=hold, explanations=tuple(explanations)
+    )
 
 
 def _merged(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

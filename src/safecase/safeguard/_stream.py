@@ -13,7 +13,7 @@ prefix, the stream is held, and goes on when a later look allows it. So a reply 
 the whole of it is: as in an assessment, which does not stream.
 """
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -97,18 +97,30 @@ class StreamGuard:
         """
         if piece.field not in _CHANNELS:
             raise ValueError(f"field {piece.field!r} does not stream; use one of {', '.join(_CHANNELS)}")
+        return await self._look(piece) if self._take(piece) else ()
+
+    def take(self, piece: Piece) -> Coroutine[Any, Any, tuple[Piece, ...]] | None:
+        """The same of a piece whose field is known to stream; None, at once, where nothing may go out now."""
+        return self._look(piece) if self._take(piece) else None
+
+    def _take(self, piece: Piece) -> bool:
+        """Put a piece to its tail; whether it is time to look at that."""
         if self.withheld:
-            return ()
+            return False
         tail = self._tails.get((piece.choice, piece.field))
         if tail is None:
             tail = self._tails[piece.choice, piece.field] = _Tail()
         tail.add(piece.text)
         length = tail.length
+        return not self._is_checked or length - tail.checked >= max(self._stack.every, length // 16)
+
+    async def _look(self, piece: Piece) -> tuple[Piece, ...]:
+        """What may go out of the tail that a piece was put to."""
+        tail = self._tails[piece.choice, piece.field]
+        length = tail.length
         if not self._is_checked:
             tail.out = length
             return (piece,)
-        if length - tail.checked < max(self._stack.every, length // 16):
-            return ()
         checked = await self._stack.rule(self._so_far(tail, _CHANNELS[piece.field]))
         tail.checked = length
         if checked.withheld:
@@ -225,10 +237,8 @@ class ChunkGuard:
             return self._blocked()
         if len(choices) == 1 and (piece := _only_text(choices[0])) is not None and not self._says_more(chunk):
             self._choices.setdefault(piece.choice, False)
-            released = await self.guard.feed(piece)
-            if self.guard.withheld:
-                return (*self._chunks(released), *self._blocked())
-            return tuple(self._chunks(released)) if released else ()
+            looks = self.guard.take(piece)
+            return () if looks is None else await self._released(looks)
         out: list[dict[str, Any]] = []
         rests = []
         for choice in choices:
@@ -245,6 +255,30 @@ class ChunkGuard:
             around = {name: value for name, value in chunk.items() if name != "choices"}
             self._held.append({**around, "choices": rests})
         return tuple(out)
+
+    def text_of(self, chunk: Mapping[str, Any]) -> Piece | None:
+        """The piece of text that a chunk is which was taken; None where it said anything else."""
+        choices = chunk.get("choices")
+        if self._is_over or type(choices) is not list or len(choices) != 1 or not _is_choice(choices[0]):
+            return None
+        return None if self._envelope is None or self._says_more(chunk) else _only_text(choices[0])
+
+    def take_text(self, text: str, *, choice: int) -> Coroutine[Any, Any, tuple[dict[str, Any], ...]] | None:
+        """Take a chunk that differs in its text alone from one of which `text_of` gave a piece.
+
+        Returns:
+            None where nothing may go out now, else to be awaited: as `feed`.
+        """
+        if self._is_over:
+            return None
+        looks = self.guard.take(_piece(choice=choice, text=text))
+        return None if looks is None else self._released(looks)
+
+    async def _released(self, looks: Coroutine[Any, Any, tuple[Piece, ...]]) -> tuple[dict[str, Any], ...]:
+        released = await looks
+        if self.guard.withheld:
+            return (*self._chunks(released), *self._blocked())
+        return tuple(self._chunks(released)) if released else ()
 
     async def finish(self) -> tuple[dict[str, Any], ...]:
         """Check the whole; give the rest of the text and then all that was held, or the chunk that says it is stopped.

@@ -10,7 +10,7 @@ from safecase.safeguard._errors import StackError
 from safecase.safeguard._layers import texts_of
 from safecase.safeguard._spelling import readings
 from safecase.safeguard._terms import TermsLayer
-from safecase.safeguard._values import Exchange, Ground, Ruling, Stage
+from safecase.safeguard._values import Exchange, Ground, Ruling, Stage, instant
 
 PATTERN_REACH = 400
 """Characters that one match of a pattern may span. What cannot be longer cannot be made slow either."""
@@ -88,17 +88,18 @@ class TopicsLayer:
         ]
         return digest_value([self.name, self.stage, "topics", topics, self.weights_digest])
 
-    async def check(self, exchange: Exchange) -> Ruling:
+    @instant
+    def check(self, exchange: Exchange) -> Ruling:
         """Withhold on any topic; every topic that is found is a ground."""
-        found = [topic for topic in self.topics if await self._is_about(exchange, topic)]
+        found = [topic for topic in self.topics if self._is_about(exchange, topic)]
         if not found:
             return Ruling(action="allow", score=0.0)
         grounds = tuple(Ground(rule=topic.id, principle=topic.principle) for topic in found)
         return Ruling(action="withhold", score=1.0, principle=found[0].principle, grounds=grounds)
 
-    async def _is_about(self, exchange: Exchange, topic: Topic) -> bool:
+    def _is_about(self, exchange: Exchange, topic: Topic) -> bool:
         words = self.words.get(topic.id)
-        if words is not None and (await words.check(exchange)).action == "withhold":
+        if words is not None and words.stand_in(exchange):
             return True
         patterns = self.patterns.get(topic.id, ())
         if patterns and any(pattern.search(text) for text in _plain(exchange) for pattern in patterns):

@@ -46,6 +46,7 @@ _MAY_OPEN = frozenset('{["') | {chr(code) for code in range(0x3001) if chr(code)
 _FEW = 1_000  # turns
 _FLAT = 4  # steps
 _SHORT = 24  # letters of what is remembered as a part; ids, of which there is no end, are longer
+_MOST_STRINGS = 64  # that are remembered at one place
 _APART = frozenset({"messages", "choices"})  # neighbours here are turns and alternatives, not pieces of one text
 
 
@@ -67,8 +68,8 @@ def exchange_of(
     """
     turns: Any = body.get("messages")  # JSON
     if (simple := _simple_request(body, turns)) is not None:
-        asked = tuple([_turn(turn["role"], turn["content"]) for turn in turns])
-        return _exchange(messages=asked, parts=simple, account=account, tiers=tiers, attributes=attributes or {})
+        messages, parts = simple
+        return _exchange(messages=messages, parts=parts, account=account, tiers=tiers, attributes=attributes or {})
     said = turns if isinstance(turns, list) else []
     messages = tuple(_message(turn) for turn in said if isinstance(turn, Mapping))
     plain = {("messages", at, "content") for at, turn in enumerate(said) if _is_plain(turn)}
@@ -82,6 +83,8 @@ def reply_of(body: Mapping[str, Any], *, asked: Exchange) -> tuple[Exchange, ...
     Strings outside the choices belong to every choice. A body without choices gives one exchange of parts only.
     """
     choices = body.get("choices")
+    if type(choices) is list and len(choices) == 1 and (plain := _simple_reply(body, choices[0], asked)) is not None:
+        return (plain,)
     listed = choices if isinstance(choices, list) else []
     around = {name: value for name, value in body.items() if not (name == "choices" and listed)}
     shared = parts_of(around)
@@ -108,11 +111,15 @@ def _choice(choice: Any, shared: tuple[Part, ...], asked: Exchange) -> Exchange:
         parts = _simple(choice, role="assistant", skip=_CONTENT_PLACE)
     if parts is None:
         parts = _parts({"": choice} if not isinstance(choice, Mapping) else choice, [], skip=skip, role="assistant")
+    return _replied(asked, reply, (*parts, *shared))
+
+
+def _replied(asked: Exchange, reply: str, parts: tuple[Part, ...]) -> Exchange:
     return _exchange(
         messages=asked.messages,
         parts=asked.parts,
         reply=reply,
-        reply_parts=(*parts, *shared),
+        reply_parts=parts,
         final=True,
         account=asked.account,
         tiers=asked.tiers,
@@ -123,27 +130,65 @@ def _choice(choice: Any, shared: tuple[Part, ...], asked: Exchange) -> Exchange:
 # --- The ordinary body, which has no surprises: a tenth of the work, and the same parts as the long way round ------
 
 
-def _simple_request(body: Mapping[str, Any], turns: Any) -> tuple[Part, ...] | None:
-    """The parts of a body with turns of role and content alone and flat known fields; None of any other."""
+def _simple_request(body: Mapping[str, Any], turns: Any) -> tuple[tuple[Message, ...], tuple[Part, ...]] | None:
+    """What a body of turns of role and content alone and of flat known fields says; None of any other."""
     if type(turns) is not list or len(turns) > _FEW:
         return None
-    for turn in turns:
+    messages: list[Message] = []
+    roles: list[Part] = []
+    for at, turn in enumerate(turns):
         if type(turn) is not dict or len(turn) != 2:
             return None
         role, content = turn.get("role"), turn.get("content")
-        if type(role) is not str or type(content) is not str or _may_hold_json(role) or _may_hold_json(content):
+        if type(role) is not str or type(content) is not str or role[:1] in _MAY_OPEN or content[:1] in _MAY_OPEN:
             return None
+        messages.append(_said(role=_ROLES.get(role, "user"), content=content))
+        if role:
+            roles.append(_strings_at(("messages", at, "role"), role)[role])
     parts: list[Part] = []
     for name, value in body.items():
         kind = type(value)
-        if name == "messages":
-            roles = [(at, turn["role"]) for at, turn in enumerate(turns)]
-            parts += [_known(("messages", at, "role"), role, role) for at, role in roles if role]
-        elif name not in _FIELDS or not (kind in _NO_STRINGS or (kind is str and not _may_hold_json(value))):
+        if kind is str:
+            if name not in _FIELDS or value[:1] in _MAY_OPEN:
+                return None
+            if value:
+                parts.append(_strings_at((name,), "")[value])
+        elif name == "messages":
+            parts += roles
+        elif kind not in _NO_STRINGS or name not in _FIELDS:
             return None
-        elif kind is str and value:
-            parts.append(_known((name,), value, ""))
-    return tuple(parts)
+    return tuple(messages), tuple(parts)
+
+
+def _simple_reply(body: Any, choice: Any, asked: Exchange) -> Exchange | None:
+    """The exchange of a reply with one choice, of a message with flat known fields; None of any other."""
+    message: Any = choice.get("message") if type(choice) is dict else None  # JSON
+    content = message.get("content") if type(message) is dict and type(body) is dict else None
+    if type(content) is not str or content[:1] in _MAY_OPEN:
+        return None
+    parts: list[Part] = []
+    held = (choice, message, body)
+    for at, name, strings in _fields_of(tuple(choice), tuple(message), tuple(body)):
+        value = held[at][name]
+        kind = type(value)
+        if kind is str:
+            if strings is None or value[:1] in _MAY_OPEN:
+                return None
+            if value:
+                parts.append(strings[value])
+        elif strings is None or not (kind in _NO_STRINGS or (kind is dict and _holds_no_text(value))):
+            return None
+    return _replied(asked, content, tuple(parts))
+
+
+def _holds_no_text(value: dict[Any, Any], *, is_inner: bool = False) -> bool:
+    """Whether an object has known fields of numbers, and of such objects, alone: how many tokens were used."""
+    if not _FIELDS.issuperset(value):
+        return False
+    if _NO_STRINGS.issuperset(map(type, value.values())):
+        return True
+    others = [one for one in value.values() if type(one) not in _NO_STRINGS]
+    return not is_inner and all(type(one) is dict and _holds_no_text(one, is_inner=True) for one in others)
 
 
 def _simple(value: Mapping[str, Any], *, role: str, above: Path = (), skip: str = "") -> list[Part] | None:
@@ -159,12 +204,12 @@ def _simple(value: Mapping[str, Any], *, role: str, above: Path = (), skip: str 
             return None
         kind = type(item)
         if kind is str:
-            if place[1] == skip:
+            if place.where == skip:
                 continue
-            if _may_hold_json(item):
+            if item[:1] in _MAY_OPEN:
                 return None
             if item:
-                parts.append((_short_part if len(item) <= _SHORT else _part_at)(place, role, item))
+                parts.append(place[item])
         elif kind is dict:
             if len(above) >= _FLAT:
                 return None
@@ -182,41 +227,52 @@ def _may_hold_json(text: str) -> bool:
     return text[:1] in _MAY_OPEN
 
 
-class _Places(dict[Any, tuple[Channel, str] | None]):
+class _Strings(dict[str, Part]):
+    """Strings at one place as parts. Short ones are remembered: a protocol's own words come with every call."""
+
+    def __init__(self, path: Path, role: str) -> None:
+        self._channel, self._role, self.where = _channel(path, role), role, ".".join(map(str, path))
+
+    def __missing__(self, text: str) -> Part:
+        part = _part_of(channel=self._channel, role=self._role, where=self.where, text=text)
+        if len(text) <= _SHORT and len(self) < _MOST_STRINGS:
+            self[text] = part
+        return part
+
+
+_strings_at = lru_cache(maxsize=512)(_Strings)
+
+
+class _Places(dict[Any, "_Strings | None"]):
     """What strings of an object are, by field; None of one that the protocol does not know. Filled as fields come."""
 
     def __init__(self, above: Path, role: str) -> None:
         self._above, self._role = above, role
 
-    def __missing__(self, name: Any) -> tuple[Channel, str] | None:
+    def __missing__(self, name: Any) -> _Strings | None:
         if name not in _FIELDS:
             return None
-        place = self[name] = _place((*self._above, name), self._role)
-        return place
+        strings = self[name] = _strings_at((*self._above, name), self._role)
+        return strings
 
 
 _places = lru_cache(maxsize=128)(_Places)
 
 
-@lru_cache(maxsize=512)
-def _place(path: Path, role: str) -> tuple[Channel, str]:
-    """What a string at this place is, and the place's name."""
-    return _channel(path, role), ".".join(map(str, path))
+@lru_cache(maxsize=64)
+def _fields_of(
+    choice: tuple[Any, ...], message: tuple[Any, ...], body: tuple[Any, ...]
+) -> tuple[tuple[int, Any, _Strings | None], ...]:
+    """What a reply of fields with these names is read in: of which object, by which name, and what a string there is.
 
-
-def _known(path: Path, text: str, role: str) -> Part:
-    return (_short_part if len(text) <= _SHORT else _part_at)(_place(path, role), role, text)
-
-
-def _part_at(place: tuple[Channel, str], role: str, text: str) -> Part:
-    return _part_of(channel=place[0], role=role, where=place[1], text=text)
-
-
-_short_part = lru_cache(maxsize=1_024)(_part_at)  # a protocol's own words come with every call
-
-
-def _turn(role: str, content: str) -> Message:
-    return _said(role=_ROLES.get(role, "user"), content=content)
+    None for a field that the protocol does not know. The content, which is the reply itself, is left out.
+    """
+    of_choice, of_message = _places((), "assistant"), _places(("message",), "assistant")
+    within = [(1, name, of_message[name]) for name in message if name != "content"]
+    found: list[tuple[int, Any, _Strings | None]] = []
+    for name in choice:
+        found += within if name == "message" else [(0, name, of_choice[name])]
+    return (*found, *[(2, name, of_choice[name]) for name in body if name != "choices"])
 
 
 # --- Any body ---------------------------------------------------------------------------------------------------------

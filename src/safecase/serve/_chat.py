@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from safecase.evidence import quick_maker
 from safecase.safeguard import exchange_of
 from safecase.serve._bodies import (
     boolean,
@@ -57,6 +58,7 @@ class ChatDialect:
 
 
 CHAT = ChatDialect()
+_ask = quick_maker(Ask)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,7 @@ class ChatRoute:
             if account
             else exchange_of(body)
         )
-        return Ask(
+        return _ask(
             exchange=exchange,
             body=body,
             dialect=CHAT,

@@ -14,14 +14,14 @@ from typing import Any, Protocol
 import orjson
 
 from safecase.evidence import Explanation, RulingRecord
-from safecase.safeguard import Checked, ChunkGuard, Exchange, GoldenFailed, Stack, reply_of
+from safecase.safeguard import Checked, ChunkGuard, Exchange, GoldenFailed, Stack, Withheld, reply_of
 from safecase.serve._call import JSON, Call
 from safecase.serve._config import Commands
 from safecase.serve._faults import Fault, bad_request, failed
 from safecase.serve._http import Answer
 from safecase.serve._json import read_json
 from safecase.serve._marks import Marker
-from safecase.serve._sse import Splitter
+from safecase.serve._sse import Frame, Splitter, frame_of
 from safecase.serve._tools import as_calls, without_tools
 from safecase.serve._upstream import Client, UpstreamRefused
 
@@ -31,6 +31,7 @@ _ERROR_CHARACTERS = 1_000  # of an upstream's words, where they are passed on
 _LONGEST_COMMAND = 64
 _UNREADABLE = frozenset({"audio", "images"})  # fields of a message that hold no text
 _REASONS = frozenset({"stop", "length", "tool_calls", "function_call", "content_filter"})
+_CHUNKS_A_FRAME = 4  # at least, over a stream; to find one costs as much as to read a chunk
 _MOST_TOKENS = 1 << 40  # of one call; a count beyond it is none
 
 
@@ -97,11 +98,9 @@ class Guarded:
         Raises:
             Fault: the stack rules otherwise than it is known to.
         """
-        call.put_to_stack(asked)
-        try:
-            unready = await self._stack.ready()
-        except GoldenFailed:
-            raise failed(503, "safeguards-failed", "the safeguards do not rule as they should") from None
+        if call.exchanges is not None:
+            call.put_to_stack(asked)
+        unready = None if self._stack.is_tested else await self._unready()
         checked = unready or await self._stack.rule(asked)
         call.rulings += checked.rulings
         if isinstance(checked, Checked):
@@ -110,6 +109,12 @@ class Guarded:
             call.withhold(checked.withheld)
             self._note(asked, checked.withheld)
         return checked.withheld
+
+    async def _unready(self) -> Withheld | None:
+        try:
+            return await self._stack.ready()
+        except GoldenFailed:
+            raise failed(503, "safeguards-failed", "the safeguards do not rule as they should") from None
 
     async def rules_out(self, call: Call, replied: Exchange) -> bool:
         """Rule on a piece of a reply in which nothing can be replaced; whether it is withheld."""
@@ -128,7 +133,7 @@ class Guarded:
             Fault: it cannot be answered.
         """
         call.streamed = ask.streams
-        if (said := await self._commanded(call)) is not None:
+        if self._on_command is not None and (said := await self._commanded(call, self._on_command)) is not None:
             await self._send(call, ask, self._told(call, said), is_generated=False)
             return
         if (ruling := await self.rules(call, ask.exchange)) is not None:
@@ -149,12 +154,12 @@ class Guarded:
             as_calls(reply)
         await self._whole(call, ask, reply)
 
-    async def _commanded(self, call: Call) -> str | None:
+    async def _commanded(self, call: Call, on_command: Commands) -> str | None:
         """The answer to a chat command, whose words are then nobody's content; None where it is none."""
         text = (call.prompt or "").strip()
-        if self._on_command is None or call.account is None or not text.startswith("/") or len(text) > _LONGEST_COMMAND:
+        if call.account is None or not text.startswith("/") or len(text) > _LONGEST_COMMAND:
             return None
-        said = await asyncio.to_thread(self._on_command, call.account.id, text)
+        said = await asyncio.to_thread(on_command, call.account.id, text)
         if said is not None:
             call.prompt = None
         return said
@@ -330,6 +335,8 @@ class _Stream:
         self._id, self._created = f"chatcmpl-{call.id}", int(time.time())
         self._finished: dict[int, str | None] = {}
         self._fault: Fault | None = None
+        self._frame: Frame | None = None
+        self._frames = self._chunks = 0
         self.is_over = False
 
     @property
@@ -389,19 +396,36 @@ class _Stream:
     async def _feed(self, events: list[bytes]) -> list[Body]:
         out: list[Body] = []
         for data in events:
-            if data == b"[DONE]":
+            frame = self._frame
+            if frame is not None and (text := frame.text_of(data)):
+                self._call.generated += len(text)
+                looks = self._guard.take_text(text, choice=frame.choice)
+                if looks is None:
+                    continue
+                out += await looks
+            elif data == b"[DONE]":
                 self.is_over = True
                 break
-            try:
-                chunk = self._chunk(data)
-            except Fault as fault:
-                self._fault, self.is_over = fault, True
-                break
-            out += await self._guard.feed(chunk)
+            else:
+                try:
+                    chunk = self._chunk(data)
+                except Fault as fault:
+                    self._fault, self.is_over = fault, True
+                    break
+                out += await self._guard.feed(chunk)
+                self._keep_frame(data, chunk)
             if self._guard.guard.withheld is not None:
                 self.is_over = True
                 break
         return out
+
+    def _keep_frame(self, data: bytes, chunk: Body) -> None:
+        """Keep what stands around the text of a chunk, for those after it; not for ever, where each is made anew."""
+        self._chunks += 1
+        if self._frames * _CHUNKS_A_FRAME > self._chunks or (piece := self._guard.text_of(chunk)) is None:
+            return
+        self._frames += 1
+        self._frame = frame_of(data, piece.text, choice=piece.choice)
 
     def _chunk(self, data: bytes) -> Body:
         """One event, in the envelope that all chunks of this call go out in."""
@@ -560,8 +584,12 @@ def _counts(usage: Any) -> dict[str, int]:
     """The counts of tokens that can be any."""
     if type(usage) is not dict:
         return {}
-    named = ((name, usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
-    return {name: count for name, count in named if type(count) is int and 0 <= count <= _MOST_TOKENS}
+    counts: dict[str, int] = {}
+    for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+        count = usage.get(name)
+        if type(count) is int and 0 <= count <= _MOST_TOKENS:
+            counts[name] = count
+    return counts
 
 
 def _known_reason(reason: str | None) -> str | None:

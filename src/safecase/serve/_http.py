@@ -303,8 +303,10 @@ class Pool:
             head = self._heads[path] = b"POST %s HTTP/1.1\r\n%sContent-Length: " % (path.encode("ascii"), self._headers)
         request = b"%s%d\r\n\r\n%s" % (head, len(body), body)
         if self._idle:
-            with suppress(Lost):  # closed while it lay idle: nothing was done with the request
+            try:
                 return await self._idle.pop().ask(request)
+            except Lost:  # closed while it lay idle: nothing was done with the request
+                pass
         return await (await self._connected()).ask(request)
 
     def close(self) -> None:

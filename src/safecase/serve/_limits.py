@@ -11,6 +11,8 @@ from safecase.serve._worker import WorkerSlot
 
 _REQUESTS, _TOKENS = 0, 1
 _MINUTE_S = 60.0
+_OF_REQUESTS = (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
+_OF_TOKENS = (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
 _AGAIN_S = 1.0  # a place may be given back any moment
 
 
@@ -75,16 +77,13 @@ class SharedLimiter:
             row = self._table.row(account.id)
         except TableFull:
             return []
-        limits = (
-            (b"requests", _REQUESTS, allowance.requests_per_minute),
-            (b"tokens", _TOKENS, allowance.tokens_per_minute),
-        )
-        return [
-            header
-            for what, meter, limit in limits
-            if limit is not None
-            for header in self._headers(what, row, meter, limit)
-        ]
+        now = self._table.clock()
+        headers: list[tuple[bytes, bytes]] = []
+        if (limit := allowance.requests_per_minute) is not None:
+            headers += self._headers(_OF_REQUESTS, self._table.empty_at(row, _REQUESTS) - now, limit)
+        if (limit := allowance.tokens_per_minute) is not None:
+            headers += self._headers(_OF_TOKENS, self._table.empty_at(row, _TOKENS) - now, limit)
+        return headers
 
     def _over_tokens(self, row: int, allowance: Allowance) -> Refusal | None:
         limit = allowance.tokens_per_minute
@@ -117,14 +116,16 @@ class SharedLimiter:
         table.give(row)
         return _over("requests", f"{limit:g} requests a minute are used up", wait)
 
-    def _headers(self, what: bytes, row: int, meter: int, limit: float) -> list[tuple[bytes, bytes]]:
-        until_full = max(0.0, self._table.empty_at(row, meter) - self._table.clock())
-        left = max(0, math.floor((_MINUTE_S - until_full) * limit / _MINUTE_S + 1e-6))
-        return [
-            (b"x-ratelimit-limit-" + what, b"%d" % max(1, int(limit))),
-            (b"x-ratelimit-remaining-" + what, b"%d" % left),
-            (b"x-ratelimit-reset-" + what, _duration(until_full)),
-        ]
+    @staticmethod
+    def _headers(names: tuple[bytes, bytes, bytes], until_full: float, limit: float) -> tuple[tuple[bytes, bytes], ...]:
+        if until_full < 0.0:
+            until_full = 0.0
+        most, left = int(limit), math.floor((_MINUTE_S - until_full) * limit / _MINUTE_S + 1e-6)
+        return (
+            (names[0], b"%d" % (most if most > 1 else 1)),
+            (names[1], b"%d" % (left if left > 0 else 0)),
+            (names[2], _duration(until_full)),
+        )
 
 
 def _is_unlimited(allowance: Allowance) -> bool:

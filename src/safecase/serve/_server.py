@@ -137,7 +137,7 @@ def _head_of(message: Any) -> bytes:
     lines = [b"%s: %s\r\n" % header for header in headers]
     head = b"".join((STATUS_LINE[message["status"]], *lines, b"\r\n"))
     ends = len(headers) + 2
-    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or head.find(b"\0") >= 0:
         raise RuntimeError("Invalid HTTP header.")
     return head
 

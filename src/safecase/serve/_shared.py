@@ -46,6 +46,9 @@ class AccountTable:
         self._row_words = 1 + meters + meters * slot.most + slot.most
         self._cells, self._hashes, self._known = held.body.cast("d"), held.words, held.known
         self._in_flight_at = 1 + meters + meters * slot.most
+        self._used = held.note  # how many workers there ever were: cells of the others hold nothing and are not read
+        with held.locked():
+            self._used[0] = max(self._used[0], slot.index + 1)
         self._tidied_at = float("-inf")
         self._clear_in_flight(slot.index)  # what this number's last holder had open when it died
 
@@ -59,7 +62,7 @@ class AccountTable:
             SharedUnusable: it cannot be written, or living workers use it with other sizes.
         """
         words = 1 + meters + meters * slot.most + slot.most
-        held = HashedRows.open(path, slot, make=b"safecase-meter-1", rows=rows, kinds=meters, row_words=words)
+        held = HashedRows.open(path, slot, make=b"safecase-meter-2", rows=rows, kinds=meters, row_words=words)
         return cls(held, rows=rows, meters=meters, slot=slot, clock=clock)
 
     # --- The hot path -------------------------------------------------------------------------------------------------
@@ -77,15 +80,15 @@ class AccountTable:
 
     def empty_at(self, row: int, meter: int) -> float:
         """When a meter's bucket will be empty; in the past where it is."""
-        first = row + 1 + self._meters + meter * self._workers
-        return self._cells[row + 1 + meter] + sum(self._cells[first : first + self._workers])
+        cells, first, used = self._cells, row + 1 + self._meters + meter * self._workers, self._used[0]
+        return cells[row + 1 + meter] + (cells[first] if used == 1 else sum(cells[first : first + used]))
 
     def spend(self, row: int, meter: int, seconds: float) -> float:
         """Add to a meter; the instant at which it will be empty."""
-        cells, now = self._cells, self.clock()
+        cells, now, used = self._cells, self.clock(), self._used[0]
         first = row + 1 + self._meters + meter * self._workers
         cells[first + self._slot.index] += seconds
-        total = sum(cells[first : first + self._workers])
+        total = cells[first] if used == 1 else sum(cells[first : first + used])
         empty_at = cells[row + 1 + meter] + total
         if empty_at - seconds >= now:
             return empty_at
@@ -98,9 +101,9 @@ class AccountTable:
 
     def take(self, row: int) -> int:
         """Count a call in; calls of the account in flight, this one included."""
-        cells, first = self._cells, row + self._in_flight_at
+        cells, first, used = self._cells, row + self._in_flight_at, self._used[0]
         cells[first + self._slot.index] += 1.0
-        return int(sum(cells[first : first + self._workers]))
+        return int(cells[first] if used == 1 else sum(cells[first : first + used]))
 
     def give(self, row: int) -> None:
         """Count a call out."""

@@ -4,6 +4,8 @@ Source: WHATWG HTML, section 9.2.6 (parsing an event stream), less `event`, `id`
 because only data is checked.
 """
 
+from dataclasses import dataclass
+
 import orjson
 
 from safecase.serve._faults import failed
@@ -40,7 +42,7 @@ class Splitter:
         if self._is_first:
             text = text.removeprefix(_BOM)
             self._is_first = len(text) == 0
-        if b"\r" in text:
+        if text.find(b"\r") >= 0:  # `in` would take bytes for a number first, and make an error of it
             text = self._plain(text)
         *blocks, self._rest = text.split(b"\n\n")
         if len(self._rest) > self._most:
@@ -59,10 +61,59 @@ class Splitter:
 
 
 def _data(block: bytes) -> bytes | None:
-    if block.startswith(b"data: ") and b"\n" not in block:
+    if block.startswith(b"data: ") and block.find(b"\n") < 0:
         return block[6:]
     lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
     return b"\n".join(lines) if lines else None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A chunk that is a piece of text and nothing else, as the bytes around that text, with its quotes.
+
+    Chunks of one reply mostly differ in the text alone. Between the same bytes stands either one string, which is then
+    the text, or what is no string, and that is for whoever reads the whole.
+    """
+
+    before: bytes
+    after: bytes
+    choice: int
+
+    def text_of(self, data: bytes) -> str | None:
+        """The text of an event that differs from this one in nothing else; None of any other."""
+        start, end = len(self.before) - 1, len(data) - len(self.after) + 1
+        if end - start < 2 or not data.startswith(self.before) or not data.endswith(self.after):
+            return None
+        try:
+            text: str = orjson.loads(data[start:end])
+        except orjson.JSONDecodeError:
+            return None
+        return text
+
+
+def frame_of(data: bytes, text: str, *, choice: int) -> Frame | None:
+    """The frame of an event, where its text stands in it as it would be written and nowhere else.
+
+    >>> frame = frame_of(b'{"choices":[{"delta":{"content":"tide "}}]}', "tide ", choice=0)
+    >>> frame.text_of(b'{"choices":[{"delta":{"content":"ebb "}}]}')
+    'ebb '
+    >>> frame.text_of(b'{"choices":[{"delta":{"content":"ebb ","x":"y"}}]}')
+    """
+    try:
+        written = orjson.dumps(text)
+        at = data.find(written)
+        if at < 0 or data.find(written, at + 1) >= 0:
+            return None
+        before, after = data[: at + 1], data[at + len(written) - 1 :]
+        # The same bytes elsewhere may not be the text at all: another text has to come out where it stood.
+        was, other = orjson.loads(data), orjson.loads(b"%s%s%s" % (before, _OTHER, after))
+        was["choices"][0]["delta"]["content"] = _OTHER.decode()
+    except (TypeError, ValueError, LookupError):
+        return None
+    return Frame(before, after, choice) if was == other else None
+
+
+_OTHER = b"another text"
 
 
 def event(value: object) -> bytes:
