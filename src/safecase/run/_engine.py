@@ -267,8 +267,10 @@ class _Campaign:
         except BaseExceptionGroup as faults:
             raise _first(faults) from None
         finally:
-            await self._read()
-            await self.keeper.flush()
+            try:
+                await self._read()
+            finally:
+                await self.keeper.flush()
         return self._summary()
 
     # -- lanes
@@ -374,14 +376,20 @@ class _Campaign:
         self.tally.tokens += tokens
 
     async def _read(self) -> None:
-        """Judge what nobody has read yet, and hand it to the keeper."""
+        """Judge what nobody has read yet, and hand it to the keeper.
+
+        A judge that breaks or is cut short takes no answer with it: they are kept, and wait for a later stage.
+        """
         unread, self.unread = self.unread, []
-        verdicts = await self._judge([one for _, one in unread])
-        # An episode is kept whole, so nothing may be written between its rows: no await from here on.
-        for lane, one in unread:
-            judgement = verdicts.get(one.trial.trial_id)
-            lane.schedule.learn(one.trial, judgement)
-            self.keeper.add(one.trial, judgement)
+        verdicts: dict[str, Judgement] = {}
+        try:
+            verdicts = await self._judge([one for _, one in unread])
+        finally:
+            # An episode is kept whole, so nothing may be written between its rows: no await from here on.
+            for lane, one in unread:
+                judgement = verdicts.get(one.trial.trial_id)
+                lane.schedule.learn(one.trial, judgement)
+                self.keeper.add(one.trial, judgement)
 
     async def _judge(self, attempted: Sequence[Attempted]) -> dict[str, Judgement]:
         if self.extras.judging is None or not attempted:
