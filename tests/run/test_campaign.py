@@ -366,6 +366,29 @@ async def test_an_answer_whose_judge_was_cut_short_is_kept(tmp_path: Path):
     assert summary.trials == len(model.asked) == len(TrialStore(tmp_path).ids(answered=True)) == 5
 
 
+async def test_answers_do_not_wait_for_an_attempt_that_hangs(tmp_path: Path):
+    class HangsAtLast(ScriptedModel):
+        async def generate(self, request: Request) -> Answer:
+            if len(self.asked) == len(planned) - 1:
+                await asyncio.sleep(60)
+            return await super().generate(request)
+
+    planned = trials_of(intents=10)[:20]
+    judgements = JudgementStore(tmp_path)
+    judging = Judging(judge=EmbeddedJudge(), store=judgements)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("safecase.run._keep._SEGMENT_SECONDS", 0.2)
+        patch.setattr("safecase.run._engine._LOOK_EVERY_S", 0.05)
+        running = campaign(tmp_path, HangsAtLast(answer), planned=planned, judging=judging)
+        task = asyncio.create_task(running)
+        await asyncio.sleep(2)
+
+        assert len(TrialStore(tmp_path).ids()) == len(list(judgements.read())) == len(planned) - 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 async def test_cancelling_while_a_segment_is_written_loses_nothing_acknowledged(tmp_path: Path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("safecase.run._keep._SEGMENT_ROWS", 8)
