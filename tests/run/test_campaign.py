@@ -234,8 +234,10 @@ async def test_an_endpoint_that_dies_pauses_the_run_and_the_same_command_goes_on
         seen += 1
         dead = seen >= 100
 
-    with pytest.raises(EndpointGone, match="goes on from there"):
+    with pytest.raises(EndpointGone, match="goes on from there") as gone:
         await campaign(tmp_path, model, planned=planned, on_progress=on_progress)
+    assert "at least 125 trials of this run are kept" in str(gone.value)
+    assert len(TrialStore(tmp_path).ids()) >= 125
     answered = TrialStore(tmp_path).ids(answered=True)
     assert len(answered) >= 100
 

@@ -444,8 +444,8 @@ class _Campaign:
         if lane.has_answered and lane.silence >= _SILENCE:
             raise EndpointGone(
                 f"{row.model!r} did answer, and left the last {lane.silence} attempts without any reply (the last: "
-                f"{row.status}: {row.error}); {self.keeper.kept} trials of this run are kept. Mend the endpoint and "
-                "run the same command again, which goes on from there"
+                f"{row.status}: {row.error}); at least {self.tally.done} trials of this run are kept. Mend the "
+                "endpoint and run the same command again, which goes on from there"
             )
 
     # -- what is told
