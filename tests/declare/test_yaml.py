@@ -1,5 +1,7 @@
 """The quick parser and the one that remembers lines read the same."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,10 +69,39 @@ def test_any_value_or_fault_is_the_same(scalar: str, monkeypatch: pytest.MonkeyP
         "# only\n",
         "a:\n\t- 1\n",
         "[[" * 50,
+        "a:\tb\n",
+        'a: ["b":c]\n',
+        '["a":b]: 1\n',
+        "? [{a: b}]\n: 1\n",
+        "&a: 1\n",
+        "a: 1\n&b: 2\n",
+        "a: &b 1\n*b: 2\n",
+        "a: {&b: 1}\n",
+        "a: &x true\nb: *x\n",
+        "a: |# b\n",
+        "a: |\n \n   b\n",
     ],
 )
 def test_whole_files_and_their_faults_are_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert outcome(text) == by_lines(text, monkeypatch)
+
+
+def test_an_anchor_leaves_a_boolean_what_it_is() -> None:
+    assert Document.of("a: &x true\nb: *x\n", path=Path("page.yaml")).values == {"a": True, "b": True}
+    assert Document.of("a: &x true\nb: *x\n", path=Path("page.yaml")).values["a"] is True
+
+
+@pytest.mark.parametrize("level", ["[", "{b: ", "- ", "? "])
+def test_a_file_of_any_depth_is_refused_and_ends_no_process(level: str) -> None:
+    """In a process of its own: the parser in C has a stack that ends."""
+    code = "import sys; from pathlib import Path; from safecase.declare import Document, PackError\n"
+    code += f"try: Document.of('a:\\n ' + {level!r} * 100_000, path=Path('page.yaml'))\n"
+    code += "except PackError as error: print(error)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("page.yaml:")
 
 
 def test_a_list_within_itself_is_refused() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from tests.run.test_engine import BANK, FRAMEWORK, answer, now, spec
 
 from safecase.declare import Budget, Generation, Prices
 from safecase.evidence import DiskFull, Identity, Judgement, JudgementStore, Message, Trial, TrialStore, Vault
-from safecase.measure import EmbeddedJudge
+from safecase.measure import Asked, EmbeddedJudge, judge_trials
 from safecase.models import Answer, EndpointError, Request, Settings
 from safecase.run import (
     AnswerCache,
@@ -233,8 +234,10 @@ async def test_an_endpoint_that_dies_pauses_the_run_and_the_same_command_goes_on
         seen += 1
         dead = seen >= 100
 
-    with pytest.raises(EndpointGone, match="goes on from there"):
+    with pytest.raises(EndpointGone, match="goes on from there") as gone:
         await campaign(tmp_path, model, planned=planned, on_progress=on_progress)
+    assert "at least 125 trials of this run are kept" in str(gone.value)
+    assert len(TrialStore(tmp_path).ids()) >= 125
     answered = TrialStore(tmp_path).ids(answered=True)
     assert len(answered) >= 100
 
@@ -319,6 +322,73 @@ async def test_a_watch_sees_what_was_acknowledged_and_stops_the_run(tmp_path: Pa
     assert summary.stopped == "every gate is decided"
     assert 40 <= summary.trials < len(planned)
     assert set(watch.seen) == TrialStore(tmp_path).ids()
+
+
+class Breaks(EmbeddedJudge):
+    """A judge that breaks on the second batch."""
+
+    def judge_many(self, asked: Sequence[Asked]) -> list[Judgement]:
+        if len(asked) < 64:
+            raise RuntimeError("a judge that breaks")
+        return super().judge_many(asked)
+
+
+async def test_a_judge_that_breaks_takes_no_answer_with_it(tmp_path: Path):
+    planned = trials_of(intents=60)[:100]
+    judgements = JudgementStore(tmp_path)
+
+    with pytest.raises(RuntimeError, match="breaks"):
+        await campaign(
+            tmp_path,
+            ScriptedModel(answer),
+            planned=planned,
+            judging=Judging(judge=Breaks(), store=judgements),
+        )
+
+    assert TrialStore(tmp_path).ids() == {trial.trial_id for trial in planned}
+    assert len(list(judgements.read())) == 64
+    await judge_trials(TrialStore(tmp_path), judgements, EmbeddedJudge(), unseal=lambda _: {}, now=now)
+    assert sorted(row.trial_id for row in judgements.read()) == sorted(trial.trial_id for trial in planned)
+
+
+async def test_an_answer_whose_judge_was_cut_short_is_kept(tmp_path: Path):
+    class Slow:
+        id, digest = "slow", "0" * 64
+
+        async def judge(self, *, trial_id: str, request: str, answer: str) -> Judgement:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    planned = trials_of(intents=10)
+    judging = Judging(judge=Slow(), store=JudgementStore(tmp_path))
+    model = ScriptedModel(answer)
+
+    summary = await campaign(tmp_path, model, planned=planned, judging=judging, budget={"seconds": 0.3}, workers=5)
+
+    assert summary.trials == len(model.asked) == len(TrialStore(tmp_path).ids(answered=True)) == 5
+
+
+async def test_answers_do_not_wait_for_an_attempt_that_hangs(tmp_path: Path):
+    class HangsAtLast(ScriptedModel):
+        async def generate(self, request: Request) -> Answer:
+            if len(self.asked) == len(planned) - 1:
+                await asyncio.sleep(60)
+            return await super().generate(request)
+
+    planned = trials_of(intents=10)[:20]
+    judgements = JudgementStore(tmp_path)
+    judging = Judging(judge=EmbeddedJudge(), store=judgements)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("safecase.run._keep._SEGMENT_SECONDS", 0.2)
+        patch.setattr("safecase.run._engine._LOOK_EVERY_S", 0.05)
+        running = campaign(tmp_path, HangsAtLast(answer), planned=planned, judging=judging)
+        task = asyncio.create_task(running)
+        await asyncio.sleep(2)
+
+        assert len(TrialStore(tmp_path).ids()) == len(list(judgements.read())) == len(planned) - 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
 
 async def test_cancelling_while_a_segment_is_written_loses_nothing_acknowledged(tmp_path: Path):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scalarbool import ScalarBoolean
 
 from safecase.declare._errors import PackError, Problem
 
@@ -23,8 +24,14 @@ _MAX_CHARACTERS = 1_000_000
 _MAX_NODES = 300_000
 _MAX_DEPTH = 40
 
-# What the quick parser would read as something else, or not at all: tags, merge keys, directives.
-_SLOW = re.compile(r"(?:^|[\s\[{,])!|<<|^%", re.MULTILINE)
+# What the quick parser would read as something else, or not at all: tags, names of anchors with signs, merge keys,
+# directives. Or would take where the other refuses it: tabs, a value close on a quoted key, block scalars with a
+# comment or a line of blanks at their head.
+_SLOW = re.compile(r"(?:^|[\s\[{,:])(?:!|[&*][\w-]*[?:%@`])|<<|^%|\t|[\"']:\S|[|>][-+0-9]*(?:#| *\n +\n)", re.MULTILINE)
+# It descends in C, where too deep a file ends the process. No file within both bounds has more levels than their sum:
+# what opens a level in brackets, and what stands before the first word of a line, two levels a column.
+_MOST_OPENED = 1_000
+_FAR_IN = re.compile(r"(?<![ ?:-])[ ?:-]{500}")
 
 # Two-word kinds for messages: which list an item without a better name stands in.
 _KINDS = {
@@ -121,11 +128,13 @@ class Document:
 
     def _quick(self) -> Any:
         """The values by a parser in C, a sixth of the time; what it may read otherwise, or refuses, by `_load`."""
+        if self.text.count("[") + self.text.count("{") > _MOST_OPENED or _FAR_IN.search(self.text):
+            return self.data
         if _SLOW.search(self.text):
             return self.data
         try:
             return YAML(typ="safe").load(self.text)
-        except (YAMLError, ValueError, RecursionError):
+        except (YAMLError, ValueError, TypeError, RecursionError):
             return self.data
 
     def _load(self) -> Any:
@@ -135,7 +144,7 @@ class Document:
             mark = error.problem_mark or error.context_mark
             what = (error.problem or error.context or "cannot be parsed").splitlines()[0]
             raise self._refusal(mark.line + 1 if mark else 1, f"not YAML: {what}", "mend the syntax there") from error
-        except (YAMLError, ValueError) as error:
+        except (YAMLError, ValueError, TypeError) as error:
             raise self._refusal(1, f"not YAML: {str(error).splitlines()[0]}", "mend the syntax") from error
         except RecursionError as error:
             raise self._refusal(1, "is nested too deeply", f"keep it below {_MAX_DEPTH} levels") from error
@@ -149,6 +158,8 @@ class Document:
             return {str(key): self._plain(value, (*at, key)) for key, value in node.items()}
         if isinstance(node, list):
             return [self._plain(item, (*at, index)) for index, item in enumerate(node)]
+        if isinstance(node, ScalarBoolean):  # one with an anchor, which is a kind of int
+            return bool(node)
         for scalar in (bool, int, float, str):  # ruamel's scalars carry their style; the values should not
             if isinstance(node, scalar):
                 return scalar(node)

@@ -45,6 +45,8 @@ _SILENCE = 25
 _COLLECT_AFTER = 10_000  # objects; Python's default is 700
 _READ_AT_ONCE = 64
 """Answers that a judge who can reads together: they meet warm caches, and numpy is called once for all."""
+_LOOK_EVERY_S = 1.0
+"""Seconds between two looks at whether what waits has waited long enough."""
 _WATCHED_ROWS = 256
 """Rows of a segment where somebody watches: what is enough is asked after each."""
 
@@ -258,17 +260,22 @@ class _Campaign:
 
     async def _run(self, lanes: list["_Lane"]) -> RunSummary:
         try:
-            async with asyncio.timeout(self.budget.seconds), asyncio.TaskGroup() as group:
-                for lane in lanes:
-                    for _ in range(lane.workers):
-                        group.create_task(self._work(lane))
+            async with asyncio.timeout(self.budget.seconds), asyncio.TaskGroup() as beside:
+                clock = beside.create_task(self._keep_in_time())
+                async with asyncio.TaskGroup() as group:
+                    for lane in lanes:
+                        for _ in range(lane.workers):
+                            group.create_task(self._work(lane))
+                clock.cancel()
         except TimeoutError:
             self.tally.stopped = f"time budget of {self.budget.seconds:g} s is spent"
         except BaseExceptionGroup as faults:
             raise _first(faults) from None
         finally:
-            await self._read()
-            await self.keeper.flush()
+            try:
+                await self._read()
+            finally:
+                await self.keeper.flush()
         return self._summary()
 
     # -- lanes
@@ -349,10 +356,21 @@ class _Campaign:
                 await self._read()
             for one in attempted:
                 self._account(lane, one)
-            if self.keeper.is_due:
-                await self.keeper.flush()
-                self.tally.stopped = self.tally.stopped or self.extras.watch.enough()
+            await self._keep()
             self.on_progress(self._progress())
+
+    async def _keep_in_time(self) -> None:
+        """Keep what waits, also while attempts hang and no worker comes by."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if self.keeper.is_late:
+                await self._read()
+            await self._keep()
+
+    async def _keep(self) -> None:
+        if self.keeper.is_due:
+            await self.keeper.flush()
+            self.tally.stopped = self.tally.stopped or self.extras.watch.enough()
 
     async def _attempt(self, lane: _Lane, planned: PlannedTrial) -> tuple[Attempted, ...]:
         model, stack = lane.models[planned.arm.name], self.arms[planned.arm.name]
@@ -374,14 +392,20 @@ class _Campaign:
         self.tally.tokens += tokens
 
     async def _read(self) -> None:
-        """Judge what nobody has read yet, and hand it to the keeper."""
+        """Judge what nobody has read yet, and hand it to the keeper.
+
+        A judge that breaks or is cut short takes no answer with it: they are kept, and wait for a later stage.
+        """
         unread, self.unread = self.unread, []
-        verdicts = await self._judge([one for _, one in unread])
-        # An episode is kept whole, so nothing may be written between its rows: no await from here on.
-        for lane, one in unread:
-            judgement = verdicts.get(one.trial.trial_id)
-            lane.schedule.learn(one.trial, judgement)
-            self.keeper.add(one.trial, judgement)
+        verdicts: dict[str, Judgement] = {}
+        try:
+            verdicts = await self._judge([one for _, one in unread])
+        finally:
+            # An episode is kept whole, so nothing may be written between its rows: no await from here on.
+            for lane, one in unread:
+                judgement = verdicts.get(one.trial.trial_id)
+                lane.schedule.learn(one.trial, judgement)
+                self.keeper.add(one.trial, judgement)
 
     async def _judge(self, attempted: Sequence[Attempted]) -> dict[str, Judgement]:
         if self.extras.judging is None or not attempted:
@@ -420,8 +444,8 @@ class _Campaign:
         if lane.has_answered and lane.silence >= _SILENCE:
             raise EndpointGone(
                 f"{row.model!r} did answer, and left the last {lane.silence} attempts without any reply (the last: "
-                f"{row.status}: {row.error}); {self.keeper.kept} trials of this run are kept. Mend the endpoint and "
-                "run the same command again, which goes on from there"
+                f"{row.status}: {row.error}); at least {self.tally.done} trials of this run are kept. Mend the "
+                "endpoint and run the same command again, which goes on from there"
             )
 
     # -- what is told
