@@ -28,7 +28,8 @@ class EventParser:
 
     def __init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
-        self._rest = ""
+        self._line_so_far: list[str] = []
+        self._held = ""
         self._type = ""
         self._data: list[str] = []
 
@@ -41,11 +42,16 @@ class EventParser:
         return self._lines(self._decode.decode(b"", final=True) + "\n\n", is_last=True)
 
     def _lines(self, text: str, *, is_last: bool) -> list[Event]:
-        text = self._rest + text
+        text = self._held + text
         # A carriage return at the very end may be half of a line end; it waits for its other half.
-        held = "\r" if text.endswith("\r") and not is_last else ""
-        *lines, self._rest = _LINE_END.split(text.removesuffix(held))
-        self._rest += held
+        self._held = "\r" if text.endswith("\r") and not is_last else ""
+        first, *rest = _LINE_END.split(text.removesuffix(self._held))
+        self._line_so_far.append(first)
+        if not rest:
+            return []
+        # What came before is not read again: a line may be megabytes, and come in a thousand pieces.
+        *lines, last = ("".join(self._line_so_far), *rest)
+        self._line_so_far = [last]
         return [event for line in lines if (event := self._line(line)) is not None]
 
     def _line(self, line: str) -> Event | None:
