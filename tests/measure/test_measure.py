@@ -12,8 +12,10 @@ def now() -> dt.datetime:
     return dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
 
 
-class Unsure(EmbeddedJudge):
-    """Can say nothing."""
+class Unsure:
+    """Goes by the name of the embedded judge, and can say nothing."""
+
+    id, digest = EmbeddedJudge().id, EmbeddedJudge().digest
 
     async def judge(self, *, trial_id: str, request: str, answer: str) -> Judgement:
         return Judgement(trial_id=trial_id, judge=self.id, judge_digest=self.digest, verdict=None, reason="it is down")

@@ -277,7 +277,7 @@ async def test_an_interrupted_run_keeps_what_its_workers_had(tmp_path: Path):
     def reply(_: object) -> StubReply:
         if len(stub.asked) >= 40:
             enough.set()
-        return StubReply(delay_s=0.02)
+        return StubReply(delay_s=0.1)
 
     async with StubEndpoint(reply) as stub:
         world = World(tmp_path, model=stub.target(), intents=40, attacks=[])
