@@ -74,7 +74,7 @@ def test_no_rule_needs_more_text_than_it_declares(rule: Rule) -> None:
 
 @pytest.mark.parametrize("rule", ALL, ids=lambda rule: rule.name)
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_match_holds_what_its_rule_needs(rule: Rule, data: st.DataObject) -> None:
     """Else a text would be passed over unread."""
     matched = data.draw(st.from_regex(rule.pattern, fullmatch=True))
