@@ -1,6 +1,5 @@
 """A console in front of a small permitted case, with a clock that tests move and a browser of their own making."""
 
-import asyncio
 import contextlib
 import datetime as dt
 import re
@@ -15,25 +14,14 @@ import pytest
 from aiohttp import web
 
 from safecase.console import Server, Settings, show_cases
-from safecase.testing import StubEndpoint
-from tests.serve.permitted import START, Clock, Permitted, make_permitted, safe_answer
+from tests.serve.permitted import START, Permitted, permitted_at_home
 
 
 @pytest.fixture(scope="session")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Permitted]:
     """A case with permits for two contexts, made once."""
-    folder = tmp_path_factory.mktemp("console")
-
-    async def make() -> Permitted:
-        async with StubEndpoint(safe_answer) as stub:
-            return await make_permitted(
-                folder, model_name=stub.target(), clock=Clock(), contexts=("internal", "limited"), intents=8
-            )
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SAFECASE_HOME", str(folder / "home"))
-        patch.setenv("SAFECASE_HAZARD_KEY_FILE", str(folder / "home" / "hazard.key"))
-        yield asyncio.run(make())
+    with permitted_at_home(tmp_path_factory.mktemp("console")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ from safecase.respond import (
 )
 from safecase.serve import CaseAuthority, NotPermitted
 from safecase.testing import ScriptedModel, StubEndpoint
-from tests.serve.permitted import HELPFUL, SMALL_STACK, Clock, Permitted, check, make_permitted, place, safe_answer
+from tests.serve.permitted import HELPFUL, SMALL_STACK, Clock, Permitted, check, permitted_at_home, place, safe_answer
 
 pytestmark = pytest.mark.respond
 
@@ -61,17 +61,8 @@ RATE = AlertSignal(id="a1", kind="promise-broken", series="unsafe/any", what="pr
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Permitted]:
-    folder = tmp_path_factory.mktemp("reopen")
-
-    async def make() -> Permitted:
-        async with StubEndpoint(safe_answer) as stub:
-            return await make_permitted(
-                folder, model_name=stub.target(), clock=Clock(), contexts=("internal", "limited"), intents=8
-            )
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SAFECASE_HOME", str(folder / "home"))
-        yield asyncio.run(make())
+    with permitted_at_home(tmp_path_factory.mktemp("reopen")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,13 +1,16 @@
 """A small case that reaches its permits in a second: one gate, few intents, a target that refuses what is harmful."""
 
+import asyncio
+import contextlib
 import datetime as dt
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ruamel.yaml import YAML
 
 from safecase.assess import (
@@ -25,6 +28,7 @@ from safecase.declare import pack_path
 from safecase.evidence import generate_key
 from safecase.models import Model
 from safecase.serve import FileDigests, Permit, Place, case_stack, check_permit
+from safecase.testing import StubEndpoint
 
 START = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
 CONTEXTS = ("internal", "limited", "controlled", "closed")
@@ -145,6 +149,22 @@ async def make_permitted(
     for context in contexts:
         write_permit(case, context, now=clock)
     return Permitted(path=path, keys=keys, root=root)
+
+
+@contextlib.contextmanager
+def permitted_at_home(folder: Path) -> Iterator[Permitted]:
+    """A case with permits for two contexts, made once for many tests, and keys of its own while they run."""
+
+    async def make() -> Permitted:
+        async with StubEndpoint(safe_answer) as stub:
+            return await make_permitted(
+                folder, model_name=stub.target(), clock=Clock(), contexts=("internal", "limited"), intents=8
+            )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAFECASE_HOME", str(folder / "home"))
+        patch.setenv("SAFECASE_HAZARD_KEY_FILE", str(folder / "home" / "hazard.key"))
+        yield asyncio.run(make())
 
 
 def place(permitted: Permitted, **changes: Any) -> Place:
