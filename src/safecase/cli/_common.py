@@ -54,7 +54,7 @@ def guarded(command: CommandT) -> CommandT:
         except (click.ClickException, click.exceptions.Exit):
             raise
         except Exception as fault:
-            from safecase.cli._faults import classify  # knows every room's errors, so it loads every room
+            from safecase.cli._faults import classify
 
             code = classify(fault)
             if code is None:

@@ -1,87 +1,60 @@
-"""Which declared error ends a command with which code."""
+"""Which declared error ends a command with which code.
 
-import sys
+Errors are known by room and name, so that saying what is wrong with an argument does not first load every room.
+"""
 
-from safecase.assess import (
-    ArgumentError,
-    CaseExists,
-    LabelError,
-    NothingToRead,
-    NotSupported,
-    ReviewError,
-    UnknownSuite,
-    UpliftError,
-)
 from safecase.cli._common import BAD_INPUT, FAILED, NOT_SUPPORTED, NOT_VERIFIED
-from safecase.compose import ComposeError
-from safecase.declare import DeclareError
-from safecase.detect import CorruptWeights
-from safecase.evidence import DiskFull, EvidenceError, KeyTrouble, RosterBroken
-from safecase.exchange import ExchangeError
-from safecase.mark import MarkError
-from safecase.measure import JudgeNotIndependent
-from safecase.models import ModelError, UnknownModel
-from safecase.monitor import AlertTrouble, MonitorError, SourceTrouble
-from safecase.redteam import NotKept, RedteamError
-from safecase.report import ReportError
-from safecase.run import NothingPlanned, RunError, UnheldBudget
-from safecase.safeguard import SafeguardError
-from safecase.serve import NotPermitted, ServeError
-from safecase.suites import SuiteMissing, UnreadableScore
-from safecase.web import WebError
 
-_INPUT = (
-    ArgumentError,
-    JudgeNotIndependent,
-    CaseExists,
-    ComposeError,
-    DeclareError,
-    ExchangeError,
-    KeyTrouble,
-    LabelError,
-    MarkError,
-    MonitorError,
-    NothingPlanned,
-    NothingToRead,
-    RedteamError,
-    ReviewError,
-    RosterBroken,
-    SafeguardError,
-    SuiteMissing,
-    ServeError,
-    UnheldBudget,
-    UnknownModel,
-    UnknownSuite,
-    UnreadableScore,
-    UpliftError,
-    WebError,
-)
-_PLATFORM = (CorruptWeights, DiskFull, EvidenceError, ModelError, NotKept, ReportError, RunError)
+_CODES: dict[int, dict[str, tuple[str, ...]]] = {
+    BAD_INPUT: {
+        "assess": (
+            "ArgumentError",
+            "CaseExists",
+            "LabelError",
+            "NothingToRead",
+            "ReviewError",
+            "UnknownSuite",
+            "UpliftError",
+        ),
+        "compose": ("ComposeError",),
+        "console": ("ConsoleError",),
+        "declare": ("DeclareError",),
+        "evidence": ("KeyTrouble", "RosterBroken"),
+        "exchange": ("ExchangeError",),
+        "mark": ("MarkError",),
+        "measure": ("JudgeNotIndependent",),
+        "models": ("UnknownModel",),
+        "monitor": ("MonitorError",),
+        "redteam": ("RedteamError",),
+        "registry": ("RegistryError",),
+        "respond": ("RespondError",),
+        "run": ("NothingPlanned", "UnheldBudget"),
+        "safeguard": ("SafeguardError",),
+        "serve": ("ServeError",),
+        "suites": ("SuiteMissing", "UnreadableScore"),
+        "web": ("WebError",),
+    },
+    FAILED: {
+        "detect": ("CorruptWeights",),
+        "evidence": ("DiskFull", "EvidenceError"),
+        "models": ("ModelError",),
+        "monitor": ("AlertTrouble", "SourceTrouble"),  # those that another time may mend
+        "redteam": ("NotKept",),
+        "registry": ("RegistryBroken", "RegistryUnavailable"),
+        "report": ("ReportError",),
+        "run": ("RunError",),
+    },
+    NOT_SUPPORTED: {"assess": ("NotSupported",), "serve": ("NotPermitted",)},
+}
+CODES = {(room, name): code for code, rooms in _CODES.items() for room, names in rooms.items() for name in names}
+"""Exit code by room and name of an error; one that derives from it has the same unless it is listed itself."""
 
 
 def classify(fault: Exception) -> int | None:
     """Exit code for an error, None for one that no room declares (a bug)."""
-    if isinstance(fault, NotSupported):
-        return NOT_SUPPORTED
-    if isinstance(fault, (AlertTrouble, SourceTrouble)):  # of the errors of a monitor, those that another time may mend
-        return FAILED
-    if isinstance(fault, NotPermitted):
-        return NOT_VERIFIED if fault.is_tampering else NOT_SUPPORTED
-    if isinstance(fault, _INPUT):
-        return BAD_INPUT
-    if isinstance(fault, _PLATFORM):
-        return FAILED
-    return _of_the_desk(fault)
-
-
-def _of_the_desk(fault: Exception) -> int | None:
-    """The same for rooms that an extra brings: a fault of theirs can only come from a room that is loaded."""
-    registry, respond = sys.modules.get("safecase.registry"), sys.modules.get("safecase.respond")
-    if registry is not None and isinstance(fault, registry.RegistryUnavailable | registry.RegistryBroken):
-        return FAILED
-    if registry is not None and isinstance(fault, registry.RegistryError):
-        return BAD_INPUT
-    if respond is not None and isinstance(fault, respond.RespondError):
-        return BAD_INPUT
-    console = sys.modules.get("safecase.console")
-    return BAD_INPUT if console is not None and isinstance(fault, console.ConsoleError) else None
+    for kind in type(fault).__mro__:
+        package, _, rest = kind.__module__.partition(".")
+        code = CODES.get((rest.partition(".")[0], kind.__name__)) if package == "safecase" else None
+        if code is not None:
+            return NOT_VERIFIED if getattr(fault, "is_tampering", False) else code
+    return None
