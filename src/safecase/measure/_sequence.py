@@ -32,6 +32,7 @@ Orabona, STaR-Bets (2025).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,12 +122,17 @@ def upper_bound(
     _check(array, alpha, planned, population)
     if not array.size:
         return 1.0
-    game = _Game(values=array, goal=1.0 / alpha, planned=planned, population=population)
-    end = _end_without_plan(game) if planned is None else _end_with_plan(game, planned)
+    end = _end(array.tobytes(), 1.0 / alpha, planned, population)
     if population is None:
         return end
     unseen = population - array.size
     return float(min(end, (array.sum() + unseen) / population))
+
+
+@lru_cache(maxsize=1024)  # a gate and a group ask alike; then the report asks, and `verify`, for what decided
+def _end(values: bytes, goal: float, planned: int | None, population: int | None) -> float:
+    game = _Game(values=np.frombuffer(values), goal=goal, planned=planned, population=population)
+    return _end_without_plan(game) if planned is None else _end_with_plan(game, planned)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
