@@ -11,7 +11,7 @@ out one by one, 46 % of the shipped requests are put into the right one of ten.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,11 @@ HARMFUL_FROM = 0.5
 HEAD = "harmful-request"
 
 
+@cache
+def _guard_heads() -> HeadSet:
+    return load_heads(GUARD_WEIGHTS)
+
+
 @dataclass(frozen=True)
 class RequestReader:
     """Reads requests in batches.
@@ -38,7 +43,7 @@ class RequestReader:
     """
 
     intents: tuple[Intent, ...]
-    heads: HeadSet = field(default_factory=lambda: load_heads(GUARD_WEIGHTS))
+    heads: HeadSet = field(default_factory=_guard_heads)
 
     @cached_property
     def digest(self) -> str:
