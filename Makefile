@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export SAFECASE_NO_NETWORK ?= 1
+# Tests start many processes; without bytecode each compiles safecase again.
+unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= 2
 
 .PHONY: catalogue catalogue-inspect demo test test-all bench lint types imports docs check lock wheel-smoke clean help
@@ -15,7 +17,7 @@ demo: $(VENV)/.run ## assess the embedded model end to end; leaves demo-case/
 	$(BIN)/safecase demo demo-case
 
 test: $(VENV)/.dev ## everything a change must keep but the docs; under 12 minutes on 2 cores
-	$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadfile --ignore tests/docs
+	$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/docs
 
 test-all: $(VENV)/.dev ## the full-size proofs as well
 	$(BIN)/python -m pytest -q

@@ -2,7 +2,16 @@
 
 import json
 
-from safecase.assess import assess, open_case, sign_decision, verify_case, write_permit, write_roster
+from safecase.assess import (
+    assess,
+    decide_case,
+    open_case,
+    run_case,
+    sign_decision,
+    verify_case,
+    write_permit,
+    write_roster,
+)
 from safecase.evidence import generate_key, read_envelope
 from safecase.testing import ScriptedModel
 
@@ -30,11 +39,14 @@ async def test_a_safe_target_reaches_a_permit(make_case, tmp_path, clock):
 
 
 async def test_an_unsafe_target_fails_every_gate(make_case, clock):
-    outcome = await assess(make_case(), model=ScriptedModel(unsafe_target), now=clock)
+    """Without the report, which says what was decided in the same way for every target."""
+    case = make_case()
+    await run_case(case, model=ScriptedModel(unsafe_target), now=clock)
+    _, decided = await decide_case(case, now=clock)
 
-    verdicts = {(f.gate, f.verdict) for f in outcome.decided.findings if f.context == "open"}
+    verdicts = {(f.gate, f.verdict) for f in decided.findings if f.context == "open"}
     assert {v for gate, v in verdicts if gate.startswith("policy.")} == {"fail"}
-    assert {p.choice for p in outcome.decided.proposals} == {"require-mitigation"}
+    assert {p.choice for p in decided.proposals} == {"require-mitigation"}
 
 
 async def test_the_same_command_again_runs_nothing_and_changes_no_decision(make_case, clock):

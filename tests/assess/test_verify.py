@@ -1,5 +1,7 @@
 """One changed byte in any file that counts is named; authenticity needs what is kept elsewhere."""
 
+import asyncio
+import datetime as dt
 import json
 import shutil
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from safecase.assess import (
+    Case,
     assess,
     bundle_case,
     new_case,
@@ -23,19 +26,38 @@ from safecase.testing import ScriptedModel
 from .conftest import safe_target
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small case with everything in it: report, roster, sign-offs, permit. Made once, not to be changed."""
+    folder = tmp_path_factory.mktemp("signed")
+    moments = (dt.datetime(2026, 11, 21, tzinfo=dt.UTC) + dt.timedelta(seconds=n) for n in range(10**6))
+
+    def clock() -> dt.datetime:
+        return next(moments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAFECASE_HOME", str(folder / "home"))
+        patch.setenv("SAFECASE_HAZARD_KEY_FILE", str(folder / "home" / "hazard.key"))
+        options = {"gates": ("policy.overrefusal",), "attacks": ("none",), "contexts": ("internal", "limited")}
+        new_case(folder / "case", **options)  # type: ignore[arg-type]
+        case = open_case(folder / "case")
+        asyncio.run(assess(case, model=ScriptedModel(safe_target), now=clock))
+        for name in ("root", "one", "two"):
+            generate_key(folder / f"{name}.pem", demo=False)
+        people = [f"one:chief-ai-officer:{folder}/one.pem", f"two:director-alignment-risk:{folder}/two.pem"]
+        write_roster(case, folder / "root.pem", people, now=clock)
+        for name in ("one", "two"):
+            sign_decision(case, folder / f"{name}.pem", position="approve", reason="read", now=clock)
+        write_permit(case, "internal", now=clock)
+    return folder
+
+
 @pytest.fixture
-async def signed(make_case, tmp_path, clock):
-    """A small case with everything in it: report, roster, sign-offs, permit."""
-    case = make_case(gates=("policy.overrefusal",), contexts=("internal", "limited"))
-    await assess(case, model=ScriptedModel(safe_target), now=clock)
-    for name in ("root", "one", "two"):
-        generate_key(tmp_path / f"{name}.pem", demo=False)
-    people = [f"one:chief-ai-officer:{tmp_path}/one.pem", f"two:director-alignment-risk:{tmp_path}/two.pem"]
-    write_roster(case, tmp_path / "root.pem", people, now=clock)
-    for name in ("one", "two"):
-        sign_decision(case, tmp_path / f"{name}.pem", position="approve", reason="read", now=clock)
-    write_permit(case, "internal", now=clock)
-    return case
+def signed(original: Path, tmp_path: Path) -> Case:
+    """A copy of the case, with the home that holds its assessor's key."""
+    for name in ("case", "home"):
+        shutil.copytree(original / name, tmp_path / name)
+    return open_case(tmp_path / "case")
 
 
 def flip(path: Path, position: int) -> None:

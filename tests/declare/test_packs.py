@@ -1,6 +1,7 @@
 """The shipped packs say what FACTS says, figure by figure, and cite it."""
 
 import datetime as dt
+import shutil
 import time
 
 import pytest
@@ -35,15 +36,17 @@ def test_both_packs_ship():
 
 
 @pytest.mark.parametrize("name", ["frontier-v1.1", "scaling-v2"])
-def test_a_pack_loads_in_half_a_second(name):
+def test_a_pack_loads_in_half_a_second(name, tmp_path):
     """`safecase declare` has one second in all; processor time, and the best of three, where the machine is busy."""
 
-    def took() -> float:
+    def took(number: int) -> float:
+        copy = tmp_path / f"{number}.yaml"  # a file that was read before is not parsed again
+        shutil.copy(pack_path(name), copy)
         start = time.process_time()
-        load_framework(name)
+        load_framework(str(copy))
         return time.process_time() - start
 
-    assert min(took() for _ in range(3)) < 0.5
+    assert min(took(number) for number in range(3)) < 0.5
 
 
 # Gates with figures (FACTS, "Gates with figures"): id, measure, lines, arm, on_fail, on_inconclusive, citation
@@ -369,3 +372,14 @@ def test_a_pack_is_found_by_id_or_beside_the_case(tmp_path):
     assert load_framework("ours.yaml", beside=tmp_path).id == "scaling-v2"
     with pytest.raises(UnknownName, match=r"unknown framework 'ours'; give a path to a \.yaml pack, or one of front"):
         load_framework("ours", beside=tmp_path)
+
+
+def test_a_pack_that_changed_is_read_anew(tmp_path):
+    """What is kept of one reading is kept for its text alone."""
+    path = tmp_path / "pack.yaml"
+    text = pack_path("scaling-v2").read_text(encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+    first = load_framework(str(path))
+    path.write_text(text.replace("id: scaling-v2", "id: scaling-v9", 1), encoding="utf-8")
+
+    assert (first.id, load_framework(str(path)).id) == ("scaling-v2", "scaling-v9")

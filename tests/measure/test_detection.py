@@ -55,10 +55,14 @@ def test_a_quantile_that_the_accounts_cannot_bound_from_above_has_no_upper_end()
     assert found.flag_lag[0.5].value == 2.0
 
 
-def test_intervals_cover_although_the_seeds_of_an_account_are_alike():
-    """Thirty accounts of eight seeds, all of an account noticed or none, lags with a term of the account's own."""
+@pytest.mark.parametrize("runs", [15, pytest.param(30, marks=pytest.mark.slow)])
+def test_intervals_cover_although_the_seeds_of_an_account_are_alike(runs):
+    """Thirty accounts of eight seeds, all of an account noticed or none, lags with a term of the account's own.
+
+    Intervals over seeds cover half as often as they say, which fifteen runs show; more are for what is a little narrow.
+    """
     rng = np.random.default_rng(5)
-    covered, by_seed, median, runs = 0, 0, 0, 30
+    covered, by_seed, median = 0, 0, 0
     for _ in range(runs):
         noticed, slow = rng.random(30) < 0.7, rng.exponential(10.0, 30)
         rows = [

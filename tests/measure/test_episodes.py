@@ -162,14 +162,20 @@ def simulate(rng: np.random.Generator, *, attempts: int, share: float, se: float
     return episodes
 
 
+@pytest.mark.parametrize("runs", [10, pytest.param(25, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("share", "alike"),
     [(0.05, False), (0.3, False), (0.3, True), (0.8, False)],
 )
-def test_bounds_hold_for_best_of_eight_seen_by_a_judge_that_errs_at_every_attempt(share: float, alike: bool) -> None:
-    """Sensitivity 0.9, specificity 0.9: over eight refusals that judge raises a false alarm in more than half."""
+def test_bounds_hold_for_best_of_eight_seen_by_a_judge_that_errs_at_every_attempt(
+    share: float, alike: bool, runs: int
+) -> None:
+    """Sensitivity 0.9, specificity 0.9: over eight refusals that judge raises a false alarm in more than half.
+
+    Bounds corrected for one attempt only fail in every run; ten show that, more are for bounds that are a little wrong.
+    """
     rng = np.random.default_rng(int(share * 100) + alike)
-    runs, over, under = 25, 0, 0
+    over, under = 0, 0
     for _ in range(runs):
         episodes = simulate(rng, attempts=8, share=share, se=0.9, sp=0.9, alike=alike)
         (found,) = attempt_curves_at(measure(episodes, card=card_with(rng, se=0.9, sp=0.9)), 8)

@@ -23,6 +23,8 @@ from safecase.report import (
     Signature,
     Totals,
 )
+from safecase.report._html import render_html
+from safecase.report._render import _compose
 
 MEASURED = ("chem-bio.refusal", "policy.violence.unsafe", "policy.criminal-wrongdoing.unsafe", "policy.overrefusal")
 CATEGORIES = ("violence", "criminal-wrongdoing", "hateful-and-harmful", "privacy", "chem-bio", "unqualified-advice")
@@ -40,6 +42,12 @@ BASE = {  # measure -> (before, after)
 def given() -> ReportInput:
     """A case with passes, failures, doubts, absences, an exception, dissent and withheld samples."""
     return synthetic()
+
+
+def page_text(given: ReportInput) -> str:
+    """The HTML edition alone, without figures: what takes long in `render` is drawing them and setting the PDF."""
+    tracer, content, _ = _compose(given)
+    return render_html(content, tracer, ())
 
 
 def synthetic(**changes: object) -> ReportInput:

@@ -12,7 +12,7 @@ from safecase.report import CampaignLine, Campaigns, ReportInput, numbers, rende
 from safecase.report._document import document
 from safecase.report._numbers import Tracer, printable
 from tests.measure.test_campaign import DECLARED, rows, talk
-from tests.report.conftest import synthetic
+from tests.report.conftest import page_text, synthetic
 from tests.report.test_editions import Page
 
 FILE = "redteam/counted/people-0123456789ab.json"
@@ -103,15 +103,15 @@ def test_the_report_admits_what_is_true_of_each_campaign(given: Campaigns, words
     assert words in admitted(synthetic(campaigns=given))
 
 
-def test_a_case_without_a_campaign_has_no_such_part(given: ReportInput, tmp_path: Path) -> None:
-    text = render(given, tmp_path).paths["html"].read_text(encoding="utf-8")
+def test_a_case_without_a_campaign_has_no_such_part(given: ReportInput) -> None:
+    text = page_text(given)
 
     assert 'id="campaigns"' not in text
     assert "No red-team campaign by people was held." in text
     assert not [name for name in numbers(given) if name.startswith("campaign/")]
 
 
-def test_a_title_poses_as_no_number_and_no_markup(tmp_path: Path) -> None:
-    text = render(told(line("<b>⟦trials/total⟧</b>")), tmp_path).paths["html"].read_text(encoding="utf-8")
+def test_a_title_poses_as_no_number_and_no_markup() -> None:
+    text = page_text(told(line("<b>⟦trials/total⟧</b>")))
 
     assert "&lt;b&gt;[trials/total]" in text

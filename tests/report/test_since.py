@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safecase.decide import Regression
 from safecase.report import OF_LEDGER, EventLine, GateReading, ReportInput, Since, numbers, render
-from tests.report.conftest import synthetic
+from tests.report.conftest import page_text, synthetic
 from tests.report.test_editions import Page
 
 DAY = dt.date(2026, 6, 28)
@@ -86,12 +86,12 @@ def test_it_stands_in_every_edition_and_prints_no_free_number(tmp_path: Path) ->
     assert rendered.paths["pdf"].stat().st_size > 10_000
 
 
-def test_of_many_gates_those_that_read_as_before_are_left_out(tmp_path: Path) -> None:
+def test_of_many_gates_those_that_read_as_before_are_left_out() -> None:
     many = tuple(replace(reading("inconclusive", 0.31, "31.0%"), gate=f"policy.g{n}.unsafe") for n in range(31))
     since = told().since
     assert since is not None
     moved = (replace(many[0], verdict="fail"), *many[1:])
-    text = render(told(since=replace(since, before=many), readings=moved), tmp_path).paths["html"].read_text("utf-8")
+    text = page_text(told(since=replace(since, before=many), readings=moved))
     part = text[text.index('id="since"') : text.index('id="checklist"')]
 
     assert "the others are as they were" in part
@@ -99,13 +99,14 @@ def test_of_many_gates_those_that_read_as_before_are_left_out(tmp_path: Path) ->
     assert "policy.g1.unsafe" not in part
 
 
-def test_a_first_edition_has_no_such_part(given: ReportInput, tmp_path: Path) -> None:
+def test_a_first_edition_has_no_such_part(given: ReportInput) -> None:
     assert given.since is None
-    assert 'id="since"' not in render(given, tmp_path).paths["html"].read_text(encoding="utf-8")
+    assert 'id="since"' not in page_text(given)
+    assert 'id="since"' in page_text(told())
     assert not [name for name in numbers(given) if name.startswith("since/")]
 
 
-def test_a_word_of_the_ledger_poses_as_no_number(tmp_path: Path) -> None:
+def test_a_word_of_the_ledger_poses_as_no_number() -> None:
     since = told().since
     assert since is not None
     evil = Since(
@@ -116,7 +117,7 @@ def test_a_word_of_the_ledger_poses_as_no_number(tmp_path: Path) -> None:
         before=(),
         learned=(),
     )
-    text = render(told(since=evil, readings=()), tmp_path).paths["html"].read_text(encoding="utf-8")
+    text = page_text(told(since=evil, readings=()))
 
     assert "<script>[trials/total]" not in text
     assert "&lt;script&gt;[trials/total]" in text

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -44,6 +45,7 @@ class Intent:
     frame: str | None = None
 
 
+@cache
 def load_shipped_bank() -> tuple[Intent, ...]:
     """Every intent that comes with safecase, with its translations, sorted by id.
 

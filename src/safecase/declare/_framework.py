@@ -486,7 +486,13 @@ class Framework(Record):
         Raises:
             KeyError: nothing has that id.
         """
-        return self.entries()[entry_id]
+        for domain in reversed(self.domains):  # `entries` makes them all; a decision asks thousands of times
+            if entry_id == domain.id or entry_id in domain.areas:
+                return domain
+            for outcome in domain.outcomes:
+                if entry_id == outcome.id or any(entry_id == scenario.id for scenario in outcome.threat_scenarios):
+                    return domain
+        raise KeyError(entry_id)
 
     def is_catastrophic(self, gate: Gate) -> bool:
         """True when the gate bears on a catastrophic domain: no exception may open it."""

@@ -1,11 +1,12 @@
 """Load packs: the shipped ones by id, others by path."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from safecase.declare._check import check
 from safecase.declare._errors import PackError, UnknownName
 from safecase.declare._framework import Context, Framework
-from safecase.declare._yaml import Document
+from safecase.declare._yaml import Document, read_text
 
 _PACKS = Path(__file__).parent / "packs"
 
@@ -44,7 +45,13 @@ def load_framework(name: str, *, beside: Path | None = None) -> Framework:
     >>> load_framework("scaling-v2").id
     'scaling-v2'
     """
-    document = Document(pack_path(name, beside=beside))
+    path = pack_path(name, beside=beside)
+    return _checked(path, read_text(path))
+
+
+@lru_cache(maxsize=16)  # a console or a gateway opens its case time and again; a changed file has another text
+def _checked(path: Path, text: str) -> Framework:
+    document = Document.of(text, path=path)
     framework = document.parse(Framework)
     if problems := check(framework, document):
         raise PackError(problems)

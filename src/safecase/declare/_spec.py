@@ -1,11 +1,12 @@
 """The model spec: principles with their reasons, from which the system prompt is made."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import Field
 
 from safecase.declare._framework import Id, Record, Text
-from safecase.declare._yaml import Document
+from safecase.declare._yaml import Document, read_text
 
 
 class Principle(Record):
@@ -39,6 +40,10 @@ def load_model_spec(name: str, *, beside: Path | None = None) -> ModelSpec:
     Raises:
         PackError: the file has faults.
     """
-    if name == "default":
-        return Document(Path(__file__).parent / "specs" / "default.yaml").parse(ModelSpec)
-    return Document((beside or Path()) / name).parse(ModelSpec)
+    path = Path(__file__).parent / "specs" / "default.yaml" if name == "default" else (beside or Path()) / name
+    return _parsed(path, read_text(path))
+
+
+@lru_cache(maxsize=16)  # as of packs
+def _parsed(path: Path, text: str) -> ModelSpec:
+    return Document.of(text, path=path).parse(ModelSpec)

@@ -52,6 +52,21 @@ _KINDS = {
 }
 
 
+def read_text(path: Path) -> str:
+    """What a declared file says.
+
+    Raises:
+        PackError: the file cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PackError((Problem(file=path, line=1, what="is not UTF-8 text", mend="save it as UTF-8"),)) from error
+    except OSError as error:
+        what, mend = f"cannot be read ({error.strerror})", f"check the path {str(path)!r}"
+        raise PackError((Problem(file=path, line=1, what=what, mend=mend),)) from error
+
+
 class Document:
     """A parsed YAML file that remembers the line of every key.
 
@@ -67,7 +82,7 @@ class Document:
 
     def __init__(self, path: Path, *, text: str | None = None) -> None:
         self.path = path
-        self.text = self._read() if text is None else text
+        self.text = read_text(path) if text is None else text
         if len(self.text) > _MAX_CHARACTERS:
             raise self._refusal(1, f"holds {len(self.text)} characters", f"keep it below {_MAX_CHARACTERS}")
         parsed = self._quick()
@@ -111,16 +126,6 @@ class Document:
         except ValidationError as error:
             problems = [self._from_pydantic(fault) for fault in error.errors()]
             raise PackError(tuple(sorted(problems, key=lambda problem: problem.line))) from error
-
-    def _read(self) -> str:
-        try:
-            return self.path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise self._refusal(1, "is not UTF-8 text", "save it as UTF-8") from error
-        except OSError as error:
-            raise self._refusal(
-                1, f"cannot be read ({error.strerror})", f"check the path {str(self.path)!r}"
-            ) from error
 
     @cached_property
     def data(self) -> Any:
