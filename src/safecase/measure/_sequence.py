@@ -131,7 +131,7 @@ def upper_bound(
     return float(min(end, (array.sum() + unseen) / population))
 
 
-@lru_cache(maxsize=1024)  # a gate and a group ask alike; then the report asks, and `verify`, for what decided
+@lru_cache(maxsize=256)  # a gate and a group ask alike; then the report asks, and `verify`, for what decided
 def _end(values: bytes, goal: float, planned: int | None, population: int | None) -> float:
     game = _Game(values=np.frombuffer(values), goal=goal, planned=planned, population=population)
     return _end_without_plan(game) if planned is None else _end_with_plan(game, planned)
