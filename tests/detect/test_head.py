@@ -15,7 +15,7 @@ from safecase.detect import (
     Features,
     Head,
     WeightsCard,
-    _ngrams,
+    _counts,
     count_ngrams,
     load_heads,
     pack_heads,
@@ -190,8 +190,8 @@ def test_weights_for_another_way_of_counting_are_refused(tmp_path: Path, monkeyp
     """A change of the counting code must not score with old weights as if nothing had happened."""
     packed = pack_heads([head_for("quick brown")])
     path = write(tmp_path, packed, card_for(packed, "fruit"))
-    monkeypatch.setattr("safecase.detect._ngrams._MIX", np.uint32(0x9E3779B3))
-    monkeypatch.setattr(_ngrams, "_count_once", _ngrams._count_once.__wrapped__)
+    monkeypatch.setattr("safecase.detect._ngrams._MIX", np.array(0x9E3779B3, np.uint32))
+    monkeypatch.setattr(_counts, "_count_once", _counts._count_once.__wrapped__)
 
     with pytest.raises(CorruptWeights, match="counts differently now"):
         load_heads(path)

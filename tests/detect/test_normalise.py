@@ -1,9 +1,12 @@
 """Normalisation: every disguise comes off, and real text of other scripts stays what it is."""
 
+import unicodedata
+
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from safecase.detect import _normalise as inner
 from safecase.detect import normalise
 
 DISGUISES = [
@@ -84,3 +87,41 @@ def test_an_invisible_character_anywhere_changes_nothing(word: str, at: int, dat
     invisible = data.draw(st.sampled_from("\u200b\u200d\u2060\u00ad\ufeff\u202e\u0301\ufe0f"))
 
     assert normalise(word[:at] + invisible + word[at:]) == normalise(word) or not word[:at]
+
+
+def in_every_step(text: str) -> str:
+    """The plain form with no step left out, until nothing changes."""
+    before = None
+    while text != before:
+        before = text
+        text = inner._INVISIBLE.sub("", text.translate(inner._TAGS))
+        text = inner._DECORATIVE_MARKS.sub("", unicodedata.normalize("NFKC", text))
+        text = inner._latinise(text.translate(str.maketrans(inner._LETTERS)))
+        text = inner._INVISIBLE.sub("", unicodedata.normalize("NFKC", text.casefold()))
+        text = " ".join(inner._SPACED.sub(inner._join, text.replace("\r\n", "\n").casefold()).split())
+        text = inner._LEET_TOKEN.sub(inner._unleet, text)
+    return text
+
+
+_TYPED = st.text(alphabet=st.sampled_from(list("abHe Ll10$-.,'\n\t\r\x00\x1c\xa0’“—…éĞøﬁŉẚ″\u0301ıß")), max_size=60)
+_SET_APART = st.lists(st.sampled_from([*"abc14 -.\n", "  ", "word", "’", "é", "а"]), max_size=30).map("".join)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.text() | _TRICKY | _TYPED | _SET_APART)
+@example("a\nb\nc\nd")  # apart once the lines are joined
+@example("e\x00\u0301")
+@example("\u2033")  # two primes, before it is a quote
+def test_the_short_ways_give_what_every_step_gives(text: str) -> None:
+    assert normalise(text) == in_every_step(text)
+
+
+def test_no_letter_is_read_as_one_that_is_read_as_another() -> None:
+    """So letters of the table can be replaced in any order."""
+    assert not [letter for letter, plain in inner._LETTERS.items() if inner._LETTERED.intersection(plain)]
+
+
+def test_all_foreign_letters_have_no_company_to_pass_in() -> None:
+    """Without a Latin letter in the text, look-alikes stay."""
+    assert normalise("сосна росла ор") == "сосна росла ор"
+    assert normalise("like а расе") == "like a pace"

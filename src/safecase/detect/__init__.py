@@ -12,6 +12,7 @@ from safecase._face import lazy_face
 
 if TYPE_CHECKING:
     from safecase.detect._coherence import incoherence
+    from safecase.detect._counts import Counts, count_ngrams
     from safecase.detect._embedding import Embedder, EmbedderName, Embeddings, HashedEmbedder, open_embedder
     from safecase.detect._embedding_head import (
         EmbeddingHead,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from safecase.detect._many import scores_many
     from safecase.detect._minilm import MiniLMEmbedder
     from safecase.detect._minors import apparent_child_abuse
-    from safecase.detect._ngrams import Counts, Features, count_ngrams
+    from safecase.detect._ngrams import Features
     from safecase.detect._normalise import normalise
     from safecase.detect._personal import PersonalKind, Span, find_personal_data, is_iban, is_luhn
     from safecase.detect._rules import OVERRIDE_RULES, REFUSAL_RULES, RULE_REACH, Match, Rule, find_rules, has_match

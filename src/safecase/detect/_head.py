@@ -24,7 +24,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from safecase.evidence import digest_bytes
 
-from ._ngrams import Counts, Features, count_ngrams
+from ._counts import Counts, count_ngrams
+from ._ngrams import Features
 
 _SPEC = "spec"
 
@@ -69,7 +70,7 @@ class Head:
 
     def score_counts(self, counts: Counts) -> float:
         """The same from counts made with this head's `features`, so that heads can share the counting."""
-        return self.score_margin(float(self.weights.take(counts.buckets) @ counts.values) + self.bias)
+        return self.score_margin(float(self.weights[counts.buckets].dot(counts.values)) + self.bias)
 
     def score_margin(self, margin: float) -> float:
         """The same from weights . counts + bias."""
@@ -82,7 +83,7 @@ class Head:
 
 @lru_cache(maxsize=64)  # texts are at most 2 * reach long
 def _scores_once(text: str, heads: tuple[Head, ...]) -> tuple[float, ...]:
-    return tuple([head.score(text) for head in heads])
+    return _scores(heads, text)
 
 
 def score_by_all(heads: tuple[Head, ...], text: str) -> tuple[float, ...]:
@@ -95,7 +96,18 @@ def score_by_all(heads: tuple[Head, ...], text: str) -> tuple[float, ...]:
     ()
     """
     longest = max((2 * head.features.reach for head in heads), default=0)
-    return _scores_once(text, heads) if len(text) <= longest else tuple([head.score(text) for head in heads])
+    return _scores_once(text, heads) if len(text) <= longest else _scores(heads, text)
+
+
+def _scores(heads: tuple[Head, ...], text: str) -> tuple[float, ...]:
+    counted: dict[int, Counts] = {}  # heads of one file have one and the same way of counting
+    found = []
+    for head in heads:
+        counts = counted.get(id(head.features))
+        if counts is None:
+            counts = counted[id(head.features)] = count_ngrams(text, head.features)
+        found.append(head.score_counts(counts))
+    return tuple(found)
 
 
 def _sigmoid(x: float) -> float:

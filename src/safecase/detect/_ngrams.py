@@ -1,9 +1,13 @@
-"""Turn a text into hashed n-gram counts: what the linear heads read.
+"""Turn texts into hashed n-gram counts: what the linear heads read.
 
 Everything is arithmetic modulo 2**32 over the text's code points, done by numpy on whole arrays, so the result is the
-same on every machine and in every process (Python's own `hash()` is neither), and 200 characters cost tens of
-microseconds. The picture: a rolling polynomial gives every window of characters a number, the upper bits of a mixed
-copy of that number are its bucket.
+same on every machine and in every process (Python's own `hash()` is neither). The picture: a rolling polynomial gives
+every window of characters a number, the upper bits of a mixed copy of that number are its bucket.
+
+    " to be "" or not "  ->  windows, none across two texts  ->  text | kind | bucket, sorted once  ->  runs = counts
+
+Most of what a short text costs is the calling of numpy, not the counting. So `tally` lays texts end to end and hashes
+and sorts them together. A text that comes alone has a way of its own, `_counts`, with the same result.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,23 +17,29 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ._normalise import normalise
-
 Codes = NDArray[np.uint32]
 
-_BASE = np.uint32(0x01000193)  # the FNV-1 prime, odd, hence invertible modulo 2**32
-_PAIR = np.uint32(0x85EBCA6B)
-_MIX = np.uint32(0x9E3779B1)  # 2**32 / golden ratio: spreads consecutive numbers over the upper bits
-_SALTS = {name: np.uint32(0x9747B28C + 0x3C6EF372 * i & 0xFFFFFFFF) for i, name in enumerate(("char", "word", "pair"))}
-_OPENING_SALT = np.uint32(0x5BD1E995)
-_SPACE, _SMALL_SPACE = np.uint32(32), np.uint8(32)
-_ONE_TIME = np.float32(1)
+# Arrays of no dimension: an operation takes a number of numpy's own a third longer to read.
+_BASE = np.array(0x01000193, np.uint32)  # the FNV-1 prime, odd, hence invertible modulo 2**32
+_PAIR = np.array(0x85EBCA6B, np.uint32)
+_MIX = np.array(0x9E3779B1, np.uint32)  # 2**32 / golden ratio: spreads consecutive numbers over the upper bits
+_SALTS = {
+    name: np.array(0x9747B28C + 0x3C6EF372 * i & 0xFFFFFFFF, np.uint32)
+    for i, name in enumerate(("char", "word", "pair"))
+}
+_OPENING_SALT = np.array(0x5BD1E995, np.uint32)
+_NO_SALT = np.array(0, np.uint32)
+_SPACE = np.array(32, np.uint32)
+_HALF = np.array(15, np.uint32)
+_DOWN = [np.array(32 - bits, np.uint32) for bits in range(19)]
 _ZERO, _ONE = np.zeros(1, np.uint32), np.ones(1, np.uint32)
 
-# Letters and digits of ASCII, and everything beyond it except white space and general punctuation.
-_ASCII_WORD = np.array([chr(code).isalnum() for code in range(128)])
-_WORD_BYTES = bytes(code < 128 and chr(code).isalnum() for code in range(256))
-_PUNCTUATION = ((0x00A0, 0x00C0), (0x2000, 0x2070), (0x3000, 0x3020), (0xFF00, 0xFF10))
+# Letters and digits of ASCII, and everything beyond it except white space and general punctuation. The last place is
+# that of all code points of more than 16 bits.
+_WORD = np.ones(1 << 16, np.bool_)
+_WORD[:128] = [chr(code).isalnum() for code in range(128)]
+for _low, _high in ((0x00A0, 0x00C0), (0x2000, 0x2070), (0x3000, 0x3020), (0xFF00, 0xFF10)):
+    _WORD[_low:_high] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,97 +74,72 @@ class Features:
             raise ValueError(f"reach must be 1 or more and opening 0 or more, got {self.reach!r} and {self.opening!r}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """A sparse vector of unit length (or empty, for a text without words).
-
-    Attributes:
-        buckets: int, (k,). A bucket may stand there more than once (for characters, for words); its values add up.
-        values: float32, (k,), weight * (1 + log count) / norm.
-    """
-
-    buckets: NDArray[np.intp]
-    values: NDArray[np.float32]
-
-
-def count_ngrams(text: str, features: Features) -> Counts:
-    """Count a text's n-grams: characters within words, words, and pairs of neighbouring words.
-
-    Several heads, and guard after guard, read the same text: the last counts are kept.
-
-    >>> counts = count_ngrams("To be or not to be", Features(bits=12))
-    >>> float(round((counts.values**2).sum(), 5))
-    1.0
-    """
-    return _count_once(_ends(text, features.reach), features)
-
-
-@lru_cache(maxsize=64)  # texts are at most 2 * reach long
-def _count_once(text: str, features: Features) -> Counts:
-    plain = normalise(text)
-    kinds = _hashes(plain, features) if plain else []
-    if not kinds or not kinds[0].size:
-        return Counts(buckets=np.empty(0, np.intp), values=np.empty(0, np.float32))
-    if features.opening:
-        kinds += [hashes ^ _OPENING_SALT for hashes in _hashes(plain[: features.opening], features)]
-    buckets, values = _tally(kinds, features)
-    values /= np.sqrt(values @ values)
-    return Counts(buckets=buckets, values=values)
-
-
-def _ends(text: str, reach: int) -> str:
+def ends_of(text: str, features: Features) -> str:
+    """What is read of a text."""
+    reach = features.reach
     return text if len(text) <= 2 * reach else f"{text[:reach]} {text[-reach:]}"
 
 
-def _hashes(text: str, features: Features) -> list[Codes]:
-    """One number for every n-gram of characters, and for every word and pair of words; repeats included.
+def opening_of(plain: str, features: Features) -> str:
+    """The stretch of a plain text whose n-grams are counted apart too."""
+    return plain[: features.opening].rstrip()
 
-    What a text of a few hundred letters costs is the number of calls into numpy, so windows of all lengths are laid in
-    one array, and parted from those across words at once.
+
+def tally(plain: Sequence[str], features: Features) -> tuple[NDArray[np.intp], NDArray[np.float32], list[int]]:
+    """Count the n-grams of plain texts, at most 2**12 at once.
+
+    Returns:
+        Buckets and weight * (1 + log count) of all texts, text by text, ascending kind by kind; and where each text
+        begins, with the end: one more than texts.
     """
-    codes, letter, inside = _read(f" {text} ")
-    length, shortest = len(codes), features.shortest
-    windows = np.empty((features.longest - shortest + 1, length), np.uint32)
-    at = np.zeros(windows.shape, np.bool_)
-    rolling, whole = codes, np.ones(length, np.bool_)
-    for n in range(2, features.longest + 1):
-        size = max(0, length - n + 1)
-        kept = n >= shortest
-        rolling = np.multiply(rolling[:-1], _BASE, out=windows[n - shortest, :size] if kept else None)
-        rolling += codes[n - 1 :]
-        if n > 2:
-            whole = whole[:size] & letter[n - 2 : n - 2 + size]
-        if kept:
-            at[n - shortest, :size] = whole[:size]
-    characters = windows.ravel().compress(at.ravel())
-    characters ^= _SALTS["char"]
-    words = _words(codes, inside)
-    pairs = words[:-1] * _PAIR
-    pairs += words[1:]
-    pairs ^= _SALTS["pair"]
-    return [characters, np.concatenate((words ^ _SALTS["word"], pairs))]
+    openings = [(plain, _NO_SALT)]
+    if features.opening:
+        openings.append(([opening_of(text, features) for text in plain], _OPENING_SALT))
+    tags = [
+        (_buckets(hashes ^ salt, features.bits), owner, np.uint32(2 * stage + kind))
+        for stage, (texts, salt) in enumerate(openings)
+        for kind, (hashes, owner) in enumerate(_hashes(texts, features))
+    ]
+    kinds = features.bits + (1 if len(openings) == 1 else 2)
+    ordered = np.concatenate(
+        [(owner << np.uint32(kinds)) | (kind << np.uint32(features.bits)) | found for found, owner, kind in tags]
+    )
+    ordered.sort()
+    first = np.flatnonzero(np.concatenate((np.ones(min(1, len(ordered)), np.bool_), ordered[1:] != ordered[:-1])))
+    times = np.empty(len(first), np.float32)
+    np.subtract(first[1:], first[:-1], out=times[:-1], casting="unsafe")
+    times[-1:] = len(ordered) - first[-1:]
+    distinct = ordered[first]
+    weights = np.array([1, features.words] * len(openings), np.float32)
+    kind = (distinct >> np.uint32(features.bits)) & np.uint32(len(weights) - 1)
+    values = weights[kind] * (1 + np.log(times))
+    starts = np.searchsorted(distinct >> np.uint32(kinds), np.arange(len(plain) + 1, dtype=np.uint32))
+    return (distinct & np.uint32((1 << features.bits) - 1)).astype(np.intp), values, starts.tolist()
 
 
-def _read(spaced: str) -> tuple[Codes, NDArray[np.bool_], NDArray[np.bool_]]:
-    """Code points, which of them are no space, and which are of a word."""
-    if not spaced.isascii():
-        codes = np.frombuffer(spaced.encode("utf-32-le", "surrogatepass"), np.uint32)
-        return codes, codes != _SPACE, _is_word(codes)
-    data = spaced.encode()
-    small = np.frombuffer(data, np.uint8)
-    return small.astype(np.uint32), small != _SMALL_SPACE, np.frombuffer(data.translate(_WORD_BYTES), np.bool_)
-
-
-def _words(codes: Codes, inside: NDArray[np.bool_]) -> Codes:
-    """Every word's sum of code * base**position, from its own beginning."""
-    edges = (inside[1:] != inside[:-1]).nonzero()[0]
-    if not len(edges):
-        return codes[:0]
-    edges += 1
-    powers, inverses = _powers(len(codes))
-    sums = np.add.reduceat((codes + _MIX) * powers, edges, dtype=np.uint32)  # of words, and of what lies between
-    words: Codes = sums[::2] * inverses[edges[::2]]
-    return words
+def _hashes(texts: Sequence[str], features: Features) -> list[tuple[Codes, Codes]]:
+    """Hashes of all n-grams of characters, and of words, each with the number of its text."""
+    spaced = [f" {text} " if text else "" for text in texts]
+    codes = np.frombuffer("".join(spaced).encode("utf-32-le", "surrogatepass"), np.uint32)
+    owner = np.repeat(np.arange(len(texts), dtype=np.uint32), [len(text) for text in spaced])
+    if not len(codes):
+        return [(codes, owner), (codes, owner)]
+    found, places = [], []
+    for hashes, at, width in _characters(codes, features):
+        owners = owner[: len(codes) - width + 1][at]
+        if width == 2:  # wider windows cross into another text only over two spaces, which no window holds
+            within = owners == owner[width - 1 :][at]
+            hashes, owners = hashes[within], owners[within]
+        found.append(hashes)
+        places.append(owners)
+    starts, ends = _word_edges(codes)
+    words, pairs = _word_hashes(codes, starts, ends)
+    of_word = owner[starts]
+    same = of_word[:-1] == of_word[1:]
+    return [
+        (np.concatenate(found), np.concatenate(places)),
+        (np.concatenate((words, pairs[same])), np.concatenate((of_word, of_word[:-1][same]))),
+    ]
 
 
 def _characters(codes: Codes, features: Features) -> Iterator[tuple[Codes, NDArray[np.bool_], int]]:
@@ -194,13 +179,7 @@ def _word_hashes(codes: Codes, starts: NDArray[np.intp], ends: NDArray[np.intp])
 
 
 def _is_word(codes: Codes) -> NDArray[np.bool_]:
-    inside: NDArray[np.bool_] = _ASCII_WORD[np.minimum(codes, 127)]
-    if codes.max() > 127:
-        beyond = codes > 127
-        for low, high in _PUNCTUATION:
-            beyond &= (codes < low) | (codes >= high)
-        inside = (inside & (codes < 128)) | beyond
-    return inside
+    return _WORD.take(codes, mode="clip")
 
 
 def _powers(length: int) -> tuple[Codes, Codes]:
@@ -213,51 +192,15 @@ def _powers(length: int) -> tuple[Codes, Codes]:
 def _power_tables(bits: int) -> tuple[Codes, Codes]:
     inverse = np.uint32(pow(int(_BASE), -1, 1 << 32))
     powers, inverses = (
-        np.cumprod(np.concatenate((_ONE, np.full((1 << bits) - 1, base))), dtype=np.uint32) for base in (_BASE, inverse)
+        np.cumprod(np.concatenate((_ONE, np.full((1 << bits) - 1, base, np.uint32))), dtype=np.uint32)
+        for base in (_BASE, inverse)
     )
     return powers, inverses
 
 
 def _buckets(hashes: Codes, bits: int) -> Codes:
-    mixed: Codes = hashes >> np.uint32(15)
+    mixed: Codes = hashes >> _HALF
     mixed ^= hashes
     mixed *= _MIX
-    mixed >>= np.uint32(32 - bits)
+    mixed >>= _DOWN[bits]
     return mixed
-
-
-def _tally(kinds: Sequence[Codes], features: Features) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """The distinct buckets of each kind, ascending, kind by kind, and weight * (1 + log count) of each.
-
-    One sort does for all kinds, their number in the bits above the bucket; `np.unique` for each takes ten times that.
-
-    Args:
-        kinds: of characters and of words, by turns.
-    """
-    bits = features.bits
-    ordered = _buckets(np.concatenate(kinds), bits)
-    length, at = len(ordered), len(kinds[0])
-    for number, kind in enumerate(kinds[1:], start=1):
-        ordered[at : at + len(kind)] |= np.uint32(number << bits)
-        at += len(kind)
-    ordered.sort()
-    is_first = np.empty(length, np.bool_)
-    is_first[0] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
-    first = is_first.nonzero()[0]
-    times = np.empty(len(first), np.float32)
-    np.subtract(first[1:], first[:-1], out=times[:-1], casting="unsafe")
-    times[-1] = length - first[-1]
-    distinct = ordered.take(first)
-    np.log(times, out=times)
-    times += _ONE_TIME
-    for number in range(1, len(kinds), 2):
-        start, end = distinct.searchsorted(_bounds(number, bits))
-        times[start:end] *= features.words
-    distinct &= np.uint32((1 << bits) - 1)
-    return distinct.astype(np.intp), times
-
-
-@lru_cache(maxsize=16)
-def _bounds(number: int, bits: int) -> Codes:
-    return np.array([number << bits, (number + 1) << bits], np.uint32)

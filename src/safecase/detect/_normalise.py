@@ -59,16 +59,24 @@ def _latin_without_marks() -> Iterator[tuple[int, str]]:
             yield code, _DECORATIVE_MARKS.sub("", base)
 
 
-_LETTERS = str.maketrans({**_ALWAYS, **_PUNCTUATION, **{chr(code): base for code, base in _latin_without_marks()}})
+_LETTERS = {**_ALWAYS, **_PUNCTUATION, **{chr(code): base for code, base in _latin_without_marks()}}
+_LETTERED = frozenset(_LETTERS)
 _LOOKALIKES = str.maketrans(_CYRILLIC_GREEK)
 _WORD = re.compile(r"[^\W\d_]+")
 _FOREIGN = re.compile("[\u0370-\u03ff\u0400-\u052f]")
 _LATIN = re.compile("[A-Za-z]")
 
 
+def _with_plain_letters(text: str) -> str:
+    """The text by the table above. `str.translate` would ask it for every letter, which takes ten times as long."""
+    for letter in _LETTERED.intersection(text):
+        text = text.replace(letter, _LETTERS[letter])  # by what is in no table, so that the order does not matter
+    return text
+
+
 def _latinise(text: str) -> str:
     """Read Cyrillic and Greek look-alikes as Latin where the token mixes scripts, or hides whole among Latin words."""
-    if not _FOREIGN.search(text):
+    if not _FOREIGN.search(text) or not _LATIN.search(text):  # no company to pass in
         return text
     words = list(_WORD.finditer(text))
     tokens = [_latinise_mixed(word.group()) for word in words]
@@ -160,9 +168,13 @@ _SHORT = 8_000
 
 
 def _normalise(text: str) -> str:
-    if text.isascii() and _is_settled(text):
-        folded = text.casefold()
-        if not _has_leet(folded):
+    if not text.isascii():
+        lettered = _with_plain_letters(unicodedata.normalize("NFKC", text))
+        if lettered.isascii():  # what all that follows would have made of it: nothing of it was hidden or foreign
+            text = lettered
+    if text.isascii() and not _may_be_spaced(text):
+        folded = _folded(text)
+        if folded is not None and not _has_leet(folded):
             return folded
     after, is_settled = _once(text)
     while not is_settled and after != text:
@@ -173,19 +185,20 @@ def _normalise(text: str) -> str:
     return after
 
 
-def _is_settled(text: str) -> bool:
-    """Whether ASCII text has no controls, single blanks between words alone, and no letters set apart."""
+def _folded(text: str) -> str | None:
+    """ASCII text without letters set apart, folded and its white space collapsed; None where there is more to undo."""
     seen = text.encode()
-    return (
-        len(seen.translate(None, _CONTROLS)) == len(seen)
-        and "  " not in text
-        and text[:1] != " "
-        and text[-1:] != " "
-        and not _may_be_spaced(text)
-    )
+    folded = text.casefold()
+    if len(seen.translate(None, _CONTROLS)) == len(seen) and "  " not in text and text == text.strip(" "):
+        return folded
+    if len(seen.translate(None, _HIDDEN)) != len(seen):
+        return None
+    folded = " ".join(folded.split())
+    return None if _may_be_spaced(folded) else folded
 
 
 _CONTROLS = bytes([*range(32), 127])  # white space but for the blank is among them
+_HIDDEN = bytes(code for code in range(128) if _INVISIBLE.match(chr(code)))
 
 
 # Every detector reads the plain form, so one answer is asked for it half a dozen times in a row.
@@ -215,8 +228,9 @@ def _has_leet(text: str) -> bool:
 
 
 def _unify(text: str) -> str:
-    text = _INVISIBLE.sub("", text.translate(_TAGS))
+    if _INVISIBLE.search(text):  # tags are among them
+        text = _INVISIBLE.sub("", text.translate(_TAGS))
     text = _DECORATIVE_MARKS.sub("", unicodedata.normalize("NFKC", text))
-    text = _latinise(text.translate(_LETTERS))
+    text = _latinise(_with_plain_letters(text))
     folded: Callable[[str], str] = str.casefold
     return _INVISIBLE.sub("", unicodedata.normalize("NFKC", folded(text)))
