@@ -263,9 +263,13 @@ def load_heads(path: Path) -> HeadSet:
     Raises:
         CorruptWeights: either file is missing, damaged, or they do not belong together.
     """
+    return _held_together(path, _read(path.with_suffix(".json")), _read(path))
+
+
+@lru_cache(maxsize=4)  # every stack, judge and reader of requests opens the same two
+def _held_together(path: Path, described: bytes, data: bytes) -> HeadSet:
     card_path = path.with_suffix(".json")
-    card = _read_card(card_path)
-    data = _read(path)
+    card = _read_card(described, card_path)
     digest = digest_bytes(data)
     if digest != card.weights_sha256:
         raise CorruptWeights(
@@ -356,9 +360,9 @@ def _read_features(spec: Mapping[str, int]) -> Features:
     return Features(**spec)
 
 
-def _read_card(path: Path) -> WeightsCard:
+def _read_card(data: bytes, path: Path) -> WeightsCard:
     try:
-        return WeightsCard.model_validate_json(_read(path))
+        return WeightsCard.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
