@@ -4,6 +4,7 @@ import io
 import json
 import struct
 import wave
+import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -324,6 +325,46 @@ def test_an_animation_and_a_file_without_any_mark_are_refused(marking, tmp_path,
         mark_file(image, replace(marking, label=None, watermark=None, signer=None))
     with pytest.raises(NotMarkable, match=r"must end in \.png"):
         mark_file(image, marking, out=tmp_path / "a.jpg")
+
+
+def deep_png(pixels) -> bytes:
+    """A PNG of 16 bits a channel, which Pillow does not write in colour."""
+    height, width, channels = pixels.shape
+    head = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in pixels.astype(np.uint16) * 257)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    made = [struct.pack(">I", len(data)) + kind + data for kind, data in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(one + struct.pack(">I", zlib.crc32(one[4:])) for one in made)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_a_deep_picture_keeps_its_bits_or_is_refused(channels, marking, tmp_path):
+    """Pillow opens it as one of 8 bits and says nothing."""
+    plain = picture(7, width=400, height=300)
+    pixels = np.concatenate([plain, plain[:, :, :1]], axis=2)[:, :, :channels]
+    (tmp_path / "deep.png").write_bytes(deep_png(pixels))
+
+    with pytest.raises(NotMarkable, match="more than 8 bits"):
+        mark_file(tmp_path / "deep.png", marking)
+    only_signed = mark_file(tmp_path / "deep.png", replace(marking, label=None, watermark=None))
+    assert only_signed.path.read_bytes()[24] == 16
+
+
+@pytest.mark.parametrize("how", ["grey", "colour", "animated"])
+def test_saving_again_as_what_cannot_be_marked_hides_no_watermark(how, image, marking, keys, tmp_path):
+    marked = opened(mark_file(image, marking).path)
+    if how == "grey":
+        grey = np.asarray(marked.convert("L")).astype(np.uint16) * 257
+        save(tmp_path / "again.png", grey)
+    elif how == "colour":
+        (tmp_path / "again.png").write_bytes(deep_png(np.asarray(marked.convert("RGB"))))
+    else:
+        frames = [marked.convert("RGB"), marked.convert("RGB").rotate(180)]
+        frames[0].save(tmp_path / "again.png", save_all=True, append_images=frames[1:])
+
+    seen = detect_file(tmp_path / "again.png", trust=keys.trust, watermark=keys.watermark)
+
+    assert seen.verdict == "stripped"
 
 
 def test_a_key_in_a_vault_signs_by_a_function(keys, image):
