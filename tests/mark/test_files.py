@@ -367,6 +367,21 @@ def test_saving_again_as_what_cannot_be_marked_hides_no_watermark(how, image, ma
     assert seen.verdict == "stripped"
 
 
+def test_a_colour_profile_that_does_not_fit_the_marked_picture_is_left_out(marking, tmp_path):
+    """The marked picture is RGB: under a profile of inks or of grey it would be shown wrongly, or not at all."""
+    from PIL import Image, ImageCms
+
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    plain = Image.fromarray(picture(7, width=400, height=300))
+    plain.save(tmp_path / "rgb.jpg", icc_profile=bytes(profile))
+    profile[16:20] = b"CMYK"
+    plain.convert("CMYK").save(tmp_path / "inks.jpg", icc_profile=bytes(profile))
+    marked = {name: opened(mark_file(tmp_path / name, marking).path) for name in ("rgb.jpg", "inks.jpg")}
+
+    assert {name: "icc_profile" in one.info for name, one in marked.items()} == {"rgb.jpg": True, "inks.jpg": False}
+    assert marked["inks.jpg"].mode == "RGB"
+
+
 def test_a_key_in_a_vault_signs_by_a_function(keys, image):
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -238,6 +238,8 @@ def _changed(data: bytes, marking: Marking, payload: bytes | None) -> bytes:
     if image.mode.startswith(("I", "F")) or _is_deep(data):
         raise NotMarkable("has more than 8 bits a channel, which would be lost; convert it before")
     kept = {name: image.info[name] for name in ("icc_profile", "dpi") if name in image.info}
+    if kept.get("icc_profile", b"")[16:20] != b"RGB ":
+        kept.pop("icc_profile", None)  # it speaks of inks or of grey, and what is written is RGB
     form = str(image.format)
     upright = ImageOps.exif_transpose(image)
     has_alpha = upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info
