@@ -405,6 +405,8 @@ def test_further_servers_traces_and_retention_travel_to_the_workers(world, upstr
         "keep": "sealed",
         "audit": 0.25,
         "content_days": 9,
+        "provider": "Example",
+        "notice": "de",
     }
     none = dict.fromkeys(["weights", "pepper_file", "root", "head", "events", "image_keys"])
     given = {**none, **flags, "state": tmp_path / "state", "durable": False}
@@ -421,6 +423,7 @@ def test_further_servers_traces_and_retention_travel_to_the_workers(world, upstr
 
     images, retention = there.images(), there.retention()
     assert (there.embeddings.serves, images.upstream.serves, images.label.text) == ("e", "i", "made")
+    assert (there.marks.provider, there.marks.notice) == ("Example", "de")
     assert (there.traces, there.traces_share) == ("http://127.0.0.1:9/v1/traces", 0.5)
     assert (retention.flagged, retention.audit_p, retention.box is not None) == (True, 0.25, True)
 
@@ -432,6 +435,7 @@ def test_further_servers_traces_and_retention_travel_to_the_workers(world, upstr
         (["--embeddings", "llama-cpp/x"], "openai/<model>@<base-url>"),
         (["--audit", "2"], "--audit"),
         (["--keep", "all"], "--keep"),
+        (["--notice", "xx"], "no notice in language"),
     ],
 )
 def test_flags_that_cannot_be_kept_are_told(world, upstream, flags, said):

@@ -17,7 +17,7 @@ from safecase.cli._serve_keys import COMMANDS as KEY_COMMANDS
 
 if TYPE_CHECKING:
     from safecase.assess import Case
-    from safecase.serve import GatewaySetup, Images, Permit, Retention, Upstream
+    from safecase.serve import GatewaySetup, Images, Permit, Retention, TextMarks, Upstream
 
 
 @click.group("serve", cls=DefaultGroup)
@@ -52,6 +52,8 @@ def serve_group() -> None:
 @click.option("--images", metavar="openai/MODEL@URL", help="A server of pictures, for /v1/images/generations.")
 @click.option("--image-keys", type=click.Path(path_type=Path), help="Their marks; `safecase mark certificates`.")
 @click.option("--image-label", default="AI-generated", show_default=True, help="Burnt into pictures; '' for none.")
+@click.option("--provider", default="safecase", show_default=True, help="Who runs the model, as answers' marks say.")
+@click.option("--notice", metavar="LANGUAGE", help="A line above answers in prose: a model made this; en, de, fr, ...")
 @click.option(
     "--traces", metavar="URL", help="An OTLP/HTTP endpoint for spans, such as http://127.0.0.1:4318/v1/traces."
 )
@@ -191,6 +193,7 @@ def prepared(
             most_workers=3 * workers + 1,
             durable=given["durable"],
             retention=_retention(opened, keep=given["keep"], audit_p=given["audit"], days=given["content_days"]),
+            marks=_text_marks(given["provider"], notice=given["notice"]),
             embeddings=_further(given["embeddings"], "--embeddings"),
             images=_images(given["images"], keys=given["image_keys"], label=given["image_label"]),
             traces=given["traces"],
@@ -268,6 +271,16 @@ def _further(name: str | None, option: str) -> "Upstream | None":
         fail(f"{option} {name!r}: give openai/<model>@<base-url>", BAD_INPUT)
     with open_upstream(name) as way:
         return way
+
+
+def _text_marks(provider: str, *, notice: str | None) -> "TextMarks":
+    """The marks of answers; a language without a notice is told before a worker starts."""
+    from safecase.mark import add_notice
+    from safecase.serve import TextMarks
+
+    if notice is not None:
+        add_notice("", language=notice)
+    return TextMarks(provider=provider, notice=notice)
 
 
 def _images(name: str | None, *, keys: Path | None, label: str) -> "partial[Images] | None":
