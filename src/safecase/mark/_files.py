@@ -41,6 +41,7 @@ KINDS: Mapping[str, Kind] = {
 }
 """Kind by file name ending."""
 _MIME = _PICTURES | _MEDIA | _TEXT
+_BOM = "\ufeff"
 SIDECAR = ".provenance.json"
 """Added to a text's name: the file beside it that says where it comes from."""
 LARGEST = 2 << 30
@@ -197,7 +198,10 @@ def _marked_text(data: bytes, marking: Marking) -> tuple[bytes, list[str], list[
         raise NotMarkable("is not UTF-8; save it as UTF-8 before") from None
     if marking.notice is None:
         return data, ["provenance"], ["notice (not asked for)"]
-    return add_notice(text, language=marking.notice).encode(), ["notice", "provenance"], []
+    body = text.removeprefix(_BOM)
+    head = add_notice(body, language=marking.notice).removesuffix(body)
+    head = head.replace("\n", "\r\n") if "\r\n" in body else head  # line ends as the text has them
+    return f"{text.removesuffix(body)}{head}{body}".encode(), ["notice", "provenance"], []
 
 
 def _marked_media(
@@ -408,7 +412,7 @@ def _watermark_in(data: bytes, key: bytes | None) -> tuple[Found | None, tuple[s
 
 
 def _detected_text(path: Path, data: bytes, key: bytes | None, tokenize: Tokenize | None) -> Detection:
-    text = data.decode(errors="replace")
+    text = data.decode(errors="replace").removeprefix(_BOM)
     notice = find_notice(text)
     sidecar = path.with_name(path.name + SIDECAR)
     same = fits(_bytes(sidecar), data) if sidecar.exists() else None
