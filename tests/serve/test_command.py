@@ -114,6 +114,16 @@ def test_a_dry_run_says_what_would_be_served_and_on_whose_word(world, upstream):
     assert sorted(said["signers"]) == ["one (chief-ai-officer)", "two (director-alignment-risk)"]
 
 
+@pytest.mark.parametrize("stream", ["ev", "no stream"])
+def test_no_password_of_the_event_stream_is_printed(world, upstream, stream):
+    """A banner ends up in a log, and a log in many hands."""
+    flags = ["--events", f"nats://gateway:hunter2@127.0.0.1:9/{stream}", "--dry-run"]
+    plain, told = run(*world.command(upstream.url, *flags)), run(*world.command(upstream.url, *flags, "--json"))
+
+    assert "nats://127.0.0.1:9/ev" in plain.output or stream != "ev"
+    assert "hunter2" not in plain.output + told.output
+
+
 def test_each_refusal_has_its_exit_code_and_the_next_step(world, upstream, tmp_path):
     inside = world.permitted.path / "root.pem"
     inside.write_text(world.root.read_text())

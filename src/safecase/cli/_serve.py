@@ -343,11 +343,10 @@ def _folder_name(case: Path, context: str) -> str:
 
 
 def _described(setup: "GatewaySetup", permit: "Permit") -> dict[str, Any]:
-    from safecase.serve import describe
+    from safecase.serve import describe, sink_name
 
-    return {**describe(permit), "serves": setup.upstream.serves, "events": setup.events, "state": str(setup.state)} | {
-        "shadow": setup.shadow
-    }
+    of_setup = {"serves": setup.upstream.serves, "events": sink_name(setup.events), "state": str(setup.state)}
+    return {**describe(permit), **of_setup, "shadow": setup.shadow}
 
 
 _RESTS_ON = {
@@ -366,13 +365,15 @@ _ADMITS = {
 
 def _banner(setup: "GatewaySetup", permit: "Permit") -> list[str]:
     """What is served and on whose word, in a few lines."""
+    from safecase.serve import sink_name
+
     share = f" ({permit.share:.3g} of them)" if permit.share is not None else ""
     lines = [
         f"model      {setup.upstream.serves}, known by {_RESTS_ON[permit.identity.kind]}",
         f"context    {permit.context}: {_ADMITS[permit.admits]}{share}",
         f"permit     {permit.sha256[:16]} until {permit.expires:%Y-%m-%d %H:%M} UTC, by {', '.join(permit.signers)}",
         f"safeguards {permit.stack_digest[:16]}, the stack that was assessed",
-        f"events     {setup.events}",
+        f"events     {sink_name(setup.events)}",
         *([f"shadow     {setup.shadow}, which only observes"] if setup.shadow else []),
         *(f"narrowed   {narrowing.sentence}" for narrowing in permit.narrowings),
     ]
