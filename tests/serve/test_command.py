@@ -114,6 +114,16 @@ def test_a_dry_run_says_what_would_be_served_and_on_whose_word(world, upstream):
     assert sorted(said["signers"]) == ["one (chief-ai-officer)", "two (director-alignment-risk)"]
 
 
+def test_models_that_no_permit_is_for_are_named(world, upstream):
+    """Their prompts are checked and their pictures marked, but nobody assessed them."""
+    flags = ["--embeddings", f"openai/vectors@{upstream.url}", "--images", f"openai/pictures@{upstream.url}"]
+    plain = run(*world.command(upstream.url, *flags, "--dry-run"))
+    told = run(*world.command(upstream.url, *flags, "--dry-run", "--json"))
+
+    assert "beside     vectors, pictures: behind the same safeguards, in no assessment" in plain.output
+    assert json.loads(told.stdout)["unassessed"] == ["vectors", "pictures"]
+
+
 @pytest.mark.parametrize("stream", ["ev", "no stream"])
 def test_no_password_of_the_event_stream_is_printed(world, upstream, stream):
     """A banner ends up in a log, and a log in many hands."""

@@ -346,7 +346,13 @@ def _described(setup: "GatewaySetup", permit: "Permit") -> dict[str, Any]:
     from safecase.serve import describe, sink_name
 
     of_setup = {"serves": setup.upstream.serves, "events": sink_name(setup.events), "state": str(setup.state)}
-    return {**describe(permit), **of_setup, "shadow": setup.shadow}
+    return {**describe(permit), **of_setup, "shadow": setup.shadow, "unassessed": _unassessed(setup)}
+
+
+def _unassessed(setup: "GatewaySetup") -> list[str]:
+    """Names of the models that are served beside the one that the permit is for."""
+    further = (setup.embeddings, setup.images().upstream if setup.images is not None else None)
+    return [upstream.serves for upstream in further if upstream is not None]
 
 
 _RESTS_ON = {
@@ -368,6 +374,7 @@ def _banner(setup: "GatewaySetup", permit: "Permit") -> list[str]:
     from safecase.serve import sink_name
 
     share = f" ({permit.share:.3g} of them)" if permit.share is not None else ""
+    beside = _unassessed(setup)
     lines = [
         f"model      {setup.upstream.serves}, known by {_RESTS_ON[permit.identity.kind]}",
         f"context    {permit.context}: {_ADMITS[permit.admits]}{share}",
@@ -375,6 +382,11 @@ def _banner(setup: "GatewaySetup", permit: "Permit") -> list[str]:
         f"safeguards {permit.stack_digest[:16]}, the stack that was assessed",
         f"events     {sink_name(setup.events)}",
         *([f"shadow     {setup.shadow}, which only observes"] if setup.shadow else []),
+        *(
+            [f"beside     {', '.join(beside)}: behind the same safeguards, in no assessment and no permit"]
+            if beside
+            else []
+        ),
         *(f"narrowed   {narrowing.sentence}" for narrowing in permit.narrowings),
     ]
     if not permit.is_authentic:
