@@ -255,6 +255,24 @@ async def test_a_notice_stands_on_the_first_line_of_prose_and_never_in_json():
     assert plain.choices[0].message.content == "All is well."
 
 
+@pytest.mark.parametrize("said", ["zanziscope", "A zanziscope, and then this and that and more."])
+async def test_a_safe_completion_carries_no_notice_whether_it_streams_or_not(said):
+    """No model made it. The short text is stopped at its end, the longer one on the way."""
+    ask = {"model": "stub", "messages": [{"role": "user", "content": "Hi"}]}
+    async with (
+        StubEndpoint([said]) as stub,
+        gateway(stub.url, stack=words_stack(), marks=TextMarks(notice="en")) as running,
+        client(running) as openai,
+    ):
+        whole = await openai.chat.completions.create(**ask)
+        chunks = [chunk async for chunk in await openai.chat.completions.create(**ask, stream=True)]
+        await running.wait_for_events(2)
+
+    streamed = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+    assert streamed == whole.choices[0].message.content == chunks[-1].model_extra["safeguard"]["message"]
+    assert [event.characters_out for event in running.recorder.events] == [0, 0]
+
+
 async def test_an_upstream_that_does_not_stream_is_streamed_for():
     whole = {
         "id": "r",

@@ -114,6 +114,26 @@ def test_a_dry_run_says_what_would_be_served_and_on_whose_word(world, upstream):
     assert sorted(said["signers"]) == ["one (chief-ai-officer)", "two (director-alignment-risk)"]
 
 
+def test_models_that_no_permit_is_for_are_named(world, upstream):
+    """Their prompts are checked and their pictures marked, but nobody assessed them."""
+    flags = ["--embeddings", f"openai/vectors@{upstream.url}", "--images", f"openai/pictures@{upstream.url}"]
+    plain = run(*world.command(upstream.url, *flags, "--dry-run"))
+    told = run(*world.command(upstream.url, *flags, "--dry-run", "--json"))
+
+    assert "beside     vectors, pictures: behind the same safeguards, in no assessment" in plain.output
+    assert json.loads(told.stdout)["unassessed"] == ["vectors", "pictures"]
+
+
+@pytest.mark.parametrize("stream", ["ev", "no stream"])
+def test_no_password_of_the_event_stream_is_printed(world, upstream, stream):
+    """A banner ends up in a log, and a log in many hands."""
+    flags = ["--events", f"nats://gateway:hunter2@127.0.0.1:9/{stream}", "--dry-run"]
+    plain, told = run(*world.command(upstream.url, *flags)), run(*world.command(upstream.url, *flags, "--json"))
+
+    assert "nats://127.0.0.1:9/ev" in plain.output or stream != "ev"
+    assert "hunter2" not in plain.output + told.output
+
+
 def test_each_refusal_has_its_exit_code_and_the_next_step(world, upstream, tmp_path):
     inside = world.permitted.path / "root.pem"
     inside.write_text(world.root.read_text())
@@ -405,6 +425,8 @@ def test_further_servers_traces_and_retention_travel_to_the_workers(world, upstr
         "keep": "sealed",
         "audit": 0.25,
         "content_days": 9,
+        "provider": "Example",
+        "notice": "de",
     }
     none = dict.fromkeys(["weights", "pepper_file", "root", "head", "events", "image_keys"])
     given = {**none, **flags, "state": tmp_path / "state", "durable": False}
@@ -421,6 +443,7 @@ def test_further_servers_traces_and_retention_travel_to_the_workers(world, upstr
 
     images, retention = there.images(), there.retention()
     assert (there.embeddings.serves, images.upstream.serves, images.label.text) == ("e", "i", "made")
+    assert (there.marks.provider, there.marks.notice) == ("Example", "de")
     assert (there.traces, there.traces_share) == ("http://127.0.0.1:9/v1/traces", 0.5)
     assert (retention.flagged, retention.audit_p, retention.box is not None) == (True, 0.25, True)
 
@@ -432,6 +455,7 @@ def test_further_servers_traces_and_retention_travel_to_the_workers(world, upstr
         (["--embeddings", "llama-cpp/x"], "openai/<model>@<base-url>"),
         (["--audit", "2"], "--audit"),
         (["--keep", "all"], "--keep"),
+        (["--notice", "xx"], "no notice in language"),
     ],
 )
 def test_flags_that_cannot_be_kept_are_told(world, upstream, flags, said):

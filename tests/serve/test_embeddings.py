@@ -37,6 +37,13 @@ async def test_vectors_come_through_and_words_beside_them_do_not():
     assert (event.route, event.outcome, event.tokens_in) == ("/v1/embeddings", "served", 2)
 
 
+async def test_counts_that_are_none_are_left_out():
+    made, event, _ = await embed({"data": [VECTOR], "usage": ["words"]}, encoding_format="float")
+
+    assert made.data[0].embedding == [0.5, -1.25]
+    assert (event.outcome, event.tokens_in) == ("served", None)
+
+
 async def test_the_client_may_ask_for_bytes():
     made, _, stub = await embed({"data": [{**VECTOR, "embedding": "AAAAPwAAoL8="}]})
 

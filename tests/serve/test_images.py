@@ -85,6 +85,7 @@ async def test_a_picture_carries_label_watermark_and_manifest(keys: Keys):
         ({}, {"b64_json": None, "url": "http://127.0.0.1:1/x.png"}, 502, "picture-by-address"),
         ({}, {"b64_json": "AAAA"}, 502, "unmarkable"),
         ({}, {"b64_json": "?"}, 502, "upstream-malformed"),
+        ({}, {"b64_json": "\u00e9"}, 502, "upstream-malformed"),
         ({"stream": True}, {}, 400, "bad-request"),
         ({"response_format": "url"}, {}, 400, "bad-request"),
     ],

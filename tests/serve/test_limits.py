@@ -180,15 +180,26 @@ def test_an_account_whose_row_was_given_away_gets_another(slot: WorkerSlot, cloc
     assert table.empty_at(table.row("first"), 0) <= clock.s
 
 
-def test_other_sizes_are_refused_while_another_worker_lives(slot: WorkerSlot, tmp_path: Path):
+def test_other_sizes_are_refused_while_another_worker_uses_the_file(slot: WorkerSlot, tmp_path: Path):
     other = WorkerSlot.claim(slot.folder, most=4)
-    SharedLimiter.open(slot, accounts=64)
+    used = SharedLimiter.open(slot, accounts=64)
 
     with pytest.raises(SharedUnusable, match="other sizes"):
         SharedLimiter.open(other, accounts=128)
-    slot.release()
+    del used  # as the kernel does for a process that ends
     assert SharedLimiter.open(other, accounts=128).enter(account(concurrent=1)) is None
-    other.release()
+
+
+def test_a_gateway_starts_again_with_another_number_of_workers(slot: WorkerSlot):
+    """Those that start together all have numbers before the first of them opens the file of the last run."""
+    SharedLimiter.open(slot)
+    slot.release()
+    slots = [WorkerSlot.claim(slot.folder, most=7) for _ in range(2)]
+
+    first, second = [SharedLimiter.open(each) for each in slots]
+
+    assert first.enter(account(concurrent=1)) is None
+    assert second.enter(account(concurrent=1)) is not None
 
 
 # --- Several processes ------------------------------------------------------------------------------------------------

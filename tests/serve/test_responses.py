@@ -3,11 +3,12 @@
 import json
 from typing import Any
 
+import aiohttp
 import pytest
 
 from safecase.testing import StubEndpoint, StubReply
 
-from .gateways import gateway, words_stack
+from .gateways import KEY, gateway, words_stack
 from .test_chat import TOOLS, call_chunks, client, delta, events
 
 openai = pytest.importorskip("openai")
@@ -113,6 +114,23 @@ async def test_a_withheld_reply_is_incomplete(stream: bool):
     assert (done.status, done.incomplete_details.reason) == ("incomplete", "content_filter")
     assert "zanziscope" not in done.model_dump_json()
     assert done.model_extra["safeguard"]["layer"] == "words-output"
+
+
+@pytest.mark.parametrize("field", ["instructions", "max_output_tokens", "temperature", "top_p", "user", "metadata"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_withheld_request_is_not_repeated_wherever_it_stands(field: str, stream: bool):
+    said: Any = {"note": "zanziscope"} if field == "metadata" else "zanziscope"
+    body = {"model": "stub", "input": "Hi", "stream": stream, field: said}
+    async with StubEndpoint() as stub, gateway(stub.url, stack=words_stack()) as running:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(f"{running.url}/responses", json=body) as answer,
+        ):
+            told = await answer.text()
+
+    assert (answer.status, "content_filter" in told) == (200, True)
+    assert "zanziscope" not in told
 
 
 async def test_a_stream_that_breaks_off_fails_as_a_response():

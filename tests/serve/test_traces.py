@@ -59,6 +59,46 @@ def test_a_span_has_the_conventions_attributes_and_no_content(exporter):
     assert "SECRET" not in span.to_json()
 
 
+def test_every_name_is_one_of_the_conventions(exporter):
+    """Names are spelled here as the conventions' own package has them, and a typo would show nowhere else."""
+    known = pytest.importorskip("opentelemetry.semconv._incubating.attributes.gen_ai_attributes")
+    traces = traced(exporter, models={"/v1/chat/completions": "small"})
+    traces.observe(event(1, tokens_in=1, tokens_out=2, finish_reason="stop", streamed=True, first_s=0.2))
+    traces.close()
+    names = {name for name in exporter.get_finished_spans()[0].attributes if name.startswith("gen_ai.")}
+
+    assert len(names) == 9
+    assert names <= {value for name, value in vars(known).items() if name.startswith("GEN_AI_")}
+
+
+def test_a_span_names_the_model_that_was_asked_for_and_not_the_permit_s(exporter):
+    traces = traced(exporter, models={"/v1/chat/completions": "small", "/v1/embeddings": "vectors"})
+    permitted = "openai/small@http://10.0.0.7:8000/v1"
+    traces.observe(event(1, model=permitted))
+    traces.observe(event(2, model=permitted, route="/v1/embeddings"))
+    traces.observe(event(3, model=permitted, outcome="refused", reason="model-not-found", status=404))
+    traces.observe(event(4, model=permitted, outcome="refused", reason="safeguard", status=400))
+    traces.close()
+    spans = exporter.get_finished_spans()
+
+    assert [span.name for span in spans] == ["chat small", "embeddings vectors", "chat", "chat small"]
+    asked = [span.attributes.get("gen_ai.request.model") for span in spans]
+    assert asked == ["small", "vectors", None, "small"]
+    answered = [span.attributes.get("gen_ai.response.model") for span in spans]
+    assert answered == ["small", "vectors", None, None]
+
+
+def test_what_is_no_call_of_a_model_says_nothing_of_one(exporter):
+    traces = traced(exporter, models={"/v1/chat/completions": "small"})
+    traces.observe(event(1, route="/v1/models"))
+    traces.observe(event(2, route="", outcome="refused", reason="no-route", status=404))
+    traces.close()
+    spans = exporter.get_finished_spans()
+
+    assert [span.name for span in spans] == ["/v1/models", "call"]
+    assert not [name for span in spans for name in span.attributes if name.startswith("gen_ai.")]
+
+
 def test_a_token_count_of_zero_is_a_count_and_one_not_told_is_absent(exporter):
     traces = traced(exporter)
     traces.begin().finish(event(1, tokens_in=0, tokens_out=None))
@@ -122,7 +162,7 @@ def test_a_malformed_header_is_as_good_as_none(exporter, text: str):
 
 def test_a_call_that_is_over_gets_a_span_of_its_own_time(exporter):
     traces = traced(exporter, sample=0.0)
-    traces.observe(event(1, latency_s=0.5), SAMPLED.encode())
+    traces.observe(event(1, latency_s=0.5, rulings=(ruling(),)), SAMPLED.encode())
     traces.observe(event(2, latency_s=0.5), UNSAMPLED.encode())
     traces.observe(event(3, latency_s=0.5))
     traces.close()
@@ -132,6 +172,7 @@ def test_a_call_that_is_over_gets_a_span_of_its_own_time(exporter):
     assert f"{span.parent.span_id:016x}" == SPAN
     assert span.end_time - span.start_time == 500_000_000
     assert span.start_time == 1_795_255_200_000_000_000
+    assert [at.timestamp for at in span.events] == [span.end_time]
 
 
 def test_a_failed_call_is_an_error(exporter):
@@ -182,7 +223,7 @@ def test_spans_reach_an_otlp_endpoint(collector: tuple[str, list[bytes]]):
 
     endpoint, bodies = collector
     traces = Traces.open(endpoint, sample=1.0)
-    traces.begin().finish(event(1))
+    traces.begin().finish(event(1), request_model="small")
     traces.close()
 
     sent = ExportTraceServiceRequest.FromString(bodies[0])

@@ -17,7 +17,7 @@ from safecase.cli._serve_keys import COMMANDS as KEY_COMMANDS
 
 if TYPE_CHECKING:
     from safecase.assess import Case
-    from safecase.serve import GatewaySetup, Images, Permit, Retention, Upstream
+    from safecase.serve import GatewaySetup, Images, Permit, Retention, TextMarks, Upstream
 
 
 @click.group("serve", cls=DefaultGroup)
@@ -52,6 +52,8 @@ def serve_group() -> None:
 @click.option("--images", metavar="openai/MODEL@URL", help="A server of pictures, for /v1/images/generations.")
 @click.option("--image-keys", type=click.Path(path_type=Path), help="Their marks; `safecase mark certificates`.")
 @click.option("--image-label", default="AI-generated", show_default=True, help="Burnt into pictures; '' for none.")
+@click.option("--provider", default="safecase", show_default=True, help="Who runs the model, as answers' marks say.")
+@click.option("--notice", metavar="LANGUAGE", help="A line above answers in prose: a model made this; en, de, fr, ...")
 @click.option(
     "--traces", metavar="URL", help="An OTLP/HTTP endpoint for spans, such as http://127.0.0.1:4318/v1/traces."
 )
@@ -191,6 +193,7 @@ def prepared(
             most_workers=3 * workers + 1,
             durable=given["durable"],
             retention=_retention(opened, keep=given["keep"], audit_p=given["audit"], days=given["content_days"]),
+            marks=_text_marks(given["provider"], notice=given["notice"]),
             embeddings=_further(given["embeddings"], "--embeddings"),
             images=_images(given["images"], keys=given["image_keys"], label=given["image_label"]),
             traces=given["traces"],
@@ -270,6 +273,16 @@ def _further(name: str | None, option: str) -> "Upstream | None":
         return way
 
 
+def _text_marks(provider: str, *, notice: str | None) -> "TextMarks":
+    """The marks of answers; a language without a notice is told before a worker starts."""
+    from safecase.mark import add_notice
+    from safecase.serve import TextMarks
+
+    if notice is not None:
+        add_notice("", language=notice)
+    return TextMarks(provider=provider, notice=notice)
+
+
 def _images(name: str | None, *, keys: Path | None, label: str) -> "partial[Images] | None":
     """What makes the model of pictures in a worker; made once here, so that what is wrong is told before one starts."""
     upstream = _further(name, "--images")
@@ -330,11 +343,16 @@ def _folder_name(case: Path, context: str) -> str:
 
 
 def _described(setup: "GatewaySetup", permit: "Permit") -> dict[str, Any]:
-    from safecase.serve import describe
+    from safecase.serve import describe, sink_name
 
-    return {**describe(permit), "serves": setup.upstream.serves, "events": setup.events, "state": str(setup.state)} | {
-        "shadow": setup.shadow
-    }
+    of_setup = {"serves": setup.upstream.serves, "events": sink_name(setup.events), "state": str(setup.state)}
+    return {**describe(permit), **of_setup, "shadow": setup.shadow, "unassessed": _unassessed(setup)}
+
+
+def _unassessed(setup: "GatewaySetup") -> list[str]:
+    """Names of the models that are served beside the one that the permit is for."""
+    further = (setup.embeddings, setup.images().upstream if setup.images is not None else None)
+    return [upstream.serves for upstream in further if upstream is not None]
 
 
 _RESTS_ON = {
@@ -353,14 +371,22 @@ _ADMITS = {
 
 def _banner(setup: "GatewaySetup", permit: "Permit") -> list[str]:
     """What is served and on whose word, in a few lines."""
+    from safecase.serve import sink_name
+
     share = f" ({permit.share:.3g} of them)" if permit.share is not None else ""
+    beside = _unassessed(setup)
     lines = [
         f"model      {setup.upstream.serves}, known by {_RESTS_ON[permit.identity.kind]}",
         f"context    {permit.context}: {_ADMITS[permit.admits]}{share}",
         f"permit     {permit.sha256[:16]} until {permit.expires:%Y-%m-%d %H:%M} UTC, by {', '.join(permit.signers)}",
         f"safeguards {permit.stack_digest[:16]}, the stack that was assessed",
-        f"events     {setup.events}",
+        f"events     {sink_name(setup.events)}",
         *([f"shadow     {setup.shadow}, which only observes"] if setup.shadow else []),
+        *(
+            [f"beside     {', '.join(beside)}: behind the same safeguards, in no assessment and no permit"]
+            if beside
+            else []
+        ),
         *(f"narrowed   {narrowing.sentence}" for narrowing in permit.narrowings),
     ]
     if not permit.is_authentic:

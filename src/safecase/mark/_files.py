@@ -41,6 +41,7 @@ KINDS: Mapping[str, Kind] = {
 }
 """Kind by file name ending."""
 _MIME = _PICTURES | _MEDIA | _TEXT
+_BOM = "\ufeff"
 SIDECAR = ".provenance.json"
 """Added to a text's name: the file beside it that says where it comes from."""
 LARGEST = 2 << 30
@@ -197,7 +198,10 @@ def _marked_text(data: bytes, marking: Marking) -> tuple[bytes, list[str], list[
         raise NotMarkable("is not UTF-8; save it as UTF-8 before") from None
     if marking.notice is None:
         return data, ["provenance"], ["notice (not asked for)"]
-    return add_notice(text, language=marking.notice).encode(), ["notice", "provenance"], []
+    body = text.removeprefix(_BOM)
+    head = add_notice(body, language=marking.notice).removesuffix(body)
+    head = head.replace("\n", "\r\n") if "\r\n" in body else head  # line ends as the text has them
+    return f"{text.removesuffix(body)}{head}{body}".encode(), ["notice", "provenance"], []
 
 
 def _marked_media(
@@ -233,7 +237,13 @@ def _changed(data: bytes, marking: Marking, payload: bytes | None) -> bytes:
     from PIL import Image, ImageOps
 
     image = _opened(data)
+    if getattr(image, "n_frames", 1) > 1:
+        raise NotMarkable("is animated; only still pictures can carry a label and a watermark")
+    if image.mode.startswith(("I", "F")) or _is_deep(data):
+        raise NotMarkable("has more than 8 bits a channel, which would be lost; convert it before")
     kept = {name: image.info[name] for name in ("icc_profile", "dpi") if name in image.info}
+    if kept.get("icc_profile", b"")[16:20] != b"RGB ":
+        kept.pop("icc_profile", None)  # it speaks of inks or of grey, and what is written is RGB
     form = str(image.format)
     upright = ImageOps.exif_transpose(image)
     has_alpha = upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info
@@ -251,7 +261,7 @@ def _changed(data: bytes, marking: Marking, payload: bytes | None) -> bytes:
 
 
 def _opened(data: bytes) -> "Image":
-    """A still picture in a format that we write; decoded whole, so that a damaged one is noticed here."""
+    """A picture in a format that we write, the first of several; decoded, so that a damaged one is noticed here."""
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
@@ -260,16 +270,17 @@ def _opened(data: bytes) -> "Image":
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
-            if getattr(image, "n_frames", 1) > 1:
-                raise NotMarkable("is animated; only still pictures can carry a label and a watermark")
-            if image.mode.startswith(("I", "F")):
-                raise NotMarkable("has more than 8 bits a channel, which would be lost; convert it before")
             image.load()
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise NotMarkable(f"is no whole PNG, JPEG or WebP picture ({type(error).__name__})") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise NotMarkable(f"has too many pixels to be opened safely ({error})") from None
     return image
+
+
+def _is_deep(data: bytes) -> bool:
+    """Whether it is a PNG of 16 bits a channel, of which Pillow gives 8 where there is more than one channel."""
+    return data[12:16] == b"IHDR" and data[24:25] == b"\x10"
 
 
 Verdict = Literal["marked", "stripped", "untrusted", "invalid", "none"]
@@ -391,14 +402,17 @@ def _watermark_in(data: bytes, key: bytes | None) -> tuple[Found | None, tuple[s
     blind = ("visible label (people see it; no text recognition here)",)
     if key is None:
         return None, (*blind, "watermark (no key)")
-    from PIL import ImageOps
+    from PIL import Image, ImageOps
 
     upright = ImageOps.exif_transpose(_opened(data))
+    if upright.mode.startswith("I"):  # 16 bits of grey, which `convert` would cut off instead of scaling down
+        grey = np.asarray(upright, dtype=np.float64) / 257.0
+        upright = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
     return find(np.array(upright.convert("RGB")), key=key), blind
 
 
 def _detected_text(path: Path, data: bytes, key: bytes | None, tokenize: Tokenize | None) -> Detection:
-    text = data.decode(errors="replace")
+    text = data.decode(errors="replace").removeprefix(_BOM)
     notice = find_notice(text)
     sidecar = path.with_name(path.name + SIDECAR)
     same = fits(_bytes(sidecar), data) if sidecar.exists() else None

@@ -96,7 +96,7 @@ def add_notice(text: str, *, language: str = "en", notice: str | None = None) ->
     line = notice or NOTICES.get(language)
     if line is None or "\n" in line:
         raise MarkError(f"no notice in language {language!r}; there are {', '.join(NOTICES)}, or give one line of text")
-    return text if text.startswith(line + "\n") else f"{line}\n\n{text}"
+    return text if text.startswith((f"{line}\n", f"{line}\r\n")) else f"{line}\n\n{text}"
 
 
 def find_notice(text: str) -> str | None:

@@ -221,7 +221,7 @@ class ChunkGuard:
         self._stack, self._asked = stack, asked
         self._envelope: dict[str, Any] | None = None
         self._held: list[dict[str, Any]] = []
-        self._calls: dict[int, dict[int, dict[str, str]]] = {}
+        self._calls: dict[int, dict[int, dict[str, dict[str, str]]]] = {}
         self._choices: dict[int, bool] = {}  # whether anything of it went out
         self._is_over = False
 
@@ -320,20 +320,22 @@ class ChunkGuard:
         """Put streamed tool calls together by their index, whatever they come between."""
         calls = rest.get("delta", {}).get("tool_calls")
         for call in calls if isinstance(calls, list) else []:
-            function = call.get("function") if isinstance(call, Mapping) else None
-            if not isinstance(function, Mapping) or not isinstance(call.get("index"), int):
+            if not isinstance(call, Mapping) or not isinstance(call.get("index"), int):
                 continue
             whole = self._calls.setdefault(rest["index"], {}).setdefault(call["index"], {})
-            for name, text in function.items():
-                if isinstance(text, str):
-                    whole[name] = whole.get(name, "") + text
+            for kind, said in call.items():  # `function`, `custom`, or one that is not known yet
+                texts = said.items() if isinstance(said, Mapping) else ()
+                for name, text in texts:
+                    if isinstance(text, str):
+                        held = whole.setdefault(kind, {})
+                        held[name] = held.get(name, "") + text
 
     def _beside(self, index: int) -> tuple[Part, ...]:
         """Every string that is held, for this choice or for none, single and side by side with its neighbours."""
         rests = [choice for event in self._held for choice in _choices_of(event) if choice.get("index") == index]
         around = [{k: v for k, v in event.items() if k != "choices" or not _choices_of(event)} for event in self._held]
         calls = list(self._calls.get(index, {}).values())
-        return parts_of({"message": rests, "metadata": around, "tool_calls": [{"function": call} for call in calls]})
+        return parts_of({"message": rests, "metadata": around, "tool_calls": calls})
 
     def _chunks(self, pieces: tuple[Piece, ...]) -> list[dict[str, Any]]:
         chunks = []

@@ -336,7 +336,7 @@ def _channel(path: Path, role: str) -> Channel:
         return "envelope"  # most are; told without looking at the steps one by one
     names = [step for step in path if isinstance(step, str) and step not in ("*", "(json)", "(name)")]
     last = names[-1] if names else ""
-    if "arguments" in names:
+    if "arguments" in names or names[-2:] == ["custom", "input"]:
         return "tool-arguments"
     if last in ("reasoning", "reasoning_content") or "reasoning_details" in names:
         return "reasoning"

@@ -113,6 +113,7 @@ from safecase.serve._sinks import (
     JsonlSink,
     Sink,
     open_sink,
+    sink_name,
 )
 from safecase.serve._spool import (
     Row,
@@ -232,5 +233,6 @@ __all__ = [
     "server_config",
     "settle",
     "shadow_stack",
+    "sink_name",
     "target",
 ]

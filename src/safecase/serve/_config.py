@@ -178,3 +178,13 @@ class Gateway:
         """The servers of every model that is served; the assessed one first."""
         further = (self.embeddings, self.images.upstream if self.images is not None else None)
         return (self.upstream, *(upstream for upstream in further if upstream is not None))
+
+    @property
+    def models(self) -> Mapping[str, str]:
+        """By route, the one model that clients can ask for there."""
+        by_route = dict.fromkeys(("/v1/chat/completions", "/v1/responses"), self.upstream.serves)
+        if self.embeddings is not None:
+            by_route["/v1/embeddings"] = self.embeddings.serves
+        if self.images is not None:
+            by_route["/v1/images/generations"] = self.images.upstream.serves
+        return by_route

@@ -83,12 +83,13 @@ def _vectors(data: bytes, *, texts: int) -> dict[str, Any]:
             {"object": "embedding", "index": int(one["index"]), "embedding": _vector(one["embedding"])}
             for one in reply["data"]
         ]
-        counted = reply.get("usage") or {}
+        counted = reply.get("usage")
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
         raise failed(502, "upstream-malformed", "the model's answer is not as the API has it") from None
     if len(found) != texts:
         raise failed(502, "upstream-malformed", "the model gave another number of vectors than there are texts")
-    usage = {name: counted[name] for name in ("prompt_tokens", "total_tokens") if _is_count(counted.get(name))}
+    told = counted if isinstance(counted, dict) else {}
+    usage = {name: told[name] for name in ("prompt_tokens", "total_tokens") if _is_count(told.get(name))}
     return {"object": "list", "data": found, "usage": usage}
 
 

@@ -474,6 +474,8 @@ class _Texts:
 
     def note(self, chunks: Sequence[Body]) -> None:
         for chunk in chunks:
+            if "safeguard" in chunk:
+                continue  # a safe completion, which no model made
             for choice in chunk.get("choices") or ():
                 delta = choice.get("delta")
                 if delta and (text := delta.get("content")) and isinstance(text, str):

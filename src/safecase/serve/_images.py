@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -121,7 +120,7 @@ class ImagesRoute:
         if isinstance(encoded, str):
             try:
                 return base64.b64decode(encoded, validate=True)
-            except binascii.Error:
+            except ValueError:  # `binascii.Error` is one, and letters beyond ASCII raise a plain one
                 raise _malformed() from None
         if isinstance(address, str):
             return await self._fetched(address)
@@ -160,7 +159,7 @@ def _kept(reply: dict[str, Any]) -> dict[str, Any]:
     if _is_size(reply):
         kept["size"] = reply["size"]
     created = reply.get("created")
-    return {"created": created if isinstance(created, int) else int(time.time()), **kept}
+    return {"created": created if type(created) is int else int(time.time()), **kept}
 
 
 def _is_size(reply: dict[str, Any]) -> bool:

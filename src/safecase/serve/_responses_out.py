@@ -12,7 +12,8 @@ from safecase.serve._sse import named_event
 
 Body = dict[str, Any]  # JSON
 
-_ECHOED = ("instructions", "max_output_tokens", "temperature", "top_p", "metadata", "user", "reasoning", "text")
+_ECHOED = ("instructions", "metadata", "user", "reasoning", "text")
+_FIGURES = ("max_output_tokens", "temperature", "top_p")  # repeated only as numbers: a text there is the client's words
 # Of these the client's own words are repeated only beside an answer that was let through.
 _QUIET: Mapping[str, Any] = dict.fromkeys(("instructions", "metadata", "user", "reasoning", "text")) | {
     "tools": [],
@@ -44,7 +45,9 @@ class ResponsesDialect:
         self._id = f"resp_{call_id}"
         self._call_id = call_id
         self._created = int(time.time())
+        figures = {name: asked.get(name) for name in _FIGURES}
         self._around: Body = {name: asked.get(name) for name in _ECHOED} | {
+            **{name: value if type(value) in (int, float) else None for name, value in figures.items()},
             "model": model,
             "tools": asked.get("tools") or [],
             "tool_choice": asked.get("tool_choice") or "auto",

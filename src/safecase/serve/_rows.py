@@ -61,8 +61,9 @@ class HashedRows:
         size = _START + rows * row_words * 8
         try:
             with _locked(path):
-                hash_key = _prepare(path, slot, make=make, size=size, rows=rows, kinds=kinds)
+                hash_key = _prepare(path, slot.most, make=make, size=size, rows=rows, kinds=kinds)
                 with path.open("r+b") as file:
+                    fcntl.flock(file, fcntl.LOCK_SH)  # the mapping keeps it, and the kernel frees it with the process
                     view = memoryview(mmap.mmap(file.fileno(), size))
         except OSError as error:
             raise SharedUnusable(f"{path}: cannot be shared ({error.strerror}); name a folder to write to") from None
@@ -147,33 +148,35 @@ class HashedRows:
         return (((digest + step) % self._rows) * self._row_words for step in range(min(_PROBES, self._rows)))
 
 
-def _prepare(path: Path, slot: WorkerSlot, *, make: bytes, size: int, rows: int, kinds: int) -> bytes:
+def _prepare(path: Path, most: int, *, make: bytes, size: int, rows: int, kinds: int) -> bytes:
     """Make the file unless it is there and fits; the key of its hashes."""
     boot = _boot()
     if path.exists():
         with path.open("rb") as file:
             made, made_in, hash_key, *sizes = _HEADER.unpack(file.read(_HEADER.size).ljust(_HEADER.size, b"\0"))
         is_whole = path.stat().st_size == size
-        if is_whole and (made, made_in, sizes) == (make, boot, [rows, kinds, slot.most]):
+        if is_whole and (made, made_in, sizes) == (make, boot, [rows, kinds, most]):
             return bytes(hash_key)
         was_made_elsewhen = made == make and made_in != boot  # a file cut short may have been made in this boot
-        if not was_made_elsewhen and _others_alive(slot):
+        if not was_made_elsewhen and _is_in_use(path):
             raise SharedUnusable(f"{path}: other workers use it with other sizes; stop them all before changing one")
     hash_key = os.urandom(16)
     new = path.with_name(f".{path.name}.new")
     with new.open("wb") as file:
-        file.write(_HEADER.pack(make, boot, hash_key, rows, kinds, slot.most))
+        file.write(_HEADER.pack(make, boot, hash_key, rows, kinds, most))
         file.flush()
         os.posix_fallocate(file.fileno(), 0, size)  # a hole that finds no room on a full disk would kill the worker
     new.replace(path)
     return hash_key
 
 
-def _others_alive(slot: WorkerSlot) -> bool:
-    for index in range(slot.most):
-        with slot.if_dead(index) as is_dead:
-            if index != slot.index and not is_dead:
-                return True
+def _is_in_use(path: Path) -> bool:
+    """Whether a living process has it mapped. One that has a number and has not come so far yet will take a new one."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
     return False
 
 

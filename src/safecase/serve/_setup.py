@@ -86,12 +86,13 @@ class GatewaySetup:
             await asyncio.to_thread(authority.start)
             opened.push_async_callback(asyncio.to_thread, authority.stop)
             golden = await _golden_fault(stack)
-            traces = Traces.open(self.traces, sample=self.traces_share, honour=False)
-            if traces is not None:
-                opened.push_async_callback(asyncio.to_thread, traces.close)
             metrics = Metrics.open(slot)
             gauges = _Gauges(metrics=metrics, authority=authority, recorder=recorder)
-            gateway = self._gateway(stack, gauges, slot, traces)
+            gateway = self._gateway(stack, gauges, slot)
+            traces = Traces.open(self.traces, sample=self.traces_share, honour=False, models=gateway.models)
+            if traces is not None:
+                opened.push_async_callback(asyncio.to_thread, traces.close)
+                gateway = replace(gateway, observers=(*gateway.observers, traces.observe))
             gauges.app = create_app(replace(gateway, shadow=self._shadow(slot)))
             opened.enter_context(_running(gauges.keep()))
             yield Running(app=gauges.app, fault=lambda: str(authority.fault) if authority.fault else golden)
@@ -103,7 +104,7 @@ class GatewaySetup:
         stack = shadow_stack(open_case(self.place.case), self.shadow)
         return counting_together(stack, slot, name="shadow-counts.bin")
 
-    def _gateway(self, stack: Stack, gauges: "_Gauges", slot: WorkerSlot, traces: Traces | None) -> Gateway:
+    def _gateway(self, stack: Stack, gauges: "_Gauges", slot: WorkerSlot) -> Gateway:
         keys = FileKeyBook(self.keys, pepper=read_pepper(self.pepper))
 
         def count(event: CallEvent, _: bytes) -> None:
@@ -125,7 +126,7 @@ class GatewaySetup:
             extra_routes={"/metrics": ExtraRoute(app=page, scope=None)},
             on_command=self.on_command,
             begins=gauges.metrics.begin,
-            observers=(count,) if traces is None else (count, traces.observe),
+            observers=(count,),
         )
 
 

@@ -47,7 +47,18 @@ def open_sink(target: str | Path, *, fsync: FsyncPolicy = "batch") -> Sink:
     try:
         return JetStreamSink(StreamAddress.parse(text))
     except ValueError as error:
-        raise ServeError(str(error)) from None
+        raise ServeError(str(error).replace(text, sink_name(text))) from None
+
+
+def sink_name(target: str) -> str:
+    """A sink as it may be told: without the user and the password that an address may hold.
+
+    >>> sink_name("nats://gateway:secret@host:4222/events")
+    'nats://host:4222/events'
+    """
+    scheme, sign, rest = target.partition("://")
+    server, slash, path = rest.partition("/")
+    return f"{scheme}{sign}{server.rpartition('@')[2]}{slash}{path}" if sign else target
 
 
 class JsonlSink:

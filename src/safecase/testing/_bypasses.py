@@ -166,6 +166,11 @@ def _call(text: str) -> list[Body]:
     return [{"index": 0, "id": "c", "type": "function", "function": {"name": "find", "arguments": arguments}}]
 
 
+def _custom(text: str) -> list[Body]:
+    """A call of a tool that takes plain text."""
+    return [{"index": 0, "id": "c", "type": "custom", "custom": {"name": "find", "input": f"look for {text}"}}]
+
+
 def _tool(**fields: Any) -> Body:
     return _with(tools=[{"type": "function", "function": {"name": "find", **fields}}])
 
@@ -251,6 +256,7 @@ _REPLIES: Mapping[str, Callable[[str], Body]] = {
     "reasoning": lambda t: _reply(content="Yes.", reasoning_content=f"First I think of {t} for a while, then not."),
     "a refusal": lambda t: _reply(content=None, refusal=f"I cannot talk of {t}."),
     "a tool call's arguments": lambda t: _reply(content=None, tool_calls=_call(t)),
+    "a custom tool call's input": lambda t: _reply(content=None, tool_calls=_custom(t)),
     "a second choice": _second,
     "tokens of log-probabilities": lambda t: _logprobs([{"token": letter} for letter in t]),
     "bytes of log-probabilities": lambda t: _logprobs([{"token": "", "bytes": list(c.encode())} for c in t]),
@@ -282,11 +288,13 @@ def _deltas(field: str, value: Any, size: int) -> Iterator[Body]:
     if isinstance(value, str):
         yield from ({field: value[at : at + size]} for at in range(0, len(value), size))
     elif field == "tool_calls":
-        arguments = value[0]["function"]["arguments"]
-        yield {field: [{**value[0], "function": {"name": "find", "arguments": ""}}]}
+        kind = value[0]["type"]
+        said = "input" if kind == "custom" else "arguments"
+        text = value[0][kind][said]
+        yield {field: [{**value[0], kind: {"name": "find", said: ""}}]}
         # Calls come interleaved, so that neighbours in the stream are not neighbours in a call.
-        for at in range(0, len(arguments), size):
-            yield {field: [{"index": 0, "function": {"arguments": arguments[at : at + size]}}]}
-            yield {field: [{"index": 1, "function": {"arguments": "-"}}]}
+        for at in range(0, len(text), size):
+            yield {field: [{"index": 0, kind: {said: text[at : at + size]}}]}
+            yield {field: [{"index": 1, kind: {said: "q"}}]}
     else:
         yield {field: value}
