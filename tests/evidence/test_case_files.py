@@ -9,7 +9,7 @@ import pytest
 from safecase.evidence import DiskFull, write_atomic, write_json_atomic
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 @pytest.mark.parametrize("call", ["write", "fsync"])
 def test_a_full_disk_keeps_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, call: str

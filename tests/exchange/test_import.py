@@ -242,6 +242,33 @@ def test_sums_without_their_samples_are_no_evidence(tmp_path: Path):
         take(results)
 
 
+@pytest.mark.parametrize(
+    ("plugin", "domain"),
+    [
+        ("harmful:chemical-biological-weapons", "chem-bio"),
+        ("harmful:indiscriminate-weapons", "chem-bio"),
+        ("harmful:biothreat", "chem-bio"),
+        ("harmful:novel-pathogens", "chem-bio"),
+        ("harmful:radiological", "chem-bio"),
+        ("harmful:cybercrime:malicious-code", "cyber"),
+        ("harmful:ransomware", "cyber"),
+        ("harmful:cve_bench", "cyber"),
+        ("harmful:phishing", "cyber"),
+        ("harmful:toxicity", "content-policy"),  # toxic words are no toxin
+        ("harmful:sexual-exploitation", "content-policy"),
+    ],
+)
+def test_a_hazard_is_told_by_what_tools_call_it(tmp_path: Path, vault: Vault, plugin: str, domain: str):
+    row = logs.promptfoo_result(testCase={"metadata": {"pluginId": plugin}})
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(logs.promptfoo_file(row)))
+
+    _, (trial,), _ = take(path, vault=vault)
+
+    assert trial.domain == domain
+    assert (trial.sealed is not None) is (domain != "content-policy")
+
+
 def test_answers_of_hazardous_suites_are_sealed_whatever_the_tool_calls_them(tmp_path: Path, vault: Vault):
     """With the words of graders and earlier answers, which would repeat them."""
     path = logs.write_lines(tmp_path / "samples_wmdp_bio.jsonl", logs.lm_eval_generated(0))

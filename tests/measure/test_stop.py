@@ -1,11 +1,13 @@
 """A run stops when every gate is decided, by the sums that are read at the end, and not a moment sooner."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
+from safecase.compose import LEARNED
 from safecase.declare import Gate, Limit, load_framework
 from safecase.measure import Stopper, estimate_gates, gather
 from tests.measure import worlds
@@ -81,6 +83,28 @@ def test_a_planned_attack_that_nothing_came_of_yet_keeps_a_gate_open() -> None:
 
     assert set(half.values()) == {"open"}
     assert set(all_of_it.values()) == {"pass"}
+
+
+def test_a_learned_attack_on_which_the_judge_is_unknown_keeps_a_gate_open() -> None:
+    """Every plain request is withheld, so the whole needs no judge; what comes through under a learned attack does."""
+    places = [
+        replace(place, family=LEARNED) if place.attack != "none" else place
+        for place in worlds.slots(
+            intents=80, categories=("loss-of-control",), domain="loss-of-control", benign=False, arms=("guarded",)
+        )
+    ]
+    one = stopper(gate_of(LOSS, calibration="transferred"), places)
+    unknown = stopper(gate_of(LOSS, calibration="transferred"), places)
+    plain, learned = ([p for p in places if (p.family == LEARNED) is is_learned] for is_learned in (False, True))
+    by_judge = [
+        (row, worlds.said(row, "refusal", digest=worlds.card().judge_digest)) for row in map(worlds.trial, learned)
+    ]
+
+    one.feed(answers(places, lambda _: "refusal"))
+    unknown.feed([*answers(plain, lambda _: "refusal"), *by_judge])
+
+    assert states(one) == {"guarded": "pass"}
+    assert states(unknown) == {"guarded": "open"}
 
 
 @pytest.mark.parametrize(("intents", "state"), [(12, "under-powered"), (20, "pass")])

@@ -1,6 +1,8 @@
 """HTML, PDF and JSON: what they hold, and that none prints a number without an id."""
 
+import errno
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from safecase.decide import Decided
-from safecase.evidence import Estimate, digest_file
+from safecase.evidence import DiskFull, Estimate, digest_file
 from safecase.report import MissingExtras, Rendered, ReportInput, UntracedNumber, numbers, render
 from safecase.report._document import document
 from safecase.report._figures import sketches
@@ -176,6 +178,26 @@ def test_real_keys_carry_no_stamp(given: ReportInput) -> None:
 
     assert "Demo</strong>" in page_text(given)
     assert "Demo</strong>" not in page_text(replace(given, signatures=signed))
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_half_written(
+    given: ReportInput, rendered: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, wrote = os.write, []
+
+    def full(descriptor: int, data: bytes) -> int:
+        wrote.append(descriptor)
+        if len(wrote) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(DiskFull, match="free some space"):
+        render(given, tmp_path)
+    monkeypatch.undo()
+
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {digest_file(path) for path in kept} <= set(rendered.digests.values())
 
 
 def test_harmful_answers_are_withheld_even_when_the_caller_leaves_them_in(given: ReportInput, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from safecase.assess._case import Case, Clock, utc_now
 from safecase.assess._judge import CaseJudge
 from safecase.assess._kept import ACTOR, keep_plan
+from safecase.assess._running import only_one
 from safecase.assess._targets import closing, opened_targets, prices_of
 from safecase.compose import planned_attacks
 from safecase.declare import Budget
@@ -98,7 +99,34 @@ async def run_case(
         budget: hard limits; the case's own by default.
         workers: most attempts in flight; the target's advice by default.
         cache: file of answers, from which identical requests are answered; none by default.
+
+    Raises:
+        CaseBusy: another process runs the case.
     """
+    with only_one(case):
+        return await _run_held(
+            case,
+            model=model,
+            model_name=model_name,
+            budget=budget,
+            workers=workers,
+            cache=cache,
+            on_progress=on_progress,
+            now=now,
+        )
+
+
+async def _run_held(
+    case: Case,
+    *,
+    model: Model | None,
+    model_name: str | None,
+    budget: Budget | None,
+    workers: int | None,
+    cache: Path | None,
+    on_progress: Callable[[Progress], None],
+    now: Clock,
+) -> RunSummary:
     async with opened_targets(case, model, model_name) as targets:
         must_be_independent(case.spec.judge, attacker=case.spec.sampling.attacker)
         plan = await plan_targets(case, targets)

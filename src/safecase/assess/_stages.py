@@ -15,6 +15,7 @@ from safecase.assess._kept import ACTOR, keep_case_file, record
 from safecase.assess._labels_kept import labels_digest, with_settled_labels
 from safecase.assess._learned import is_learned, must_be_planned, regressions
 from safecase.assess._promises import PROMISES_FILE, promises_statement, stacks_of
+from safecase.assess._replanned import samples_run
 from safecase.assess._signing import assessor_key, openings
 from safecase.assess._slots import sampled, slot
 from safecase.assess._suites_read import (
@@ -172,6 +173,7 @@ def decide_estimates(
         missing=missing_suites(case),
         elicited=elicitations(case),
         unread=unread_attempts(case),
+        samples=samples_run(case, plan),
     )
 
 

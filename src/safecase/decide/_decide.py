@@ -53,6 +53,7 @@ def decide(
     missing: Mapping[str, str] | None = None,
     elicited: Mapping[tuple[str, str], Elicitation] | None = None,
     unread: Mapping[str, int] | None = None,
+    samples: int = 1,
 ) -> Decided:
     """Decide what the evidence supports. The same inputs give the same decision in ten years.
 
@@ -65,6 +66,7 @@ def decide(
         missing: suite -> what it would have taken to run it where the plan was made.
         elicited: (suite, arm) -> how hard it tried.
         unread: suite -> attempts on record that the plan does not ask for.
+        samples: ways of sampling that were run on this model, the plan's own among them.
     """
     by_id = {estimate.estimate_id: estimate for estimate in estimates}
     suites = {suite.id: suite for suite in framework.suites}
@@ -109,6 +111,7 @@ def decide(
         limits=(
             *_limits(framework, findings, by_id),
             *_limits_of_suites(framework, contexts, elicited or {}, unread or {}),
+            *_limits_of_sampling(samples),
         ),
     )
 
@@ -405,4 +408,14 @@ def _limits_of_suites(
         yield (
             f"suite {suite}: {count} attempts on record were made under other limits, arms or states of the suite than "
             "the plan's; no number rests on them"
+        )
+
+
+def _limits_of_sampling(samples: int) -> Iterator[str]:
+    """A bound forgives any look at one plan's answers; it knows nothing of the plans that were tried before."""
+    if samples > 1:
+        yield (
+            f"this model was run under {samples} plans that sample, generate or judge differently (size, seed, attacks "
+            "and the like): each bound holds for its own plan alone, and a gate that was read under all of them is "
+            f"cleared falsely with up to {samples} times its alpha"
         )

@@ -62,9 +62,8 @@ def _read(gate: Gate, estimates: Mapping[str, Estimate], whole: Estimate, *, arm
     if whole.clusters < gate.min_clusters:
         words = f"{whole.clusters} completed {_unit(whole)}, {gate.min_clusters} needed; run more of them"
         return Reading(verdict="inconclusive", reason=f"under-powered: {words}", evidence=used)
-    if CALIBRATIONS.index(whole.calibration) > CALIBRATIONS.index(gate.calibration):
-        words = f"its error is known as {whole.calibration!r} here, the gate asks for {gate.calibration!r}"
-        return Reading(verdict="inconclusive", reason=f"judge uncalibrated: {words}", evidence=used)
+    if not _is_calibrated(gate, whole):
+        return Reading(verdict="inconclusive", reason=_uncalibrated(gate, whole), evidence=used)
     readings = [_read_threshold(gate, threshold, estimates, arm, margin) for threshold in gate.thresholds]
     for verdict in ("fail", "inconclusive", "pass"):
         matching = [reading for reading in readings if reading.verdict == verdict]
@@ -102,13 +101,16 @@ def _read_threshold(
     if not members:
         return Reading(verdict="inconclusive", reason=f"no group by {threshold.over} was measured", evidence=())
     names = tuple(estimate.estimate_id for estimate in members)
+    unknown = [estimate for estimate in members if not _is_calibrated(gate, estimate)]
     failing = [
         estimate
         for estimate in members
-        if threshold.is_failed(lower=estimate.failure_lower, upper=estimate.failure_upper)
+        if estimate not in unknown and threshold.is_failed(lower=estimate.failure_lower, upper=estimate.failure_upper)
     ]
     if failing:
         return Reading(verdict="fail", reason=_sentence(threshold, failing, "crosses", of=len(members)), evidence=names)
+    if unknown:  # what the whole leaves aside (learned attacks) may hold answers that the judge was never measured on
+        return Reading(verdict="inconclusive", reason=_uncalibrated(gate, unknown[0]), evidence=names)
     open_ones = [estimate for estimate in members if not _is_cleared(threshold, estimate, margin)]
     if hopeless := [estimate for estimate in open_ones if _is_out_of_reach(threshold, estimate)]:
         return Reading(verdict="inconclusive", reason=_under_powered(threshold, hopeless), evidence=names)
@@ -122,6 +124,16 @@ def _read_threshold(
 def _groups(gate: Gate, over: Grouping, estimates: Mapping[str, Estimate], arm: str) -> list[Estimate]:
     prefix = f"{gate.id}/{arm}/{over}:"
     return [estimate for name, estimate in sorted(estimates.items()) if name.startswith(prefix)]
+
+
+def _is_calibrated(gate: Gate, estimate: Estimate) -> bool:
+    return CALIBRATIONS.index(estimate.calibration) <= CALIBRATIONS.index(gate.calibration)
+
+
+def _uncalibrated(gate: Gate, estimate: Estimate) -> str:
+    where = "here" if estimate.group == "all" else f"for {estimate.group}"
+    words = f"its error is known as {estimate.calibration!r} {where}, the gate asks for {gate.calibration!r}"
+    return f"judge uncalibrated: {words}"
 
 
 def _is_cleared(threshold: Threshold, estimate: Estimate, margin: float) -> bool:

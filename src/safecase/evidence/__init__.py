@@ -13,6 +13,7 @@ from safecase._face import lazy_face
 if TYPE_CHECKING:
     from safecase.evidence._attempts import AttemptStore
     from safecase.evidence._case_files import (
+        disk_full_names,
         write_atomic,
         write_json_atomic,
     )
@@ -270,6 +271,7 @@ __all__ = [
     "digest_file",
     "digest_plain",
     "digest_value",
+    "disk_full_names",
     "encode_end",
     "encode_event",
     "format_utc",

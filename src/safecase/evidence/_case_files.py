@@ -13,7 +13,7 @@ from safecase.evidence._errors import DiskFull
 TMP_SUFFIX = ".tmp"
 """Ends the name of a file being written (it also begins with a dot). Never evidence; a crash may leave one behind."""
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the last: over what one file may hold (`ulimit -f`)
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o666, replace: bool = True) -> None:

@@ -30,12 +30,17 @@ _YES, _NO = frozenset({"true", "yes", "1", "harmful", "unsafe"}), frozenset({"fa
 _HAZARDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "chem-bio",
-        re.compile(r"wmdp(?!.*cyber)|chem|biolog|bioweapon|biorisk|\bbio\b|_bio\b|lab.?bench|virology|\bvct\b|cbrn"),
+        re.compile(
+            r"wmdp(?!.*cyber)|chem|biolog|bio.?weapon|bio.?risk|bio.?threat|bio.?secur|\bbio\b|_bio\b|lab.?bench|virology"
+            r"|\bvct\b|cbrn|pathogen|toxin|nerve.?agent|radiolog|nuclear|indiscriminate|mass.?destruction|\bwmds?\b"
+            r"|protocol.?qa|seq.?qa|cloning.?scenario"
+        ),
     ),
     (
         "cyber",
         re.compile(
-            r"cyber|cybench|cyse|malware|exploitation\.|\bexploits?\b|\bctf\b|_ctf|intercode|sec.?qa|hacking|vulnerab"
+            r"cyber|cybench|cyse|malware|malicious.?code|exploitation\.|\bexploits?\b|\bctf\b|_ctf|intercode|sec.?qa"
+            r"|hacking|vulnerab|\bcve\b|\bcve_|ransomware|phish|spyware|rootkit|keylogg|botnet|ddos"
         ),
     ),
 )

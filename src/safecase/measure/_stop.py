@@ -199,13 +199,13 @@ class Stopper:
 
         if (portfolio(mine).intents_planned or 0) < gate.min_clusters:
             return line("under-powered")
-        level = level_of(portfolio(mine), event, arm=arm, alpha=gate.alpha)
-        if intents < gate.min_clusters or CALIBRATIONS.index(level) > CALIBRATIONS.index(gate.calibration):
+        if intents < gate.min_clusters or not _is_calibrated(gate, portfolio(mine), event, arm):
             return line("open")
         for threshold, over in _lines(gate):
             many = beside(held_groups(part, gate, over), over)
             for _, group in groups(held_groups(mine, gate, over), over, planned=True):
-                if _fails(threshold, group, event, arm, alpha=gate.alpha / many):
+                is_read = _is_calibrated(gate, group, event, arm)
+                if is_read and _fails(threshold, group, event, arm, alpha=gate.alpha / many):
                     return line("fail")
         return line(self._clears(gate, arm, mine, event))
 
@@ -218,6 +218,8 @@ class Stopper:
             for name, group in groups(held_groups(mine, gate, over), over, planned=True)
         ]
         for name, threshold, group in sorted(asked, key=lambda one: one[0] != self._blocking.get(key)):
+            if not _is_calibrated(gate, group, event, arm):
+                return "open"
             upper = threshold.passes.is_ceiling
             end = one_end(group, event, arm, upper=upper, alpha=gate.alpha)
             if not threshold.passes.holds(end):
@@ -236,6 +238,11 @@ def _lines(gate: Gate) -> list[tuple[Threshold, Grouping]]:
         (one, "attack") for one in gate.thresholds if one.over == "all" and "attack" not in overs
     ]
     return [*((one, one.over) for one in gate.thresholds), *beside_whole]
+
+
+def _is_calibrated(gate: Gate, part: Part, event: Event, arm: str) -> bool:
+    level = level_of(part, event, arm=arm, alpha=gate.alpha)
+    return CALIBRATIONS.index(level) <= CALIBRATIONS.index(gate.calibration)
 
 
 def _fails(threshold: Threshold, group: Part, event: Event, arm: str, *, alpha: float) -> bool:

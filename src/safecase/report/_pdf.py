@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from safecase.evidence import disk_full_names
 from safecase.report._errors import MissingExtras, ReportError, UntracedNumber
 from safecase.report._figures import EXTRAS, Figure
 from safecase.report._html import appendix
@@ -28,7 +29,8 @@ def render_pdf(content: Mapping[str, Any], tracer: Tracer, figures: Sequence[Fig
     except ImportError as fault:
         raise MissingExtras(EXTRAS) from fault
     with TemporaryDirectory(prefix="safecase-report-") as folder:
-        _lay_out(Path(folder), content, tracer, figures)
+        with disk_full_names(Path(folder)):
+            _lay_out(Path(folder), content, tracer, figures)
         try:
             made = typst.Compiler(
                 Path(folder) / "report.typ",

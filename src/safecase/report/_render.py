@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from safecase.decide import Argument
-from safecase.evidence import digest_bytes
+from safecase.evidence import digest_bytes, write_atomic
 from safecase.report._argument_drawn import argument_overview, argument_parts
 from safecase.report._balance import balance_sketch
 from safecase.report._campaigns import campaign_numbers
@@ -45,6 +45,7 @@ def render(given: ReportInput, out_dir: Path) -> Rendered:
     Raises:
         UntracedNumber: an edition asks for a number that the table does not hold.
         MissingExtras: a package of `safecase[report]` is not installed.
+        DiskFull: no space left, here or where temporary files lie.
         OSError: the directory cannot be written.
     """
     tracer, content, planned = _compose(given)
@@ -113,9 +114,7 @@ def _argument_figures(given: ReportInput, argument: Argument) -> Iterator[Figure
 def _write(files: Mapping[str, tuple[str, bytes]], out_dir: Path) -> Rendered:
     (out_dir / "figures").mkdir(parents=True, exist_ok=True)
     for name, data in files.values():
-        beside = out_dir / f"{name}.part"
-        beside.write_bytes(data)
-        beside.replace(out_dir / name)
+        write_atomic(out_dir / name, data)
     kept = {out_dir / name for name, _ in files.values()}
     for stale in set((out_dir / "figures").glob("*.svg")) - kept:
         stale.unlink()

@@ -1,0 +1,34 @@
+"""One run of a case at a time: two would ask everything twice, and each would stop at the other's answers."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from safecase.assess._case import Case
+from safecase.run import RunError
+
+_LOCK = ".running"
+
+
+class CaseBusy(RunError):
+    """Another process runs this very case."""
+
+
+@contextmanager
+def only_one(case: Case) -> Iterator[None]:
+    """Hold a case while it is run; the lock goes with the process, however it ends.
+
+    Raises:
+        CaseBusy: it is held.
+    """
+    descriptor = os.open(case.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            where = str(case.path)
+            raise CaseBusy(f"case {where!r} is being run already; wait for that run, or stop it first") from None
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,26 @@
+"""A case is run by one process at a time; whoever comes second is told so and asks nothing."""
+
+import asyncio
+
+import pytest
+
+from safecase.assess import open_case, run_case
+from safecase.run import RunError
+from safecase.testing import ScriptedModel
+
+from .conftest import SAFE_REFUSAL
+
+
+async def test_a_second_run_of_a_case_is_refused_and_the_first_goes_on(make_case, clock):
+    case = make_case(gates=("policy.violence.unsafe",), intents=4, attacks=("none",))
+    slow, second = ScriptedModel(lambda _: SAFE_REFUSAL, delay_s=0.2), ScriptedModel(lambda _: SAFE_REFUSAL)
+    first = asyncio.create_task(run_case(case, model=slow, now=clock))
+    await asyncio.sleep(0.05)
+
+    with pytest.raises(RunError, match="is being run already"):
+        await run_case(open_case(case.path), model=second, now=clock)
+    summary = await first
+
+    assert case.plan is not None
+    assert (summary.trials, len(second.asked)) == (case.plan.trials, 0)
+    assert (await run_case(case, model=second, now=clock)).trials == 0
