@@ -255,6 +255,27 @@ async def test_requests_that_an_endpoint_refuses_are_no_dead_endpoint(tmp_path: 
     assert (summary.trials, summary.errors) == (40, 38)
 
 
+async def test_a_quota_that_is_used_up_pauses_the_run_and_a_cache_or_a_layer_hides_it_from_nobody(tmp_path: Path):
+    cache = AnswerCache(tmp_path / "cache.sqlite")
+    await campaign(tmp_path / "a", ScriptedModel(answer), planned=trials_of(intents=4), cache=cache)
+    planned = trials_of(intents=40)
+    known = [one for one in planned if one.trial_id in TrialStore(tmp_path / "a").ids()]
+    others = [one for one in planned if one not in known]
+    mixed = [one for at, cached in enumerate(known) for one in (*others[2 + 5 * at : 7 + 5 * at], cached)]
+    replies = ["fine", "fine", *[EndpointError("slow down", status=429)] * 200]
+
+    with pytest.raises(EndpointGone, match="last 25 attempts"):
+        await campaign(tmp_path / "b", ScriptedModel(replies), planned=[*others[:2], *mixed], workers=1, cache=cache)
+    cache.close()
+
+
+async def test_half_a_character_of_a_model_is_an_answer_like_any_other(tmp_path: Path):
+    summary = await campaign(tmp_path, ScriptedModel(lambda _: "no \ud83d"))
+
+    assert summary.errors == 0
+    assert {row.response for row in TrialStore(tmp_path).read()} == {"no ?"}
+
+
 async def test_a_full_disk_pauses_with_one_line_and_keeps_what_was_acknowledged(tmp_path: Path):
     class Full(TrialStore):
         calls = 0

@@ -421,7 +421,9 @@ class _Campaign:
         tally.tokens += 0 if row.cached else (row.tokens_in or 0) + (row.tokens_out or 0)
         if row.status in {"answered", "not-stored"}:
             tally.answered.add(row.arm)
-            lane.has_answered, lane.silence = True, 0
+            lane.has_answered = True
+            if attempted.was_asked:  # what a layer withheld, or a cache knew, says nothing of the endpoint
+                lane.silence = 0
             return
         tally.errors += 1
         lane.silence += attempted.is_silence

@@ -1,6 +1,7 @@
 """A planned trial and what came of it, made into the row that is kept."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from safecase.detect import apparent_child_abuse
 from safecase.evidence import (
@@ -28,12 +29,14 @@ class Attempted:
     Attributes:
         trial: the row that is kept.
         text: what the user would have seen, for the judge's eyes only; None where nothing may be read.
-        is_silence: the endpoint gave no reply at all, or failed (5xx).
+        is_silence: the endpoint gave no reply at all, failed (5xx), or was at its limit to the last try (429).
+        was_asked: the endpoint was asked just now; not where the input was withheld or the answer came from a cache.
     """
 
     trial: Trial
     text: str | None
     is_silence: bool = False
+    was_asked: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +72,12 @@ def tags_of(planned: PlannedTrial) -> dict[str, str]:
 
 
 def is_silence(fault: AttemptFailed) -> bool:
-    """Whether an endpoint that leaves an attempt so may be gone: one that says what is wrong is there."""
+    """Whether an endpoint that leaves an attempt so may be gone: one that says what is wrong is there.
+
+    A limit that outlasted every retry is not over soon: a quota that is used up would fail all that is left.
+    """
     if isinstance(fault, EndpointError):
-        return fault.status is None or fault.status >= 500
+        return fault.status is None or fault.status >= 500 or fault.status == HTTPStatus.TOO_MANY_REQUESTS
     return isinstance(fault, EndpointTimeout)
 
 
@@ -121,8 +127,10 @@ def make_trial(
         cached=answer is not None and answer.cached,
     )
     trial_id = attempt_id(planned.trial_id, tried.number)
-    response = served.text if served else None
-    digest = digest_bytes(response.encode()) if response is not None else None
+    # A model of the caller's own may give half a character (a lone surrogate), which no file holds.
+    said = served.text.encode("utf-8", "replace") if served else None
+    response = said.decode() if said is not None else None
+    digest = digest_bytes(said) if said is not None else None
     sealed: bytes | None = None
     text = response
     if response is not None and apparent_child_abuse(response):
@@ -167,7 +175,7 @@ def make_trial(
             served.explanations if served else (), domain=scenario.domain, status=status
         ),
     )
-    return Attempted(trial=trial, text=text)
+    return Attempted(trial=trial, text=text, was_asked=served is None or (answer is not None and not tried.cached))
 
 
 _trial = quick_maker(Trial)
