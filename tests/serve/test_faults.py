@@ -177,6 +177,24 @@ async def test_an_upstream_that_keeps_failing_is_left_alone_and_tried_again():
     assert after == [200, 200]
 
 
+async def test_chats_stay_ready_while_the_model_of_vectors_keeps_failing():
+    async with StubEndpoint() as chats, StubEndpoint([StubReply(status=500)] * 2) as vectors:
+        embeddings = Upstream(base_url=vectors.url, serves="embedder", model="e5", failures=2)
+        async with (
+            gateway(chats.url, embeddings=embeddings) as running,
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session,
+        ):
+            for _ in range(2):
+                async with session.post(f"{running.url}/embeddings", json={"model": "embedder", "input": "a"}) as reply:
+                    assert reply.status == 502
+            async with session.get(running.url.replace("/v1", "/readyz")) as ready:
+                told = (ready.status, await ready.json())
+            answered, _ = await ask(running)
+
+    assert told == (200, {"status": "ready", "reasons": ["upstream-down:embeddings"]})
+    assert answered == 200
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_client_that_hangs_up_ends_its_call_upstream(stream: bool):
     hung_up = asyncio.Event()

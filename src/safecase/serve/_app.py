@@ -250,26 +250,36 @@ class App:
     # -- health, start and end
 
     async def _tell_health(self, path: str, send: Send) -> None:
-        reasons = await self._unready() if path == "/readyz" else []
-        status = 503 if reasons else 200
-        body = orjson.dumps(
-            {"status": "unready" if reasons else "ready" if path == "/readyz" else "alive"}
-            | ({"reasons": reasons} if reasons else {})
-        )
-        await _tell(send, status, body)
+        if path == "/healthz":
+            await _tell(send, 200, orjson.dumps({"status": "alive"}))
+            return
+        reasons = await self._unready()
+        beside = [] if reasons else self._down_beside()
+        told = {"status": "unready" if reasons else "ready"}
+        named = {"reasons": reasons or beside} if reasons or beside else {}
+        await _tell(send, 503 if reasons else 200, orjson.dumps(told | named))
 
     async def _unready(self) -> list[str]:
         """Why nothing is served, in words for programs."""
         gateway = self._gateway
         refusals = (gateway.authority.standing().refusal, gateway.recorder.refusal())
         reasons = [why.reason for why in refusals if why is not None]
-        reasons += [f"upstream-down:{name}" for name, client in self._clients.items() if client.breaker.is_open]
+        if self._clients["chat"].breaker.is_open:
+            reasons += ["upstream-down:chat", *self._down_beside()]
         try:
             if await gateway.stack.ready() is not None:
                 reasons.append("safeguards-unready")
         except GoldenFailed:
             reasons.append("safeguards-failed")
         return ["closing", *reasons] if self._is_closing else reasons
+
+    def _down_beside(self) -> list[str]:
+        """Upstreams that fail while chats, which the permit is for, go on; no reason to take the gateway out."""
+        return [
+            f"upstream-down:{name}"
+            for name, client in self._clients.items()
+            if name != "chat" and client.breaker.is_open
+        ]
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
