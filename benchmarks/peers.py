@@ -177,11 +177,19 @@ def table(found: list[Line], *, prompts: int, in_flight: int) -> str:
         f"{prompts} prompts, {in_flight} in flight, 50 ms a reply; {platform.machine()}, {os.cpu_count()} cores, "
         f"{dt.datetime.now(dt.UTC):%Y-%m-%d}.",
         "",
-        "| | prompts/s, first to last | prompts/s, whole process | CPU ms a prompt | peak MB | |",
-        "|---|---:|---:|---:|---:|---|",
+        "| | prompts/s, first to last | prompts/s, whole process | CPU ms a prompt | times the bare loop | peak MB | |",
+        "|---|---:|---:|---:|---:|---:|---|",
     ]
+    bare_ms = found[0].cpu_ms
     for line in found:
-        cells = (_cell(line.per_s, 0), _cell(line.whole_per_s, 0), _cell(line.cpu_ms, 2), _cell(line.peak_mb, 0))
+        times = line.cpu_ms / bare_ms if line.cpu_ms and bare_ms else None
+        cells = (
+            _cell(line.per_s, 0),
+            _cell(line.whole_per_s, 0),
+            _cell(line.cpu_ms, 2),
+            _cell(times, 1),
+            _cell(line.peak_mb, 0),
+        )
         asked = f"{line.served} requests" if line.served is not None and line.served != prompts else ""
         rows.append(f"| {line.name} | {' | '.join(cells)} | {line.note or asked} |")
     return "\n".join(rows)
