@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from safecase.assess import open_case, run_case
-from safecase.run import RunError
+from safecase.assess import Cluster, open_case, run_case, run_case_distributed
+from safecase.run import LocalExecutor, RunError
 from safecase.testing import ScriptedModel
 
 from .conftest import SAFE_REFUSAL
@@ -24,3 +24,14 @@ async def test_a_second_run_of_a_case_is_refused_and_the_first_goes_on(make_case
     assert case.plan is not None
     assert (summary.trials, len(second.asked)) == (case.plan.trials, 0)
     assert (await run_case(case, model=second, now=clock)).trials == 0
+
+
+async def test_a_run_over_several_processes_is_refused_as_well(make_case, clock):
+    case = make_case(gates=("policy.violence.unsafe",), intents=4, attacks=("none",))
+    slow = ScriptedModel(lambda _: SAFE_REFUSAL, delay_s=0.2)
+    first = asyncio.create_task(run_case(case, model=slow, now=clock))
+    await asyncio.sleep(0.05)
+
+    with pytest.raises(RunError, match="is being run already"):
+        await run_case_distributed(open_case(case.path), cluster=Cluster(executor=LocalExecutor(1)), now=clock)
+    await first

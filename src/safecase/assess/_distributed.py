@@ -8,6 +8,7 @@ from pathlib import Path
 from safecase.assess._case import Case, Clock, home, utc_now
 from safecase.assess._kept import ACTOR, keep_plan
 from safecase.assess._run import plan_targets
+from safecase.assess._running import only_one
 from safecase.assess._targets import opened_targets, target_names
 from safecase.declare import Budget
 from safecase.evidence import HAZARDOUS_DOMAINS, PostKey, digest_bytes
@@ -66,6 +67,7 @@ async def run_case_distributed(
     Raises:
         UnheldBudget: a limit on cost.
         JudgeNotIndependent: the judge is the model that attacks ask.
+        CaseBusy: another process runs the case.
     """
     limits = budget or case.spec.budget
     if limits.cost_usd is not None:
@@ -78,34 +80,35 @@ async def run_case_distributed(
         say("a run over several processes does not stop when gates are decided; it runs the whole plan")
     if case.spec.sampling.allocation != "plan-order":
         say("a run over several processes takes the plan in its own order; the bandit is for one process")
-    async with opened_targets(case, None, model_name) as targets:
-        plan = await plan_targets(case, targets)
-    keep_plan(case, plan, now)
-    is_hazardous = bool(planned_domains(plan, case.framework, case.intents_of(plan)) & HAZARDOUS_DOMAINS)
-    run = run_folder(case, plan)
-    staging = None if cluster.storage else _staging(case)
-    storage = _absolute(cluster.storage or str(staging))
-    summary = await run_shards(
-        pack_case(case.spec, case.framework, case.model_spec, case.path, plan=plan),
-        list(case.planned(plan)),
-        executor=cluster.executor,
-        spread=Spread(storage=storage, run=run, shards=cluster.shards),
-        models=target_names(case, model_name),
-        store=case.trials,
-        post=PostKey(case.vault(create=True), run) if is_hazardous else None,
-        budget=limits,
-        workers=workers,
-        now=now,
-        on_progress=on_progress,
-        say=say,
-        opens=opens,
-    )
-    _record(case, plan, summary, now)
-    for line in _remarks(summary):
-        say(line)
-    if staging is not None and not summary.damaged:
-        shutil.rmtree(staging / run, ignore_errors=True)  # every row of it is in the case now
-    return summary.run
+    with only_one(case):
+        async with opened_targets(case, None, model_name) as targets:
+            plan = await plan_targets(case, targets)
+        keep_plan(case, plan, now)
+        is_hazardous = bool(planned_domains(plan, case.framework, case.intents_of(plan)) & HAZARDOUS_DOMAINS)
+        run = run_folder(case, plan)
+        staging = None if cluster.storage else _staging(case)
+        storage = _absolute(cluster.storage or str(staging))
+        summary = await run_shards(
+            pack_case(case.spec, case.framework, case.model_spec, case.path, plan=plan),
+            list(case.planned(plan)),
+            executor=cluster.executor,
+            spread=Spread(storage=storage, run=run, shards=cluster.shards),
+            models=target_names(case, model_name),
+            store=case.trials,
+            post=PostKey(case.vault(create=True), run) if is_hazardous else None,
+            budget=limits,
+            workers=workers,
+            now=now,
+            on_progress=on_progress,
+            say=say,
+            opens=opens,
+        )
+        _record(case, plan, summary, now)
+        for line in _remarks(summary):
+            say(line)
+        if staging is not None and not summary.damaged:
+            shutil.rmtree(staging / run, ignore_errors=True)  # every row of it is in the case now
+        return summary.run
 
 
 def run_folder(case: Case, plan: Plan) -> str:
