@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from safecase.assess import Cluster, open_case, run_case, run_case_distributed
+from safecase.compose import UnknownAttack
 from safecase.run import LocalExecutor, RunError
-from safecase.testing import ScriptedModel
+from safecase.testing import ScriptedModel, StubEndpoint
 
 from .conftest import SAFE_REFUSAL
 
@@ -35,3 +36,12 @@ async def test_a_run_over_several_processes_is_refused_as_well(make_case, clock)
     with pytest.raises(RunError, match="is being run already"):
         await run_case_distributed(open_case(case.path), cluster=Cluster(executor=LocalExecutor(1)), now=clock)
     await first
+
+
+async def test_an_attack_that_nobody_knows_is_told_before_a_model_is_asked(make_case, clock):
+    case = make_case(gates=("policy.violence.unsafe",), attacks=("none", "flattery"))
+
+    async with StubEndpoint() as stub:
+        with pytest.raises(UnknownAttack, match="flattery"):
+            await run_case(case, model_name=stub.target(), now=clock)
+        assert stub.asked == []

@@ -49,6 +49,7 @@ async def plan_case(case: Case, *, model: Model | None = None, model_name: str |
 
 async def plan_targets(case: Case, targets: Mapping[str, Model]) -> Plan:
     """The same with the arms' models open."""
+    planned_attacks(case.spec.sampling)  # a name that nobody knows is told before a model is asked who it is
     known = {id(model): await identify(case, model) for model in targets.values()}
     asked = {arm: Target(model=model.name, identity=known[id(model)]) for arm, model in targets.items()}
     return make_plan(
