@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from safecase.assess._case import Case
 from safecase.run import RunError
 
-_LOCK = ".running"
-
 
 class CaseBusy(RunError):
     """Another process runs this very case."""
@@ -22,7 +20,8 @@ def only_one(case: Case) -> Iterator[None]:
     Raises:
         CaseBusy: it is held.
     """
-    descriptor = os.open(case.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    # The folder itself is locked: a file of its own would be one more for `verify` to account for.
+    descriptor = os.open(case.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
