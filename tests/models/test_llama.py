@@ -23,6 +23,7 @@ from safecase.models import (
     UnknownModel,
     open_model,
 )
+from safecase.models._llama_server import await_loop
 from safecase.testing import check_model
 
 Ask = Callable[..., Request]
@@ -44,6 +45,24 @@ def _weights() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+async def test_a_server_is_let_go_only_after_its_loop_has_begun(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    awaited: list[object] = []
+
+    def await_and_count(server: object) -> None:
+        awaited.append(server)
+        await_loop(server)
+
+    monkeypatch.setattr("safecase.models._llama.await_loop", await_and_count)
+    async with open_model(NAME, options=_options()) as tokenised:
+        await tokenised.tokenize("nothing but tokens")  # type: ignore[attr-defined]  # of the embedded model
+    async with open_model(NAME, options=_options()) as asked:
+        await asked.generate(ask("Hello", max_tokens=2))
+    async with open_model(NAME, options=_options()):
+        pass
+
+    assert len(awaited) == 1
 
 
 async def test_it_keeps_the_promises_of_a_target_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:

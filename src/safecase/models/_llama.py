@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from safecase.evidence import Identity, digest_file
 from safecase.models._errors import EndpointError, EndpointTimeout, PlatformFailed
-from safecase.models._llama_server import ask_server, find_weights, load_server, sampling_fields, token_bias
+from safecase.models._llama_server import ask_server, await_loop, find_weights, load_server, sampling_fields, token_bias
 from safecase.models._options import LocalOptions
 from safecase.models._values import Answer, Delta, Request, must_ask_without_tools
 from safecase.models._whole import gather_answer
@@ -47,6 +47,7 @@ class LlamaModel:
         self._bias: list[tuple[int, float]] = []
         self._port_key = secrets.token_hex(32)
         self._digest: str | None = None
+        self._has_begun = False  # llama.cpp's loop, known by a token that came
 
     async def generate(self, request: Request) -> Answer:
         """Answer whole. A caller that gives up (a timeout, Ctrl-C) frees the slot at the next token."""
@@ -83,6 +84,7 @@ class LlamaModel:
         has_ended, tokens_out = None, None
         try:
             while (piece := await pieces.get()) is not None:
+                self._has_begun = True
                 delta = _delta(piece, name=self.name)
                 has_ended, tokens_out = delta.finish_reason or has_ended, delta.tokens_out or tokens_out
                 yield delta
@@ -119,7 +121,9 @@ class LlamaModel:
         """Stop what is being answered; let go of threads and weights."""
         self._closing.set()
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
-        self._server = None
+        server, self._server = self._server, None
+        if server is not None and not self._has_begun:
+            await asyncio.to_thread(await_loop, server)
 
     async def __aenter__(self) -> Self:
         return self

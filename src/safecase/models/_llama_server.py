@@ -66,6 +66,16 @@ def load_server(path: Path, *, slots: int, options: LocalOptions, port_key: str)
         raise UnknownModel(f"llama-cpp/{path}: llama.cpp cannot load it ({error}); give a whole .gguf file") from None
 
 
+def await_loop(server: Any) -> None:
+    """Return when the loop that answers has begun, which one token shows.
+
+    A server that is let go before is never gone: its end tells the loop to stop, the loop begins afterwards and does
+    not know, and whoever waits for it waits for ever. Seen with xllamacpp on a busy machine, of a server that had only
+    been asked for the tokens of a text.
+    """
+    server.handle_chat_completions({"messages": [{"role": "user", "content": "a"}], "max_tokens": 1})
+
+
 def sampling_fields(options: LocalOptions) -> dict[str, Any]:
     """Fields of every chat request to such a server, so that it draws tokens by temperature and top_p alone.
 
