@@ -80,7 +80,7 @@ async def run_case_distributed(
         say("a run over several processes does not stop when gates are decided; it runs the whole plan")
     if case.spec.sampling.allocation != "plan-order":
         say("a run over several processes takes the plan in its own order; the bandit is for one process")
-    with only_one(case):
+    async with only_one(case):
         async with opened_targets(case, None, model_name) as targets:
             plan = await plan_targets(case, targets)
         keep_plan(case, plan, now)

@@ -104,31 +104,7 @@ async def run_case(
     Raises:
         CaseBusy: another process runs the case.
     """
-    with only_one(case):
-        return await _run_held(
-            case,
-            model=model,
-            model_name=model_name,
-            budget=budget,
-            workers=workers,
-            cache=cache,
-            on_progress=on_progress,
-            now=now,
-        )
-
-
-async def _run_held(
-    case: Case,
-    *,
-    model: Model | None,
-    model_name: str | None,
-    budget: Budget | None,
-    workers: int | None,
-    cache: Path | None,
-    on_progress: Callable[[Progress], None],
-    now: Clock,
-) -> RunSummary:
-    async with opened_targets(case, model, model_name) as targets:
+    async with only_one(case), opened_targets(case, model, model_name) as targets:
         must_be_independent(case.spec.judge, attacker=case.spec.sampling.attacker)
         plan = await plan_targets(case, targets)
         keep_plan(case, plan, now)

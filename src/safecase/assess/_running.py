@@ -2,8 +2,8 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from safecase.assess._case import Case
 from safecase.run import RunError
@@ -13,8 +13,8 @@ class CaseBusy(RunError):
     """Another process runs this very case."""
 
 
-@contextmanager
-def only_one(case: Case) -> Iterator[None]:
+@asynccontextmanager
+async def only_one(case: Case) -> AsyncIterator[None]:
     """Hold a case while it is run; the lock goes with the process, however it ends.
 
     Raises:
