@@ -6,8 +6,9 @@ import pytest
 
 from safecase.assess import Cluster, open_case, run_case, run_case_distributed
 from safecase.compose import UnknownAttack
+from safecase.models import PlatformFailed
 from safecase.run import LocalExecutor, RunError
-from safecase.testing import ScriptedModel, StubEndpoint
+from safecase.testing import ScriptedModel, StubEndpoint, StubReply
 
 from .conftest import SAFE_REFUSAL
 
@@ -45,3 +46,12 @@ async def test_an_attack_that_nobody_knows_is_told_before_a_model_is_asked(make_
         with pytest.raises(UnknownAttack, match="flattery"):
             await run_case(case, model_name=stub.target(), now=clock)
         assert stub.asked == []
+
+
+async def test_an_endpoint_that_gives_no_answer_to_the_probes_is_told_so(make_case, clock):
+    case = make_case(gates=("policy.violence.unsafe",), attacks=("none",))
+
+    async with StubEndpoint([StubReply(status=400, text="no such model")]) as stub:
+        with pytest.raises(PlatformFailed, match=r"HTTP 400 .*harmless questions that tell which model answers"):
+            await run_case(case, model_name=stub.target(), now=clock)
+    assert case.trials.ids() == set()

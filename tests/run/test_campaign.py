@@ -14,7 +14,7 @@ from tests.run.test_engine import BANK, FRAMEWORK, answer, now, spec
 from safecase.declare import Budget, Generation, Prices
 from safecase.evidence import DiskFull, Identity, Judgement, JudgementStore, Message, Trial, TrialStore, Vault
 from safecase.measure import Asked, EmbeddedJudge, judge_trials
-from safecase.models import Answer, EndpointError, Request, Settings
+from safecase.models import Answer, EndpointError, EndpointTimeout, Request, Settings
 from safecase.run import (
     AnswerCache,
     CacheTrouble,
@@ -25,6 +25,7 @@ from safecase.run import (
     PlannedTrial,
     RunSummary,
     Target,
+    _engine,
     make_plan,
     planned_trials,
     run_trials,
@@ -253,6 +254,31 @@ async def test_requests_that_an_endpoint_refuses_are_no_dead_endpoint(tmp_path: 
     summary = await campaign(tmp_path, ScriptedModel(replies), planned=trials_of(intents=10), workers=1)
 
     assert (summary.trials, summary.errors) == (40, 38)
+
+
+async def test_an_endpoint_that_gives_errors_alone_pauses_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_engine, "_USELESS", 30)  # 500 are more than this bank plans
+    replies = ["fine", "fine", *[EndpointError("no such model", status=400)] * 78]
+
+    with pytest.raises(EndpointGone, match=r"last 30 attempts failed .*no such model"):
+        await campaign(tmp_path, ScriptedModel(replies), planned=trials_of(intents=20), workers=1)
+
+    assert len(TrialStore(tmp_path).ids()) == 32
+
+
+@pytest.mark.parametrize("fault", [EndpointError("filtered", status=400), EndpointTimeout("no end")])
+async def test_prompts_that_an_endpoint_never_answers_do_not_stop_the_same_command(tmp_path: Path, fault: Exception):
+    planned = trials_of(intents=30)
+    barred = {one.trial_id for one in planned[::3]}
+
+    def filtering(request: Request) -> str | Exception:
+        return fault if request.trace in barred else "fine"
+
+    await campaign(tmp_path, ScriptedModel(filtering), planned=planned)
+    summary = await campaign(tmp_path, ScriptedModel(filtering), planned=planned)
+
+    assert (summary.trials, summary.errors) == (len(barred), len(barred))
+    assert TrialStore(tmp_path).ids() - TrialStore(tmp_path).ids(answered=True) == barred
 
 
 async def test_a_quota_that_is_used_up_pauses_the_run_and_a_cache_or_a_layer_hides_it_from_nobody(tmp_path: Path):

@@ -173,6 +173,7 @@ class World:
             models=dict.fromkeys(("bare", "guarded"), self.model),
             limit=None,
             done=frozenset(),
+            failed=frozenset(),
             tokens=None,
             seconds=None,
             workers=4,
@@ -412,6 +413,20 @@ async def test_failed_attempts_are_kept_once_however_often_the_storage_is_read(w
     assert (failing.run.errors, kept) == (4, len(world.planned))
     assert (again.run.trials, len(world.rows())) == (4, kept + 4)
     assert {row.status for row in TrialStore(world.tmp / "case").read()} == {"answered"}
+
+
+async def test_prompts_that_an_endpoint_never_answers_do_not_stop_the_same_command(world: World):
+    barred = {one.trial_id for one in world.planned[1:14]}  # one more than the first attempts that may all fail
+
+    def opens(name: str) -> ScriptedModel:
+        return ScriptedModel(lambda ask: EndpointError("x", status=400) if ask.trace in barred else "fine", name=name)
+
+    await world.shards(opens=opens, shards=1)
+    again = await world.shards(opens=opens, shards=1)
+
+    assert again.run.skipped == len(world.planned) - len(barred)
+    store = TrialStore(world.tmp / "case")
+    assert store.ids() - store.ids(answered=True) == barred
 
 
 async def test_a_wrong_key_on_a_worker_stops_the_run_by_its_own_name_and_keeps_what_was_done(world: World):

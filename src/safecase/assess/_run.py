@@ -21,7 +21,7 @@ from safecase.measure import (
     must_be_independent,
     standing_verdicts,
 )
-from safecase.models import Model, fingerprint, open_model
+from safecase.models import PROBES, AttemptFailed, Model, PlatformFailed, fingerprint, open_model
 from safecase.run import (
     AnswerCache,
     Extras,
@@ -69,12 +69,19 @@ async def identify(case: Case, model: Model) -> Identity:
     whose batches make it waver would otherwise start the run anew each time.
 
     Raises:
-        PlatformFailed: the case's attestation is not about this endpoint, or nobody on the roster signed it.
+        PlatformFailed: the case's attestation is not about this endpoint, or nobody on the roster signed it; or a probe
+            of the fingerprint failed.
     """
     identity = await model.identity()
     if identity.kind in {"weights", "attested"}:
         return identity
-    fresh, plan = await fingerprint(model), case.plan
+    try:
+        fresh, plan = await fingerprint(model), case.plan
+    except AttemptFailed as fault:
+        raise PlatformFailed(
+            f"{fault}; this was one of {len(PROBES)} harmless questions that tell which model answers, and nothing is "
+            "run without it: mend the endpoint and run the same command again"
+        ) from fault
     kept = next((one.identity for one in plan.targets.values() if one.model == model.name), None) if plan else None
     if kept is None:
         return fresh

@@ -160,8 +160,11 @@ def _outcome_lines(outcome: Any) -> list[str]:
     for finding in outcome.decided.findings:
         if finding.verdict in {"pass", "fail", "inconclusive", "provisional-high"}:
             seen.setdefault((finding.gate, finding.arm), finding)
-    lines += ["", f"{'gate':32} {'arm':8} {'verdict':13} why"]
-    lines += [f"{gate:32} {arm:8} {f.verdict:13} {f.reason}" for (gate, arm), f in seen.items()]
+    if seen:
+        lines += ["", f"{'gate':32} {'arm':8} {'verdict':13} why"]
+        lines += [f"{gate:32} {arm:8} {f.verdict:13} {f.reason}" for (gate, arm), f in seen.items()]
+    else:
+        lines += ["", f"no gate was measured; `safecase decide {outcome.case}` says why of each"]
     run = outcome.run
     lines += ["", f"{run.trials} trials run, {run.skipped} were there already; {outcome.seconds:.0f} s in all"]
     lines += [f"report: {path}" for path in outcome.report]

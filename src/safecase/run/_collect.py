@@ -99,6 +99,11 @@ class Collector:
             self.damaged.discard(name)
         return self.tally.trials - before
 
+    @property
+    def failed(self) -> frozenset[str]:
+        """Trials that were asked and have no answer on record."""
+        return frozenset(trial_id for trial_id, _, _ in self._failures if trial_id not in self.answered)
+
     def has(self, names: Sequence[str]) -> bool:
         """Whether every one of these segments was collected."""
         return self._seen.issuperset(names)

@@ -40,7 +40,8 @@ _PATIENCE = 12
 """First attempts of an arm that may all fail before the run stops."""
 _SILENCE = 25
 """Attempts in a row that an endpoint which did answer may leave without any reply before the run pauses."""
-
+_USELESS = 500
+"""The same where it replies, with errors or what is no answer: its own filter may turn away many prompts in a row."""
 
 _COLLECT_AFTER = 10_000  # objects; Python's default is 700
 _READ_AT_ONCE = 64
@@ -128,6 +129,8 @@ class Extras:
         attacker: the model that adaptive attacks consult; its tokens are paid from the same budget.
         prices: of the target's tokens. prices_of: of a model that has others, by its name.
         total: trials of the plan, for the progress; unknown without it.
+        failed: trials that failed before, besides those that the store has. That they fail again says nothing of the
+            endpoint, whose own filter may never answer them.
     """
 
     judging: Judging | None = None
@@ -140,6 +143,7 @@ class Extras:
     prices: Prices | None = None
     prices_of: Mapping[str, Prices] = field(default_factory=dict)
     total: int | None = None
+    failed: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -150,6 +154,7 @@ class _Lane:
     schedule: Schedule
     workers: int
     silence: int = 0
+    useless: int = 0
     has_answered: bool = False
 
 
@@ -198,7 +203,7 @@ async def run_trials(
     Raises:
         BadKey, Unreachable: the endpoint cannot be used.
         NothingAnswered: the first attempts all failed.
-        EndpointGone: an endpoint that did answer stopped answering.
+        EndpointGone: an endpoint that did answer stopped answering, or gives errors alone.
         DiskFull: what was acknowledged before stays.
         UnheldBudget: a cost limit without prices.
     """
@@ -240,6 +245,7 @@ class _Campaign:
         self.purse = Purse(budget, extras.prices, extras.prices_of)
         self.attacker = None if extras.attacker is None else self._metered(extras.attacker)
         self.have = store.ids(answered=True)
+        self.failed = self.extras.failed | (store.ids() - self.have)
         judgements = extras.judging.store if extras.judging else None
         self.paced: list[Paced] = []
         watched = None if isinstance(extras.watch, NoWatch) else _WATCHED_ROWS
@@ -423,10 +429,13 @@ class _Campaign:
             tally.answered.add(row.arm)
             lane.has_answered = True
             if attempted.was_asked:  # what a layer withheld, or a cache knew, says nothing of the endpoint
-                lane.silence = 0
+                lane.silence = lane.useless = 0
             return
         tally.errors += 1
+        if row.trial_id in self.failed:
+            return
         lane.silence += attempted.is_silence
+        lane.useless += 1
         if row.arm not in tally.answered:
             failures = tally.failures.setdefault(row.arm, [])
             failures.append(f"{row.status}: {row.error}")
@@ -443,12 +452,18 @@ class _Campaign:
             )
 
     def _must_not_be_gone(self, lane: _Lane, row: Trial) -> None:
-        if lane.has_answered and lane.silence >= _SILENCE:
-            raise EndpointGone(
-                f"{row.model!r} did answer, and left the last {lane.silence} attempts without any reply (the last: "
-                f"{row.status}: {row.error}); at least {self.tally.done} trials of this run are kept. Mend the "
-                "endpoint and run the same command again, which goes on from there"
-            )
+        if not lane.has_answered or (lane.silence < _SILENCE and lane.useless < _USELESS):
+            return
+        is_silent = lane.silence >= _SILENCE
+        left = (
+            f"left the last {lane.silence} attempts without any reply"
+            if is_silent
+            else f"the last {lane.useless} attempts failed"
+        )
+        raise EndpointGone(
+            f"{row.model!r} did answer, and {left} (the last: {row.status}: {row.error}); at least {self.tally.done} "
+            "trials of this run are kept. Mend the endpoint and run the same command again, which goes on from there"
+        )
 
     # -- what is told
 

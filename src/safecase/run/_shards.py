@@ -61,7 +61,7 @@ class ShardJob:
         storage: path or URL that this worker and the driver both reach. run: the run's folder there.
         models: the name of every arm's target, opened by the worker, with keys that it finds on its own machine.
         limit: only trials among the first so many of the plan.
-        done: trials that have their answer already.
+        done: trials that have their answer already. failed: those that were asked and gave none.
         tokens, seconds: this life's share of the budget; None is no limit.
         workers: attempts in flight; the target's own advice by default.
         post_box: seals answers of hazardous domains; None where the plan holds none.
@@ -75,6 +75,7 @@ class ShardJob:
     models: Mapping[str, str]
     limit: int | None
     done: frozenset[str]
+    failed: frozenset[str]
     tokens: int | None
     seconds: float | None
     workers: int | None
@@ -200,6 +201,7 @@ async def _run(case: PackedCase, job: ShardJob, sink: RemoteSegments) -> str | N
             extras=Extras(
                 attacks={one.name: one for one in planned_attacks(inputs.spec.sampling)},
                 attacker=await stack.enter_async_context(job.opens(attacker)) if attacker else None,
+                failed=job.failed,
             ),
         )
     return summary.stopped

@@ -232,7 +232,7 @@ class _Drive:
             self._executor.submit(self._job(number, tokens=tokens, seconds=seconds))
 
     def _job(self, number: int, *, tokens: int | None, seconds: float | None) -> ShardJob:
-        mine = (trial_id for trial_id, intent in self._within if self._shard[intent] == number)
+        mine = [trial_id for trial_id, intent in self._within if self._shard[intent] == number]
         return ShardJob(
             number=number,
             of=self._shards,
@@ -241,6 +241,7 @@ class _Drive:
             models=self._models,
             limit=self._budget.trials,
             done=frozenset(self._collector.answered.intersection(mine)),
+            failed=self._collector.failed.intersection(mine),
             tokens=tokens,
             seconds=seconds,
             workers=self._workers,
