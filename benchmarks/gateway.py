@@ -1,7 +1,8 @@
 """What the gateway costs beside a bare pass-through proxy, in one run.
 
     benchmarks/peers/install_gateways.sh DIR              once, for the peers
-    python benchmarks/gateway.py [--seconds 5] [--rounds 5] [--only bare,rules] [--peers DIR] [--json]
+    python benchmarks/gateway.py [--seconds 5] [--rounds 5] [--only bare,rules]
+        [--peers DIR [--peer-rounds 3]] [--json]
 
 A stub upstream in a process of its own answers after 20 ms, or streams 64 chunks 20 ms apart. Each server takes one
 process, alone on the last core as far as this benchmark goes (the load and the stub have the others); its CPU time is
@@ -10,8 +11,9 @@ median of the rounds counts, and of `times bare` that of the ratios within each 
 most beside it. No text is asked twice in a row of thousands. `bare` passes bytes. The next three are the gateway
 with keys, limits, metrics, events into files and traces of one call in a hundred: `none` without layers, `rules` with
 declared words, a count per account and shapes of personal data, `default` with the stack that ships and its linear
-classifiers. Peers run alone, one after the other; one that is not installed is *not run*. They do other work: LiteLLM
-checks a key and passes on, NeMo looks for the same words.
+classifiers; `layers_us_on_prompt` is what their layers take for the prompt alone, called in this process without a
+server around them. Peers run alone, one after the other; one that is not installed is *not run*. They do other work:
+LiteLLM checks a key and passes on, NeMo looks for the same words.
 """
 
 import argparse
@@ -33,6 +35,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 _TEXTS = 2_000
+_TURNS = 7
 PEERS = {
     "litellm": ("litellm", "litellm_gateway.py"),
     "nemo-iorails": ("nemo", "nemo_gateway.py", "iorails"),
@@ -221,8 +224,9 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
             except (RuntimeError, OSError) as error:
                 notes[name] = f"not run: {error}"
         rounds: dict[str, list[Round]] = {name: [] for name in servers}
-        for _ in range(options.rounds):
-            for name in [name for name in servers if not notes.get(name, "").startswith("not run")]:
+        for turn in range(options.rounds):
+            asked = [name for name in servers if name in names or turn < options.peer_rounds]
+            for name in [name for name in asked if not notes.get(name, "").startswith("not run")]:
                 try:
                     rounds[name].append(one_round(servers[name], options, streams=name not in notes))
                 except NoStream as error:  # in the first round: from now on without
@@ -233,6 +237,7 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
         found = {name: _summary(turns, rounds.get("bare", []), words=options.words) for name, turns in rounds.items()}
         for name in STACKED & found.keys():
             found[name]["first_content_characters"] = asyncio.run(held_back(name))
+            found[name]["layers_us_on_prompt"] = round(asyncio.run(layers_us(name)))
         return found | {name: found.get(name, {}) | {"note": note} for name, note in notes.items()}
 
 
@@ -287,6 +292,25 @@ async def held_back(name: str) -> int:
         if await guard.feed(Piece(text=letter)):
             return count
     return len(text)
+
+
+async def layers_us(name: str) -> float:
+    """CPU microseconds that the layers take for one prompt, in this process: the median of the rounds."""
+    from _gateway_server import stack_of
+
+    from safecase.safeguard import exchange_of
+
+    stack, costs = stack_of(name), []
+    for turn in range(_TURNS):
+        asked = [
+            exchange_of({"messages": [{"role": "user", "content": f"{_PROMPT} Case {turn * _TEXTS + number}."}]})
+            for number in range(_TEXTS)
+        ]
+        began = time.process_time()
+        for exchange in asked:
+            await stack.rule(exchange)
+        costs.append((time.process_time() - began) / len(asked))
+    return 1e6 * statistics.median(costs)
 
 
 def _summary(rounds: list[Round], bare: list[Round], *, words: int) -> dict[str, Any]:
@@ -344,6 +368,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="what the gateway costs beside a bare proxy")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each round and server")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peer-rounds", type=int, default=3, help="of them with the peers, which take minutes each")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--many", type=int, default=400, help="connections of the second load")
     parser.add_argument("--words", type=int, default=64, help="of an answer; each is a chunk of a stream")
