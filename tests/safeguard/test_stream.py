@@ -237,6 +237,21 @@ async def test_an_allowed_stream_keeps_its_text_its_calls_and_its_end():
     assert got[-2:] == sent[-2:]
 
 
+async def test_a_stream_of_calls_alone_says_once_whose_words_they_are():
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}
+    sent = [
+        chunk({"role": "assistant", "content": None, "tool_calls": [call]}),
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}),
+        chunk({}, finish_reason="tool_calls"),
+    ]
+
+    got = await run(stack(TERMS), sent)
+
+    deltas = [choice["delta"] for event in got for choice in event["choices"]]
+    assert [delta.get("role") for delta in deltas] == ["assistant", None, None]
+    assert deltas[0]["tool_calls"] == [call]
+
+
 async def test_a_stopped_stream_ends_with_a_structured_chunk_that_quotes_nothing():
     got = await run(stack(TERMS), [chunk({"content": "The sea. " * 20}), chunk({"content": f"And {WORD} "}), chunk({})])
 

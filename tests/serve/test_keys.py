@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import stat
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -103,6 +104,20 @@ def test_a_key_ends_at_its_expiry(file: Path):
     assert book.find(issued.token) is not None
     clock.s += 0.1
     assert book.find(issued.token) is None
+
+
+def test_a_clock_set_back_brings_back_neither_an_expired_key_nor_a_revoked_one(file: Path):
+    clock = Clock()
+    short, long = add_key(file, expires=NOW + timedelta(seconds=10), at=NOW), add_key(file, at=NOW)
+    book = FileKeyBook(file, clock=clock, look_every_s=0.05)
+    clock.s += 10
+    assert (book.find(short.token), book.find(long.token) is None) == (None, False)
+
+    clock.s -= 3_600
+    revoke_key(file, long.key_id, by="J", why="leaked", at=NOW)
+    time.sleep(0.1)
+
+    assert (book.find(short.token), book.find(long.token)) == (None, None)
 
 
 @pytest.mark.parametrize(

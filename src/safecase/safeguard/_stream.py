@@ -177,6 +177,7 @@ class StreamGuard:
             account=asked.account,
             tiers=asked.tiers,
             attributes=asked.attributes,
+            is_long=asked.is_long,
         )
 
     def _stop(self, checked: Checked) -> None:
@@ -292,7 +293,7 @@ class ChunkGuard:
         if self.guard.withheld:
             return self._blocked()
         self._is_over = True
-        return (*self._chunks(pieces), *self._held)
+        return (*self._chunks(pieces), *map(self._opened, self._held))
 
     def exchanges(self) -> tuple[Exchange, ...]:
         """What has come of every reply, as it is ruled on at its end."""
@@ -347,6 +348,17 @@ class ChunkGuard:
             choice = {"index": piece.choice, "delta": delta, "finish_reason": None}
             chunks.append({**(self._envelope or {}), "choices": [choice]})
         return chunks
+
+    def _opened(self, event: dict[str, Any]) -> dict[str, Any]:
+        """A held event; the first that goes out of a choice says whose words these are."""
+        choices = _choices_of(event)
+        if all(self._choices[choice["index"]] for choice in choices):
+            return event
+        opened = []
+        for choice in choices:
+            is_out, self._choices[choice["index"]] = self._choices[choice["index"]], True
+            opened.append({**choice, "delta": choice["delta"] if is_out else {"role": "assistant", **choice["delta"]}})
+        return {**event, "choices": opened}
 
     def _blocked(self) -> tuple[dict[str, Any], ...]:
         """The last chunk of a stopped reply: by which layer, on which principle, and what can be helped with."""

@@ -32,6 +32,7 @@ from pydantic import Field, ValidationError
 
 from safecase.declare import Record
 from safecase.evidence import format_utc, parse_utc, read_secret, write_atomic
+from safecase.serve._clock import never_back
 from safecase.serve._errors import KeysUnusable
 from safecase.serve._values import Account, Allowance
 
@@ -153,7 +154,7 @@ class FileKeyBook:
     def __init__(
         self, path: Path, *, pepper: bytes = b"", look_every_s: float = 1.0, clock: Callable[[], float] = time.time
     ) -> None:
-        self._path, self._pepper, self._look_every_s, self._clock = path, pepper, look_every_s, clock
+        self._path, self._pepper, self._look_every_s, self._clock = path, pepper, look_every_s, never_back(clock)
         self._entries: dict[str, _Entry] = {}
         self._found: dict[bytes, _Entry] = {}
         self._stamp: tuple[int, int, int] | None = None
