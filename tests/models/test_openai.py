@@ -291,7 +291,7 @@ async def test_silence_in_the_middle_of_an_answer_is_a_timeout(ask: Ask, quick: 
 # Platform faults
 
 
-@pytest.mark.parametrize("status", [401, 402, 403])
+@pytest.mark.parametrize("status", [401, 402])
 async def test_a_refused_key_is_a_platform_fault_that_names_the_variable(
     ask: Ask, quick: EndpointOptions, status: int
 ) -> None:
@@ -302,6 +302,18 @@ async def test_a_refused_key_is_a_platform_fault_that_names_the_variable(
     assert "no key was found" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(stub.asked) == 1
+
+
+async def test_a_forbidden_request_is_one_attempt_that_failed(ask: Ask, quick: EndpointOptions) -> None:
+    """Filters in front of a model answer so to one prompt; before anything was answered it may be the key as well."""
+    replies = [StubReply(status=403, text="barred"), StubReply(), StubReply(status=403, text="barred")]
+
+    async with StubEndpoint(replies) as stub, _open(stub, quick) as model:
+        with pytest.raises(EndpointError, match=r"HTTP 403 \(barred\); no key was found, set the key of this host in"):
+            await model.generate(ask())
+        await model.generate(ask())
+        with pytest.raises(EndpointError, match=r"HTTP 403 \(barred\)$"):
+            await model.generate(ask())
 
 
 async def test_an_account_without_credit_stops_a_run(ask: Ask, quick: EndpointOptions) -> None:

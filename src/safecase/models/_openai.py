@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -311,10 +312,12 @@ class OpenAIModel:
         if 300 <= status < 400:
             raise self._redirected(response)
         said, code = await _read_error(response, key=key)
-        if status in {401, 402, 403} or code in _NO_CREDIT:
-            raise self._bad_key(status, said, has_key=key is not None)
+        if status in {401, 402} or code in _NO_CREDIT:
+            raise BadKey(f"{self.name}: HTTP {status}{said}; {self._about_key(key)}")
         if status == 404:
             raise Unreachable(f"{self.name}: HTTP 404 at {self._url}{said}; mend the base URL or the model's name")
+        if status == HTTPStatus.FORBIDDEN and not self._has_answered:  # a key, or a filter that bars this one prompt
+            said += f"; {self._about_key(key)}"
         raise self._refused(response, said)
 
     def _refused(self, response: aiohttp.ClientResponse, said: str) -> EndpointError:
@@ -328,10 +331,9 @@ class OpenAIModel:
         line = f"{self.name}: HTTP {response.status}"
         return EndpointError(f"{line}{said}", status=response.status, retryable=is_retryable, ours=line)
 
-    def _bad_key(self, status: int, said: str, *, has_key: bool) -> BadKey:
-        found = "the key found was refused" if has_key else "no key was found"
-        places = where_keys_are(self._url, keys_file=self._options.keys_file)
-        return BadKey(f"{self.name}: HTTP {status}{said}; {found}, set the key of this host in {places}")
+    def _about_key(self, key: str | None) -> str:
+        found = "the key found was refused" if key is not None else "no key was found"
+        return f"{found}, set the key of this host in {where_keys_are(self._url, keys_file=self._options.keys_file)}"
 
     def _redirected(self, response: aiohttp.ClientResponse) -> Unreachable:
         place = printable(response.headers.get("Location", "nowhere"))
