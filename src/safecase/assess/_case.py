@@ -72,6 +72,10 @@ class Case:
 
         return stacks(self.spec, self.model_spec, self.path)
 
+    def close_arms(self) -> dict[str, Stack]:
+        """The stacks in use, to be closed; whoever asks for the arms next gets new ones, which nobody closed."""
+        return vars(self).pop("arms", {})
+
     @property
     def contexts(self) -> tuple[Context, ...]:
         """The deployment contexts the case asks for."""

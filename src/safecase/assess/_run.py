@@ -118,7 +118,7 @@ async def run_case(
         hazardous = planned_domains(plan, case.framework, case.intents_of(plan)) & HAZARDOUS_DOMAINS
         case.trials.open(at=now())
         limits = budget or case.spec.budget
-        async with CaseJudge(case) as (judge, card), _attacker_of(case) as attacker, closing(case.arms):
+        async with CaseJudge(case) as (judge, card), _attacker_of(case) as attacker, closing(case):
             with _opened_cache(cache) as answers:
                 summary = await run_trials(
                     case.planned(plan),
