@@ -31,6 +31,7 @@ from safecase.run import (
     run_trials,
 )
 from safecase.run._cache import CachedModel
+from safecase.run._engine import PlanOrder
 from safecase.run._meter import MeteredModel, Purse
 from safecase.safeguard import Exchange, Post, Ruling, Stack, empty_stack
 from safecase.testing import ScriptedModel
@@ -59,6 +60,7 @@ async def campaign(
         identities={"scripted/fake": NAMED},
         prices=options.pop("prices", None),
         watch=options.pop("watch", Extras().watch),
+        schedule=options.pop("schedule", None),
     )
     return await run_trials(
         trials_of() if planned is None else planned,
@@ -275,6 +277,21 @@ async def test_an_endpoint_that_gives_errors_alone_pauses_the_run(tmp_path: Path
         await campaign(tmp_path, ScriptedModel(replies), planned=trials_of(intents=20), workers=1)
 
     assert len(TrialStore(tmp_path).ids()) == 27
+
+
+async def test_a_schedule_that_mixes_endpoints_hides_no_dead_one(tmp_path: Path):
+    """Where answers decide the order all endpoints share a lane; the living one's answers say nothing of the other."""
+    named = {arm: f"scripted/{arm}" for arm in ARMS}
+    planned = [
+        replace(one, arm=one.arm.model_copy(update={"model": named[one.arm.name]})) for one in trials_of(intents=40)
+    ]
+    models = {
+        "bare": ScriptedModel(answer, name=named["bare"]),
+        "guarded": ScriptedModel(["fine"] * 5 + [EndpointError("gone")] * 99, name=named["guarded"]),
+    }
+
+    with pytest.raises(EndpointGone, match="'scripted/guarded' did answer, and the last 25 attempts failed"):
+        await campaign(tmp_path, models, planned=planned, schedule=PlanOrder, workers=1)
 
 
 class Guard:

@@ -153,13 +153,17 @@ class _Lane:
     models: Mapping[str, Model]
     schedule: Schedule
     workers: int
-    failed: int = 0
-    has_answered: bool = False
 
 
 @dataclass
 class _Tally:
-    """What all lanes count together."""
+    """What all lanes count together.
+
+    Attributes:
+        answered, failures: arms that answered, and how those that never did failed.
+        unruled: by arm and layer, requests in a row without a ruling.
+        failed: by model that did answer, attempts in a row that failed since.
+    """
 
     total: int | None
     started: float
@@ -172,6 +176,7 @@ class _Tally:
     answered: set[str] = field(default_factory=set)
     failures: dict[str, list[str]] = field(default_factory=dict)
     unruled: dict[tuple[str, str], int] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
     stopped: str | None = None
 
 
@@ -430,9 +435,8 @@ class _Campaign:
         mute = self._mute_layer(row, is_known=is_known)
         if row.status in {"answered", "not-stored"}:
             tally.answered.add(row.arm)
-            lane.has_answered = True
             if attempted.was_asked:  # what a layer withheld, or a cache knew, says nothing of the endpoint
-                lane.failed = 0
+                tally.failed[row.model] = 0
             return
         tally.errors += 1
         if is_known:
@@ -444,9 +448,9 @@ class _Campaign:
                 await self._must_answer_at_last(lane, row, failures)
         if mute is not None:
             await self._must_rule(lane, row, mute)
-        elif why_unruled(row.rulings) is None:
-            lane.failed += 1
-            if lane.has_answered and lane.failed >= _IN_A_ROW:
+        elif row.model in tally.failed and why_unruled(row.rulings) is None:
+            tally.failed[row.model] += 1
+            if tally.failed[row.model] >= _IN_A_ROW:
                 await self._must_be_there(lane, row)
 
     def _mute_layer(self, row: Trial, *, is_known: bool) -> str | None:
@@ -467,7 +471,7 @@ class _Campaign:
                 return
             if await self._answers(lane, row.arm):
                 self.tally.answered.add(row.arm)
-                lane.has_answered = True
+                self.tally.failed.setdefault(row.model, 0)
                 return
         self.unread = [(lane, one) for lane, one in self.unread if one.trial.arm != row.arm]
         self.keeper.drop(row.arm)
@@ -494,10 +498,10 @@ class _Campaign:
     async def _must_be_there(self, lane: _Lane, row: Trial) -> None:
         done = self.tally.done
         async with self.asking:
-            if lane.failed < _IN_A_ROW:
+            if self.tally.failed[row.model] < _IN_A_ROW:
                 return
             if await self._answers(lane, row.arm):
-                lane.failed = 0
+                self.tally.failed[row.model] = 0
                 return
         raise EndpointGone(
             f"{row.model!r} did answer, and the last {_IN_A_ROW} attempts failed (the last: {row.status}: "
