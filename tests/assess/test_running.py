@@ -85,3 +85,18 @@ async def test_a_stack_that_was_let_go_of_answers_no_later_run(make_case, clock,
     assert second.trials > 0
     assert len(opened) >= 2
     assert all(guard.is_closed for guard in opened if guard.asked)
+
+
+async def test_settings_that_an_endpoint_refuses_are_left_out_and_stand_in_the_ledger(make_case, clock):
+    case = make_case(gates=("policy.violence.unsafe",), intents=4, attacks=("none",))
+
+    def script(body: dict[str, object]) -> StubReply:
+        says = "Unsupported value: 'temperature' does not support 0 with this model."
+        return StubReply(status=400, text=says) if "temperature" in body else StubReply(text=SAFE_REFUSAL)
+
+    async with StubEndpoint(script) as stub:
+        summary = await run_case(case, model_name=stub.target(), now=clock)
+
+    assert summary.errors == 0
+    assert summary.left_out == {stub.target(): ("temperature",)}
+    assert list(case.ledger.entries())[-1].subject["left_out"] == {stub.target(): ["temperature"]}

@@ -74,7 +74,8 @@ class Case:
 
     def close_arms(self) -> dict[str, Stack]:
         """The stacks in use, to be closed; whoever asks for the arms next gets new ones, which nobody closed."""
-        return vars(self).pop("arms", {})
+        arms: dict[str, Stack] = vars(self).pop("arms", {})
+        return arms
 
     @property
     def contexts(self) -> tuple[Context, ...]:

@@ -152,6 +152,8 @@ async def run_case(
         }
         if summary.stopped:
             done["stopped"] = summary.stopped
+        if summary.left_out:
+            done["left_out"] = {name: list(settings) for name, settings in summary.left_out.items()}
         case.ledger.append("ran", actor=ACTOR, subject={"plan": plan.digest, **done}, at=now())
     return summary
 

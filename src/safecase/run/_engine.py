@@ -24,7 +24,7 @@ from safecase.compose import Attack, known_attacks
 from safecase.declare import Budget, Generation, Prices
 from safecase.evidence import Identity, Judgement, JudgementStore, Message, Trial, why_unruled
 from safecase.measure import Judge, ReadsMany, judge_batch
-from safecase.models import PROBES, AttemptFailed, Model, Paced, Request, Settings
+from safecase.models import PROBES, AttemptFailed, LeavesOut, Model, Paced, Request, Settings
 from safecase.run._cache import NOT_CACHED, AnswerCache, CachedModel
 from safecase.run._episode import run_episode
 from safecase.run._errors import EndpointGone, NothingAnswered
@@ -253,6 +253,7 @@ class _Campaign:
         self.failed = self.extras.failed | (store.ids() - self.have)
         judgements = extras.judging.store if extras.judging else None
         self.paced: list[Paced] = []
+        self.leaving_out: list[LeavesOut] = []
         watched = None if isinstance(extras.watch, NoWatch) else _WATCHED_ROWS
         self.keeper = Keeper(store, judgements, now=now, on_kept=extras.watch.saw, rows=watched)
         reads_many = extras.judging is not None and isinstance(extras.judging.judge, ReadsMany)
@@ -298,6 +299,7 @@ class _Campaign:
         by_arm = model if isinstance(model, Mapping) else dict.fromkeys(self.arms, model)
         targets = {id(target): target for target in by_arm.values()}
         self.paced = [target for target in targets.values() if isinstance(target, Paced)]
+        self.leaving_out = [target for target in targets.values() if isinstance(target, LeavesOut)]
         if self.extras.schedule is not None:
             return [self._scheduled(self.extras.schedule, planned, by_arm, workers)]
         streams = _again(planned, len(targets))
@@ -550,6 +552,7 @@ class _Campaign:
             stopped=tally.stopped,
             cached=tally.cached,
             cost_usd=self._cost(),
+            left_out={one.name: tuple(sorted(one.left_out)) for one in self.leaving_out if one.left_out},
         )
 
 
