@@ -78,6 +78,64 @@ def test_a_file_again_or_under_another_name_adds_nothing(make_case, clock, tmp_p
     assert sum(1 for _ in case.judgements.read(every_judgement=True)) == 20
 
 
+def test_a_file_in_another_state_is_refused_until_it_takes_the_place_of_the_earlier_one(
+    make_case, clock, tmp_path: Path
+):
+    """A log that grew holds what was imported before once more; counted twice, it would narrow every interval."""
+    case = make_case(gates=GATES)
+    path = garak_file(tmp_path / "r.jsonl")
+    import_file(case, path, arm="bare", mapping=MAPPED, now=clock)
+    more = logs.garak_attempt("u10", outputs=[SAFE_REFUSAL, HELPFUL], request="request 10")
+    path.write_text(path.read_text() + json.dumps(more) + "\n")
+
+    with pytest.raises(ExchangeError, match=r"in another state.*--replaces r\.jsonl"):
+        import_file(case, path, arm="bare", mapping=MAPPED, now=clock)
+    with pytest.raises(
+        ExchangeError, match=r"no file 'q\.jsonl' was imported into arm 'bare'; imported there: r\.jsonl"
+    ):
+        import_file(case, path, arm="bare", mapping=MAPPED, replaces="q.jsonl", now=clock)
+    done = import_file(case, path, arm="bare", mapping=MAPPED, replaces="r.jsonl", now=clock)
+
+    assert (done.added, len(done.replaces)) == (22, 1)
+    assert sum(1 for _ in case.trials.read()) == 42
+    assert sum(1 for _ in case.standing()) == 22
+
+
+async def test_a_file_with_another_mapping_takes_its_own_place(make_case, clock, tmp_path: Path):
+    """What was imported without saying what it asks for would stay out of every rate for ever."""
+    case = make_case(gates=GATES)
+    path = garak_file(tmp_path / "r.jsonl")
+    import_file(case, path, arm="bare", now=clock)
+
+    with pytest.raises(ExchangeError, match=r"other --map and --set.*--replaces r\.jsonl"):
+        import_file(case, path, arm="bare", mapping=MAPPED, now=clock)
+    mended = import_file(case, path, arm="bare", mapping=MAPPED, replaces="r.jsonl", now=clock)
+    again = import_file(case, path, arm="bare", mapping=MAPPED, now=clock)
+    await decide_case(case, now=clock)
+
+    assert (mended.added, mended.survey.counted, again.added) == (20, 20, 0)
+    assert {trial.category for trial in case.standing()} == {"violence"}
+    assert verify_case(case).holds
+
+
+def test_a_corrected_file_that_stopped_half_way_goes_on_and_takes_the_place(
+    make_case, clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    case = make_case()
+    path = garak_file(tmp_path / "r.jsonl")
+    import_file(case, path, arm="bare", now=clock)
+    path.write_text(path.read_text() + "\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(case.judgements), "append", _no_space)
+        with pytest.raises(OSError, match="stopped"):
+            import_file(case, path, arm="bare", replaces="r.jsonl", now=clock)
+
+    done = import_file(open_case(case.path), path, arm="bare", replaces="r.jsonl", now=clock)
+
+    assert len(done.replaces) == 1
+    assert sum(1 for _ in open_case(case.path).standing()) == 20
+
+
 def test_an_import_that_stopped_half_way_goes_on(make_case, clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     case = make_case()
     path = garak_file(tmp_path / "r.jsonl")

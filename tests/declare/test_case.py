@@ -52,6 +52,11 @@ def test_a_declaration_holds_case_framework_and_spec(case):
             "model.safeguard_state is 'most'; use one of 'helpful-only'",
         ),
         ("1.6e+21", "-1", "model.training_operations is -1; it must be greater than 0"),
+        (
+            "contexts:",
+            "judge: lmm/openai/j@http://h/v1\ncontexts:",
+            "no judge is called 'lmm/openai/j@http://h/v1'; write",
+        ),
     ],
 )
 def test_a_mistake_in_a_case_has_its_line(case, old, new, said):

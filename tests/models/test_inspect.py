@@ -57,7 +57,9 @@ async def test_an_empty_answer_is_unparsed(ask: Ask) -> None:
             await model.generate(ask())
 
 
-@pytest.mark.parametrize(("status", "kind"), [(401, BadKey), (500, EndpointError), (None, EndpointError)])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, BadKey), (403, EndpointError), (500, EndpointError), (None, EndpointError)]
+)
 async def test_a_providers_own_error_becomes_one_of_ours(ask: Ask, status: int | None, kind: type[Exception]) -> None:
     class Refused(Exception):
         status_code = status

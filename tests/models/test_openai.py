@@ -90,6 +90,39 @@ async def test_settings_an_endpoint_refuses_can_be_left_out(ask: Ask, quick: End
     assert not {"seed", "top_p"} & set(stub.asked[0].body)
 
 
+@pytest.mark.parametrize(
+    ("status", "says", "refused"),
+    [
+        (400, "Unsupported value: 'temperature' does not support 0.0 with this model.", ["temperature"]),
+        (400, "Unsupported parameter: 'top_p' is not supported with this model.", ["top_p"]),
+        (400, "`temperature` and `top_p` cannot both be specified for this model.", ["top_p"]),
+        (422, '{"detail": [{"loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}', ["seed"]),
+    ],
+)
+async def test_a_setting_that_an_endpoint_refuses_by_name_is_left_out_and_told(
+    ask: Ask, quick: EndpointOptions, status: int, says: str, refused: list[str]
+) -> None:
+    def script(body: dict[str, object]) -> StubReply:
+        return StubReply() if not set(refused) & set(body) else StubReply(status=status, raw=[says.encode()])
+
+    async with StubEndpoint(script) as stub, OpenAIModel(stub.target().removeprefix("openai/"), options=quick) as model:
+        await model.generate(ask())
+        await model.generate(ask())
+
+    assert model.left_out == set(refused)
+    assert len(stub.asked) == 3
+
+
+async def test_a_filter_that_quotes_a_prompt_changes_no_setting(ask: Ask, quick: EndpointOptions) -> None:
+    said = StubReply(status=400, text="blocked by policy: at which temperature does it burn")
+
+    async with StubEndpoint([said]) as stub, OpenAIModel(stub.target().removeprefix("openai/"), options=quick) as model:
+        with pytest.raises(EndpointError, match="blocked by policy"):
+            await model.generate(ask())
+
+    assert model.left_out == frozenset()
+
+
 async def test_an_endpoint_that_wants_max_completion_tokens_gets_it(ask: Ask, quick: EndpointOptions) -> None:
     def script(body: dict[str, object]) -> StubReply:
         if "max_tokens" in body:
@@ -132,7 +165,7 @@ async def test_an_endpoint_that_takes_neither_says_so(ask: Ask, quick: EndpointO
         with pytest.raises(EndpointError, match="400"):
             await model.generate(replace(ask(), messages=said))
 
-    assert len(stub.asked) == 3
+    assert len(stub.asked) == 2
 
 
 # What an answer may look like
@@ -291,7 +324,7 @@ async def test_silence_in_the_middle_of_an_answer_is_a_timeout(ask: Ask, quick: 
 # Platform faults
 
 
-@pytest.mark.parametrize("status", [401, 402, 403])
+@pytest.mark.parametrize("status", [401, 402])
 async def test_a_refused_key_is_a_platform_fault_that_names_the_variable(
     ask: Ask, quick: EndpointOptions, status: int
 ) -> None:
@@ -302,6 +335,18 @@ async def test_a_refused_key_is_a_platform_fault_that_names_the_variable(
     assert "no key was found" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(stub.asked) == 1
+
+
+async def test_a_forbidden_request_is_one_attempt_that_failed(ask: Ask, quick: EndpointOptions) -> None:
+    """Filters in front of a model answer so to one prompt; before anything was answered it may be the key as well."""
+    replies = [StubReply(status=403, text="barred"), StubReply(), StubReply(status=403, text="barred")]
+
+    async with StubEndpoint(replies) as stub, _open(stub, quick) as model:
+        with pytest.raises(EndpointError, match=r"HTTP 403 \(barred\); no key was found, set the key of this host in"):
+            await model.generate(ask())
+        await model.generate(ask())
+        with pytest.raises(EndpointError, match=r"HTTP 403 \(barred\)$"):
+            await model.generate(ask())
 
 
 async def test_an_account_without_credit_stops_a_run(ask: Ask, quick: EndpointOptions) -> None:

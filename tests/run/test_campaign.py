@@ -3,7 +3,7 @@
 import asyncio
 import importlib.util
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,19 @@ from safecase.run import (
     EndpointGone,
     Extras,
     Judging,
+    NothingAnswered,
     NoWatch,
     PlannedTrial,
     RunSummary,
     Target,
-    _engine,
     make_plan,
     planned_trials,
     run_trials,
 )
 from safecase.run._cache import CachedModel
+from safecase.run._engine import PlanOrder
 from safecase.run._meter import MeteredModel, Purse
-from safecase.safeguard import empty_stack
+from safecase.safeguard import Exchange, Post, Ruling, Stack, empty_stack
 from safecase.testing import ScriptedModel
 
 NAMED = Identity(kind="name-only", model="scripted/fake", digest=None, details={})
@@ -59,11 +60,12 @@ async def campaign(
         identities={"scripted/fake": NAMED},
         prices=options.pop("prices", None),
         watch=options.pop("watch", Extras().watch),
+        schedule=options.pop("schedule", None),
     )
     return await run_trials(
         trials_of() if planned is None else planned,
         model=model,
-        arms=ARMS,
+        arms=options.pop("arms", ARMS),
         generation=Generation(max_tokens=10),
         store=options.pop("store", None) or TrialStore(folder),
         vault=options.pop("vault", None),
@@ -248,22 +250,122 @@ async def test_an_endpoint_that_dies_pauses_the_run_and_the_same_command_goes_on
     assert summary.trials == len(planned) - len(answered)
 
 
-async def test_requests_that_an_endpoint_refuses_are_no_dead_endpoint(tmp_path: Path):
-    replies = ["fine", "fine", *[EndpointError("bad request", status=400)] * 38]
-
-    summary = await campaign(tmp_path, ScriptedModel(replies), planned=trials_of(intents=10), workers=1)
-
-    assert (summary.trials, summary.errors) == (40, 38)
+def is_harmless(request: Request) -> bool:
+    """Whether it is what the engine asks before it gives up."""
+    return request.trace == "harmless"
 
 
-async def test_an_endpoint_that_gives_errors_alone_pauses_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(_engine, "_USELESS", 30)  # 500 are more than this bank plans
+@pytest.mark.parametrize("first", [0, 2])
+async def test_prompts_that_an_endpoint_filters_are_no_dead_endpoint(tmp_path: Path, first: int):
+    """Also where every prompt from the first on is turned away."""
+    replies = iter(["fine"] * first)
+
+    def filtering(request: Request) -> str | Exception:
+        return "planets" if is_harmless(request) else next(replies, EndpointError("barred", status=403))
+
+    model = ScriptedModel(filtering)
+    summary = await campaign(tmp_path, model, planned=trials_of(intents=20))
+
+    assert (summary.trials, summary.errors) == (80, 80 - first)
+    assert 1 <= sum(map(is_harmless, model.asked)) <= 2 + 80 // 25
+
+
+async def test_an_endpoint_that_gives_errors_alone_pauses_the_run(tmp_path: Path):
     replies = ["fine", "fine", *[EndpointError("no such model", status=400)] * 78]
 
-    with pytest.raises(EndpointGone, match=r"last 30 attempts failed .*no such model"):
+    with pytest.raises(EndpointGone, match=r"last 25 attempts failed .*no such model.*harmless question too"):
         await campaign(tmp_path, ScriptedModel(replies), planned=trials_of(intents=20), workers=1)
 
-    assert len(TrialStore(tmp_path).ids()) == 32
+    assert len(TrialStore(tmp_path).ids()) == 27
+
+
+async def test_a_schedule_that_mixes_endpoints_hides_no_dead_one(tmp_path: Path):
+    """Where answers decide the order all endpoints share a lane; the living one's answers say nothing of the other."""
+    named = {arm: f"scripted/{arm}" for arm in ARMS}
+    planned = [
+        replace(one, arm=one.arm.model_copy(update={"model": named[one.arm.name]})) for one in trials_of(intents=40)
+    ]
+    models = {
+        "bare": ScriptedModel(answer, name=named["bare"]),
+        "guarded": ScriptedModel(["fine"] * 5 + [EndpointError("gone")] * 99, name=named["guarded"]),
+    }
+
+    with pytest.raises(EndpointGone, match="'scripted/guarded' did answer, and the last 25 attempts failed"):
+        await campaign(tmp_path, models, planned=planned, schedule=PlanOrder, workers=1)
+
+
+class Guard:
+    """A layer that is a model: it rules as it is told, or breaks."""
+
+    name, stage, reach, digest = "guard", "input", 0, "guard"
+
+    def __init__(self, rules_on: Callable[[int], bool]) -> None:
+        self.asked, self._rules_on = 0, rules_on
+
+    async def check(self, exchange: Exchange) -> Ruling:
+        self.asked += 1
+        if not self._rules_on(self.asked):
+            raise EndpointError("the guard's endpoint is dead")
+        return Ruling(action="allow")
+
+
+def guarded_by(guard: Guard, *, required: bool = True) -> dict[str, Stack]:
+    stack = Stack(
+        id="t",
+        layers=(guard,),
+        system_prompt=None,
+        timeout_s=1.0,
+        digest="t",
+        posts={"guard": Post(required=required)},
+    )
+    return {**ARMS, "guarded": stack}
+
+
+@pytest.mark.parametrize("attack", ["none", "retry-persuasion"])
+async def test_what_a_layer_withheld_because_it_failed_is_an_error_and_no_safe_answer(tmp_path: Path, attack: str):
+    arms = guarded_by(Guard(lambda asked: asked % 2 == 0))
+    judgements = JudgementStore(tmp_path)
+    planned = trials_of(intents=4, attacks=[attack])
+
+    await campaign(
+        tmp_path,
+        ScriptedModel(answer),
+        planned=planned,
+        arms=arms,
+        judging=Judging(judge=EmbeddedJudge(), store=judgements),
+        workers=1,
+    )
+
+    guarded = [row for row in TrialStore(tmp_path).read() if row.arm == "guarded"]
+    failed = [row for row in guarded if row.status == "error"]
+    assert failed
+    assert {(row.response, row.response_digest, row.withheld_by) for row in failed} == {(None, None, None)}
+    assert {row.error for row in failed} == {"safeguard layer 'guard' gave no ruling (EndpointError)"}
+    assert any(row.status == "answered" for row in guarded)
+    verdicts = {row.trial_id: row.verdict for row in judgements.read()}
+    assert all(verdicts.get(row.trial_id) is None for row in failed)
+
+
+async def test_a_layer_that_need_not_rule_withholds_nothing_and_pauses_nothing(tmp_path: Path):
+    arms = guarded_by(Guard(lambda _: False), required=False)
+
+    summary = await campaign(tmp_path, ScriptedModel(answer), planned=trials_of(intents=20), arms=arms)
+
+    assert (summary.trials, summary.errors) == (80, 0)
+
+
+@pytest.mark.parametrize(
+    ("dies_after", "fault", "kept"),
+    [(0, NothingAnswered, 0), (30, EndpointGone, 30)],
+)
+async def test_a_guard_that_is_dead_pauses_the_run(tmp_path: Path, dies_after: int, fault: type[Exception], kept: int):
+    arms = guarded_by(Guard(lambda asked: asked <= dies_after))
+
+    with pytest.raises(fault, match=r"safeguard layer 'guard'.* gave no ruling.*harmless question"):
+        await campaign(tmp_path, ScriptedModel(answer), planned=trials_of(intents=60), arms=arms)
+
+    rows = [row for row in TrialStore(tmp_path).read() if row.arm == "guarded"]
+    assert sum(row.status == "answered" for row in rows) == kept
 
 
 @pytest.mark.parametrize("fault", [EndpointError("filtered", status=400), EndpointTimeout("no end")])

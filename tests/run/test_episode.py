@@ -113,23 +113,6 @@ async def test_an_attempt_that_fails_ends_the_episode_with_its_status(fault: Exc
     assert rows[-1].attempt == calls_before
 
 
-async def test_an_endpoint_that_says_nothing_is_told_from_one_that_says_what_is_wrong():
-    """The engine pauses a run on silence; an attacker model's silence is none of the target's."""
-
-    async def silences(name: str, model: ScriptedModel, attacker: ScriptedModel | None = None) -> list[bool]:
-        attempted = await run_episode(
-            planned(name), model=model, attacker=attacker, stack=empty_stack(), settings=Settings(), vault=None
-        )
-        return [one.is_silence for one in attempted]
-
-    assert await silences("best-of-n", ScriptedModel([NO, EndpointTimeout("x")])) == [False, True]
-    assert await silences("best-of-n", ScriptedModel([EndpointError("x", status=502)])) == [True]
-    assert await silences("best-of-n", ScriptedModel([EndpointError("x", status=400)])) == [False]
-    assert await silences("best-of-n", ScriptedModel([UnparsedAnswer("x")])) == [False]
-    lost = ScriptedModel([EndpointTimeout("x")])
-    assert await silences("attacker", ScriptedModel(refuses), lost) == [False, False]
-
-
 async def test_an_attempt_is_cached_only_when_nothing_that_led_to_it_was_asked_for():
     def replies(*cached: bool) -> ScriptedModel:
         return ScriptedModel([Answer(text="Well.", tokens_in=1, tokens_out=1, cached=one) for one in cached])

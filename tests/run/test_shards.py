@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import json
 import pickle
 import threading
 from collections import Counter
@@ -492,8 +493,11 @@ async def test_private_banks_and_stacks_travel_by_value(tmp_path: Path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "bank.jsonl").write_text(rows)
     (tmp_path / "stack.yaml").write_text("id: own\nversion: '1'\nlayers: []\n")
+    pair = {"id": "t-1", "axis": "left-right", "topic": "t", "task": "essay", "request": "Argue that {position}."}
+    (tmp_path / "deep" / "pairs.jsonl").write_text(json.dumps({**pair, "a": "one", "b": "other"}))
     spec = World(tmp_path / "w").spec.model_copy(update={"safeguards": "stack.yaml"})
-    spec = CaseSpec.model_validate({**spec.model_dump(), "banks": [{"path": "deep/bank.jsonl", "held_out": True}]})
+    own = {"banks": [{"path": "deep/bank.jsonl", "held_out": True}], "balance": {"pairs_bank": "deep/pairs.jsonl"}}
+    spec = CaseSpec.model_validate({**spec.model_dump(), **own})
     from safecase.run import case_intents, stacks
 
     intents, arms = case_intents(spec, tmp_path), stacks(spec, MODEL_SPEC, tmp_path)
@@ -513,9 +517,9 @@ async def test_private_banks_and_stacks_travel_by_value(tmp_path: Path):
     assert report.fault is None
     rows_found = [row for name in report.segments for row in read_remote(world.folder, name) or ()]
     assert {row.trial_id for row in rows_found} == {t.trial_id for t in planned_trials(plan, FRAMEWORK, intents)}
-    assert all(row.held_out for row in rows_found)
+    assert all(row.held_out == row.intent_id.startswith("b") for row in rows_found)
     assert {row.arm for row in rows_found} == {"bare", "guarded"}
-    assert b"deep/bank" not in packed.spec
+    assert b"deep/" not in packed.spec
 
 
 async def test_hazardous_answers_travel_sealed_and_no_key_goes_to_a_worker(tmp_path: Path):

@@ -141,7 +141,7 @@ def _judged(case: Case, judge_digest: str) -> tuple[list[JudgedAnswer], int]:
 
 
 def _needing_a_judge(case: Case) -> Iterator[Trial]:
-    trials = in_evidence(case, case.trials.read({"status": "answered"}))
+    trials = in_evidence(case, case.standing({"status": "answered"}))
     return (trial for trial in trials if can_be_labelled(trial) and not is_political(trial))
 
 

@@ -158,7 +158,7 @@ def _discernment(
 
 def _trials(case: Case, where: Mapping[str, object], planned: Mapping[str, PlannedTrial]) -> Iterator[Trial]:
     """Trials of the plan, and imports."""
-    return (trial for trial in case.trials.read(where) if trial.trial_id in planned or is_imported(trial))
+    return (trial for trial in case.standing(where) if trial.trial_id in planned or is_imported(trial))
 
 
 def _judgements(case: Case, trials: list[Trial], judge_digest: str) -> tuple[dict[str, Judgement], dict[str, Verdict]]:

@@ -2,14 +2,14 @@
 
 import datetime as dt
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from safecase.compose import Intent
 from safecase.declare import CaseSpec, Context, Framework, ModelSpec, load_declaration, resolve_context
-from safecase.evidence import AttemptStore, JudgementStore, Ledger, TrialStore, Vault
+from safecase.evidence import AttemptStore, JudgementStore, Ledger, Trial, TrialStore, Vault
 from safecase.run import Plan, PlannedTrial, case_intents, learned_intents, load_plan, planned_trials
 from safecase.safeguard import Stack
 
@@ -72,6 +72,11 @@ class Case:
 
         return stacks(self.spec, self.model_spec, self.path)
 
+    def close_arms(self) -> dict[str, Stack]:
+        """The stacks in use, to be closed; whoever asks for the arms next gets new ones, which nobody closed."""
+        arms: dict[str, Stack] = vars(self).pop("arms", {})
+        return arms
+
     @property
     def contexts(self) -> tuple[Context, ...]:
         """The deployment contexts the case asks for."""
@@ -82,6 +87,11 @@ class Case:
         """The plan on disk, None before the first run or for imports alone."""
         path = self.path / "plan.json"
         return load_plan(path) if path.exists() else None
+
+    def standing(self, where: Mapping[str, object] | None = None) -> Iterator[Trial]:
+        """The trials, but for those of an imported file that another import stands in place of."""
+        gone = {name for entry in replacements(self) for name in entry}
+        return (trial for trial in self.trials.read(where) if trial.model not in gone)
 
     def planned(self, plan: Plan) -> Iterator[PlannedTrial]:
         """Every trial of a plan, in its order, one at a time."""
@@ -111,6 +121,14 @@ def open_case(path: Path, *, framework: str | None = None) -> Case:
         framework = str(Path(framework).resolve())
     declared = load_declaration(path, framework=framework)
     return Case(path=declared.folder, spec=declared.case, framework=declared.framework, model_spec=declared.model_spec)
+
+
+def replacements(case: Case) -> Iterator[tuple[str, ...]]:
+    """What each import of a corrected or grown file stands in place of, by `Trial.model`."""
+    if case.ledger.path.exists():
+        for entry in case.ledger.entries():
+            if entry.action == "imported" and isinstance(names := entry.subject.get("replaces"), list):
+                yield tuple(map(str, names))
 
 
 def home() -> Path:

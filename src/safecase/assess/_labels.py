@@ -145,7 +145,7 @@ def _draw(case: Case, wanted: Wanted) -> Draw:
     taken = {trial_id for draw in earlier for trial_id in draw.trial_ids}
     units = {
         trial.trial_id: unit_of(trial)
-        for trial in in_evidence(case, case.trials.read({"arm": wanted.arm, "status": "answered"}))
+        for trial in in_evidence(case, case.standing({"arm": wanted.arm, "status": "answered"}))
         if can_be_labelled(trial) and wanted.scope.holds(trial)
     }
     units_taken = {unit for name, unit in units.items() if name in taken}

@@ -213,7 +213,7 @@ def _census(case: Case, labels: Labels) -> dict[str, dict[str, Verdict]]:
     if not any(entry.action == GIVEN for entry in case.ledger.entries()):
         return {}
     by_arm: dict[str, dict[str, str]] = defaultdict(dict)
-    for trial in in_evidence(case, case.trials.read({"status": "answered"})):
+    for trial in in_evidence(case, case.standing({"status": "answered"})):
         if can_be_labelled(trial):
             by_arm[trial.arm][trial.trial_id] = unit_of(trial)
     found: dict[str, dict[str, Verdict]] = {}

@@ -186,7 +186,7 @@ class _Evidence:
         self.verdict: dict[str, Verdict] = {}
         self.now: dict[str, int] = dict.fromkeys((draw.id for draw in draws), 0)
         read = labels.given.keys() | {name for draw in draws for name in draw.trial_ids}
-        for trial in in_evidence(case, case.trials.read({"status": "answered"})):
+        for trial in in_evidence(case, case.standing({"status": "answered"})):
             if trial.label is not None:
                 self.from_people[trial.arm] += 1
             if not can_be_labelled(trial):

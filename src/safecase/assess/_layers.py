@@ -222,7 +222,7 @@ def _figures(
 def _trials(case: Case, arm: str, planned: _Planned) -> Iterator[Trial]:
     return (
         trial
-        for trial in case.trials.read({"arm": arm})
+        for trial in case.standing({"arm": arm})
         if planned.holds(trial) and not is_political(trial) and not is_learned(trial)
     )
 

@@ -190,7 +190,7 @@ def _trials(case: Case, arm: ArmPlan) -> Iterator[Trial]:
     counted = {"answered", "not-stored"}
     return (
         t
-        for t in case.trials.read()
+        for t in case.standing()
         if t.arm == arm.name and t.harmful and not (is_learned(t) or is_by_learned_attack(t)) and t.status in counted
     )
 

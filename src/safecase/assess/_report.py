@@ -283,7 +283,7 @@ class _CountedTrials:
         self._labels = 0
 
     def __iter__(self) -> Any:  # an iterator of trials
-        for trial in self._case.trials.read():
+        for trial in self._case.standing():
             self._count(trial)
             yield trial
 

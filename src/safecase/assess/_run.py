@@ -118,7 +118,7 @@ async def run_case(
         hazardous = planned_domains(plan, case.framework, case.intents_of(plan)) & HAZARDOUS_DOMAINS
         case.trials.open(at=now())
         limits = budget or case.spec.budget
-        async with CaseJudge(case) as (judge, card), _attacker_of(case) as attacker, closing(case.arms):
+        async with CaseJudge(case) as (judge, card), _attacker_of(case) as attacker, closing(case):
             with _opened_cache(cache) as answers:
                 summary = await run_trials(
                     case.planned(plan),
@@ -152,6 +152,8 @@ async def run_case(
         }
         if summary.stopped:
             done["stopped"] = summary.stopped
+        if summary.left_out:
+            done["left_out"] = {name: list(settings) for name, settings in summary.left_out.items()}
         case.ledger.append("ran", actor=ACTOR, subject={"plan": plan.digest, **done}, at=now())
     return summary
 

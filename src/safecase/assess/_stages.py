@@ -129,7 +129,7 @@ def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measu
     plan = case.plan
     planned = sampled(case, plan) if plan else ()
     return gather(
-        (trial for trial in case.trials.read() if not (is_political(trial) or is_learned(trial))),
+        (trial for trial in case.standing() if not (is_political(trial) or is_learned(trial))),
         with_settled_labels(case, case.judgements.read()),
         judge_digest=judge_digest,
         planned=(slot(trial) for trial in planned),

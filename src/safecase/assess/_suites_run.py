@@ -88,7 +88,7 @@ async def run_suites(
         plan = await plan_targets(case, targets)
         keep_plan(case, plan, now)
         case.attempts.open(at=now())
-        async with closing(case.arms):
+        async with closing(case):
             for line in plan.suites:
                 if only and line.suite not in only:
                     continue

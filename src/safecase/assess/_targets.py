@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from safecase.assess._case import Case
 from safecase.declare import ModelVersion, Prices
 from safecase.models import EndpointOptions, Model, Options, open_model
-from safecase.safeguard import Stack
 
 
 def target_names(case: Case, model_name: str | None = None) -> dict[str, str]:
@@ -53,10 +52,10 @@ def _options(case: Case, version: ModelVersion) -> Options:
 
 
 @asynccontextmanager
-async def closing(arms: Mapping[str, Stack]) -> AsyncIterator[None]:
-    """Stacks let go of their models' sockets when a run ends."""
+async def closing(case: Case) -> AsyncIterator[None]:
+    """The case's stacks let go of their models when a run ends; the next run gets stacks of its own."""
     try:
         yield
     finally:
-        for stack in arms.values():
+        for stack in case.close_arms().values():
             await stack.aclose()

@@ -35,7 +35,7 @@ class GateWatch:
         self._asks_balance = case.spec.balance is not None
         self._news: list[tuple[Trial, Judgement | None]] = []
         verdicts = standing_verdicts(case.judgements, judge_digest=card.judge_digest)
-        for trial in case.trials.read():
+        for trial in case.standing():
             self.saw(trial, verdicts.get(trial.trial_id))
 
     def saw(self, trial: Trial, judgement: Judgement | None) -> None:

@@ -23,6 +23,7 @@ _ARMS = frozenset({"bare", "trained", "guarded"})
 @click.option("--map", "paths", multiple=True, metavar="FIELD=PATH", help="Where a field stands in the tool's record.")
 @click.option("--set", "values", multiple=True, metavar="FIELD=VALUE", help="One value of a field for every row.")
 @click.option("--source-model", help="Take this model's answers, where the file holds several models'.")
+@click.option("--replaces", metavar="FILE", help="A file imported before, which this one corrects or goes on from.")
 @click.option("--dry-run", is_flag=True, help="Look and count; keep nothing.")
 @json_option
 @guarded
@@ -35,6 +36,7 @@ def import_command(
     paths: tuple[str, ...],
     values: tuple[str, ...],
     source_model: str | None,
+    replaces: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -54,6 +56,7 @@ def import_command(
         safecase import my-case logs/2026-11-21_harm.eval --arm bare --dry-run
         safecase import my-case logs/2026-11-21_harm.eval --arm bare --map category=metadata.kind --set harmful=true
         safecase import my-case --transcripts bare.jsonl --arm bare
+        safecase import my-case logs/2026-11-21_harm.eval --arm bare --replaces 2026-11-21_harm.eval
     """
     from safecase.assess import import_file, open_case
     from safecase.exchange import parse_field_map
@@ -70,6 +73,7 @@ def import_command(
         kind="transcripts" if transcripts else kind,  # type: ignore[arg-type]  # one of _FORMATS, click saw to it
         mapping=parse_field_map(paths, values),
         model=source_model,
+        replaces=replaces,
         dry_run=dry_run,
     )
     value = {"added": done.added, "arm": arm} if transcripts else done.to_json()
@@ -84,6 +88,7 @@ def _import_lines(done: "Imported") -> list[str]:
         f"{seen.format} {seen.version or ''}".rstrip() + f": {seen.trials} attempts ({statuses})",
         f"{seen.counted} count like our own trials, {seen.kept_only} are kept and enter no rate, {seen.sealed} sealed",
     ]
+    lines += [f"in place of {name}, which stays on record and counts no longer" for name in done.replaces]
     lines += [f"model {name}" for name in seen.models]
     lines += [f"category {name}: {count}" for name, count in seen.categories.items()]
     lines += [f"mapping {field} <- {origin}" for field, origin in seen.mapping.items()]

@@ -130,6 +130,7 @@ def run_command(
         "cached": summary.cached,
         "cost_usd": summary.cost_usd,
         "stopped": summary.stopped,
+        "left_out": {name: list(settings) for name, settings in summary.left_out.items()},
         "layers": None if is_large else [one.to_json() for one in layers],
     }
     line = (
@@ -141,6 +142,8 @@ def run_command(
     if summary.cost_usd is not None:
         line += f", {summary.cost_usd:.4f} USD"
     lines = [line, *([f"stopped: {summary.stopped}"] if summary.stopped else [])]
+    for name, settings in summary.left_out.items():
+        lines.append(f"note: {name} refuses {', '.join(settings)} and answered with its own; the ledger says so too")
     emit(value, as_json=as_json, lines=[*lines, *(["", *layer_lines(layers)] if layers else [])])
 
 

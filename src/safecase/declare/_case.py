@@ -259,6 +259,13 @@ class CaseSpec(Record):
             raise ValueError(f"two conditions are called {twice[0]!r}")
         return value
 
+    @field_validator("judge")
+    @classmethod
+    def _of_a_known_kind(cls, value: str) -> str:
+        if value != "embedded" and not value.startswith("llm/"):
+            raise ValueError(f"no judge is called {value!r}; write `embedded`, or `llm/` and a model's name")
+        return value
+
     @property
     def weights_arm(self) -> Literal["bare", "trained"]:
         """The arm that shows what the weights of the version to be deployed protect from."""

@@ -162,6 +162,7 @@ if TYPE_CHECKING:
         Status,
         Trial,
         Verdict,
+        why_unruled,
     )
     from safecase.evidence._vault import (
         HAZARDOUS_DOMAINS,
@@ -305,6 +306,7 @@ __all__ = [
     "verify_consistency",
     "verify_envelope",
     "verify_inclusion",
+    "why_unruled",
     "write_atomic",
     "write_envelope",
     "write_json_atomic",

@@ -1,6 +1,6 @@
 """The values that travel between rooms: trials, judgements, estimates, findings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -92,6 +92,17 @@ class RulingRecord:
     enforced: bool = True
     rule: str | None = None
     relaxed_by: str | None = None
+
+
+def why_unruled(rulings: Iterable[RulingRecord]) -> str | None:
+    """Why an answer was withheld, where it was because a layer gave no ruling; None where nothing was, or by a ruling.
+
+    Such a layer has stopped nothing: what it would have done is not known, so the attempt failed.
+    """
+    first = next((one for one in rulings if one.enforced and one.action == "withhold"), None)
+    if first is None or first.error is None:
+        return None
+    return f"safeguard layer {first.layer!r} gave no ruling ({first.error})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,12 +22,15 @@ from safecase.exchange._inspect_in import inspect_rows
 from safecase.exchange._inspect_out import InspectLog, LogAbout, write_inspect
 from safecase.exchange._mapping import FIELDS, FieldMap, parse_field_map
 from safecase.exchange._tables import COLUMNS, TABLES, Column, Row, Table, html_table, judgement_row, trial_row
+from safecase.exchange._trial import COUNTED, KEPT_ONLY
 from safecase.exchange._write import FileFormat, Written, whole_file, write_table
 
 __all__ = [
     "COLUMNS",
+    "COUNTED",
     "FIELDS",
     "FORMATS",
+    "KEPT_ONLY",
     "TABLES",
     "Column",
     "ExchangeError",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from safecase.models._loop import is_loop_running, run_to_end, told_to_stop
     from safecase.models._open import open_model
     from safecase.models._options import EndpointOptions, LocalOptions, Options
-    from safecase.models._values import Answer, Delta, Model, Request, Settings
+    from safecase.models._values import Answer, Delta, LeavesOut, Model, Request, Settings
 else:
     __getattr__, __dir__ = lazy_face(__name__)
 
@@ -47,6 +47,7 @@ __all__ = [
     "EndpointOptions",
     "EndpointTimeout",
     "InspectModel",
+    "LeavesOut",
     "Level",
     "LocalOptions",
     "MissingPackage",

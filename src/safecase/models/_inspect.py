@@ -1,6 +1,7 @@
 """Any Inspect provider, for suites and for the models only it reaches."""
 
 from collections.abc import AsyncGenerator
+from http import HTTPStatus
 from typing import Any, Self
 
 from safecase.evidence import Identity
@@ -82,7 +83,7 @@ class InspectModel:
         """Providers raise their own kinds; what their names and status codes tell is enough to sort them."""
         status = getattr(error, "status_code", None)
         line = f"{self.name}: {type(error).__name__}: {_one_line(error)}"
-        if status in {401, 403}:
+        if status == HTTPStatus.UNAUTHORIZED:
             return BadKey(f"{line}; set the key where Inspect's provider looks for it")
         if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
             return EndpointTimeout(line)

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -42,7 +44,8 @@ _HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 _LARGEST_BODY = 8 * 2**20
 _RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _OVERLOADED = frozenset({429, 503, 529})
-_OTHERWISE = 2  # ways in which a request may be said otherwise
+_OPTIONAL = ("seed", "top_p", "temperature")  # an endpoint that takes one of the last two together keeps the last
+_REFUSES = re.compile(r"(?i)support|permitted|allowed|specif|unknown|unrecognized|unexpected|invalid|deprecated")
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 
 
@@ -56,6 +59,9 @@ class OpenAIModel:
         target: `<model>@<base-url>`, such as `qwen@http://127.0.0.1:8000/v1`.
         options: times, retries, keys, and what the identity rests on.
         seed: of the jitter; None is random.
+
+    Attributes:
+        left_out: settings that are not sent: those of the options, and those that the endpoint refused by name.
 
     Raises:
         UnknownModel: the target is not of that form.
@@ -76,6 +82,7 @@ class OpenAIModel:
         )
         self._session: aiohttp.ClientSession | None = None
         self._key: str | None = None  # as found when the session was opened
+        self.left_out = frozenset(self._options.leave_out)
         self._bound = "max_tokens"
         self._tool_role = "tool"
         self._takes_tools: bool | None = None  # known once a request with tools was answered
@@ -204,15 +211,15 @@ class OpenAIModel:
             between: lets go of what a failed attempt left open.
             with_tools: the request declares tools, so that its tools' turns stand as they should.
         """
-        attempt = otherwise = 0
+        attempt, ways = 0, set[str | None]({None})
         while True:
             try:
                 return await once()
             except EndpointError as fault:
                 if between is not None:
                     await between(fault)
-                if otherwise < _OTHERWISE and self._can_say_it_otherwise(fault, with_tools=with_tools):
-                    otherwise += 1
+                if (way := self._said_otherwise(fault, with_tools=with_tools)) not in ways:
+                    ways.add(way)
                     continue
                 if not fault.retryable or attempt >= self._options.retries:
                     raise
@@ -285,22 +292,25 @@ class OpenAIModel:
             body["seed"] = settings.seed
         if settings.stop:
             body["stop"] = list(settings.stop)
-        return {name: value for name, value in body.items() if name not in self._options.leave_out}
+        return {name: value for name, value in body.items() if name not in self.left_out}
 
-    def _can_say_it_otherwise(self, fault: EndpointError, *, with_tools: bool) -> bool:
-        """Whether the endpoint may take the request said otherwise; what was learned is kept.
+    def _said_otherwise(self, fault: EndpointError, *, with_tools: bool) -> str | None:
+        """The way in which the endpoint may take the request from now on, None where there is none.
 
-        Newer endpoints want the same bound under another name. Strict ones take a tool's turn only after a call in
-        their own form, which our text has not: there it goes out as the user's. Many requests may come back refused at
-        once, so that this is asked for each of them.
+        Newer endpoints want the same bound under another name, and refuse settings of sampling. Strict ones take a
+        tool's turn only after a call in their own form, which our text has not: there it goes out as the user's. Many
+        requests may come back refused at once, so that this is asked for each of them.
         """
         if fault.status == 400 and "max_completion_tokens" in str(fault):
             self._bound = "max_completion_tokens"
-            return True
+            return self._bound
+        if fault.status in {400, 422} and (refused := _refused_setting(str(fault))) is not None:
+            self.left_out |= {refused}
+            return refused
         if not with_tools and _is_about_tools(fault):
             self._tool_role = "user"
-            return True
-        return False
+            return "tool"
+        return None
 
     # -- what came back
 
@@ -311,10 +321,12 @@ class OpenAIModel:
         if 300 <= status < 400:
             raise self._redirected(response)
         said, code = await _read_error(response, key=key)
-        if status in {401, 402, 403} or code in _NO_CREDIT:
-            raise self._bad_key(status, said, has_key=key is not None)
+        if status in {401, 402} or code in _NO_CREDIT:
+            raise BadKey(f"{self.name}: HTTP {status}{said}; {self._about_key(key)}")
         if status == 404:
             raise Unreachable(f"{self.name}: HTTP 404 at {self._url}{said}; mend the base URL or the model's name")
+        if status == HTTPStatus.FORBIDDEN and not self._has_answered:  # a key, or a filter that bars this one prompt
+            said += f"; {self._about_key(key)}"
         raise self._refused(response, said)
 
     def _refused(self, response: aiohttp.ClientResponse, said: str) -> EndpointError:
@@ -328,10 +340,9 @@ class OpenAIModel:
         line = f"{self.name}: HTTP {response.status}"
         return EndpointError(f"{line}{said}", status=response.status, retryable=is_retryable, ours=line)
 
-    def _bad_key(self, status: int, said: str, *, has_key: bool) -> BadKey:
-        found = "the key found was refused" if has_key else "no key was found"
-        places = where_keys_are(self._url, keys_file=self._options.keys_file)
-        return BadKey(f"{self.name}: HTTP {status}{said}; {found}, set the key of this host in {places}")
+    def _about_key(self, key: str | None) -> str:
+        found = "the key found was refused" if key is not None else "no key was found"
+        return f"{found}, set the key of this host in {where_keys_are(self._url, keys_file=self._options.keys_file)}"
 
     def _redirected(self, response: aiohttp.ClientResponse) -> Unreachable:
         place = printable(response.headers.get("Location", "nowhere"))
@@ -598,6 +609,19 @@ def _said_and_called(message: _Message, *, with_calls: bool) -> str:
 
 def _as_json_text(arguments: str | dict[str, Any] | None) -> str:
     return json.dumps(arguments) if isinstance(arguments, dict) else arguments or ""
+
+
+def _refused_setting(said: str) -> str | None:
+    """The setting that an endpoint refuses by its name, in quotation marks as all of them write it.
+
+    >>> _refused_setting("HTTP 400 (Unsupported value: 'temperature' does not support 0 with this model.)")
+    'temperature'
+    >>> _refused_setting("HTTP 400 (`temperature` and `top_p` cannot both be specified)")
+    'top_p'
+    """
+    if not _REFUSES.search(said):
+        return None
+    return next((name for name in _OPTIONAL if re.search(f"[`'\"]{name}[`'\"]", said)), None)
 
 
 def _is_about_tools(fault: EndpointError) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from safecase.evidence import Identity, Message, digest_value
 from safecase.models._calls import Tool
@@ -111,6 +111,18 @@ class Delta:
     finish_reason: str | None = None
     tokens_in: int | None = None
     tokens_out: int | None = None
+
+
+@runtime_checkable
+class LeavesOut(Protocol):
+    """A target that may be sent less than was asked for.
+
+    Attributes:
+        left_out: names of settings that are not sent; the target's own stand in their place.
+    """
+
+    name: str
+    left_out: frozenset[str]
 
 
 class Model(Protocol):

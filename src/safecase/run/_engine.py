@@ -22,10 +22,10 @@ from typing import Protocol
 
 from safecase.compose import Attack, known_attacks
 from safecase.declare import Budget, Generation, Prices
-from safecase.evidence import Identity, Judgement, JudgementStore, Trial
+from safecase.evidence import Identity, Judgement, JudgementStore, Message, Trial, why_unruled
 from safecase.measure import Judge, ReadsMany, judge_batch
-from safecase.models import AttemptFailed, Model, Paced, Request, Settings
-from safecase.run._cache import AnswerCache, CachedModel
+from safecase.models import PROBES, AttemptFailed, LeavesOut, Model, Paced, Request, Settings
+from safecase.run._cache import NOT_CACHED, AnswerCache, CachedModel
 from safecase.run._episode import run_episode
 from safecase.run._errors import EndpointGone, NothingAnswered
 from safecase.run._keep import Keeper
@@ -33,15 +33,15 @@ from safecase.run._meter import BudgetSpent, MeteredModel, Purse
 from safecase.run._plan import PlannedTrial
 from safecase.run._ports import Schedule, Sealer, Sink
 from safecase.run._progress import Progress, RunSummary
-from safecase.run._trial import Attempted, error_of, is_silence, make_trial, status_of, tags_of
+from safecase.run._trial import Attempted, error_of, make_trial, status_of, tags_of
 from safecase.safeguard import Stack
 
 _PATIENCE = 12
 """First attempts of an arm that may all fail before the run stops."""
-_SILENCE = 25
-"""Attempts in a row that an endpoint which did answer may leave without any reply before the run pauses."""
-_USELESS = 500
-"""The same where it replies, with errors or what is no answer: its own filter may turn away many prompts in a row."""
+_IN_A_ROW = 25
+"""Attempts in a row that an endpoint, or a layer, which did answer may fail before the run pauses."""
+_HARMLESS = Request(messages=(Message(role="user", content=PROBES[0]),), trace="harmless", tags={NOT_CACHED: "asked"})
+"""What is asked before a run pauses: an endpoint that answers this is there, and its own filter turned prompts away."""
 
 _COLLECT_AFTER = 10_000  # objects; Python's default is 700
 _READ_AT_ONCE = 64
@@ -153,14 +153,17 @@ class _Lane:
     models: Mapping[str, Model]
     schedule: Schedule
     workers: int
-    silence: int = 0
-    useless: int = 0
-    has_answered: bool = False
 
 
 @dataclass
 class _Tally:
-    """What all lanes count together."""
+    """What all lanes count together.
+
+    Attributes:
+        answered, failures: arms that answered, and how those that never did failed.
+        unruled: by arm and layer, requests in a row without a ruling.
+        failed: by model that did answer, attempts in a row that failed since.
+    """
 
     total: int | None
     started: float
@@ -172,6 +175,8 @@ class _Tally:
     in_flight: int = 0
     answered: set[str] = field(default_factory=set)
     failures: dict[str, list[str]] = field(default_factory=dict)
+    unruled: dict[tuple[str, str], int] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
     stopped: str | None = None
 
 
@@ -202,8 +207,8 @@ async def run_trials(
 
     Raises:
         BadKey, Unreachable: the endpoint cannot be used.
-        NothingAnswered: the first attempts all failed.
-        EndpointGone: an endpoint that did answer stopped answering, or gives errors alone.
+        NothingAnswered: the first attempts all failed, and a harmless question too.
+        EndpointGone: an endpoint or a safeguard layer that did answer gives errors alone, to a harmless question too.
         DiskFull: what was acknowledged before stays.
         UnheldBudget: a cost limit without prices.
     """
@@ -248,12 +253,14 @@ class _Campaign:
         self.failed = self.extras.failed | (store.ids() - self.have)
         judgements = extras.judging.store if extras.judging else None
         self.paced: list[Paced] = []
+        self.leaving_out: list[LeavesOut] = []
         watched = None if isinstance(extras.watch, NoWatch) else _WATCHED_ROWS
         self.keeper = Keeper(store, judgements, now=now, on_kept=extras.watch.saw, rows=watched)
         reads_many = extras.judging is not None and isinstance(extras.judging.judge, ReadsMany)
         # A schedule that learns has a use for each judgement before it chooses again.
         self.read_at_once = _READ_AT_ONCE if reads_many and extras.schedule is None else 1
         self.unread: list[tuple[_Lane, Attempted]] = []
+        self.asking = asyncio.Lock()
         self.tally = _Tally(total=_least(extras.total, budget.trials), started=time.monotonic())
 
     async def run(
@@ -292,6 +299,7 @@ class _Campaign:
         by_arm = model if isinstance(model, Mapping) else dict.fromkeys(self.arms, model)
         targets = {id(target): target for target in by_arm.values()}
         self.paced = [target for target in targets.values() if isinstance(target, Paced)]
+        self.leaving_out = [target for target in targets.values() if isinstance(target, LeavesOut)]
         if self.extras.schedule is not None:
             return [self._scheduled(self.extras.schedule, planned, by_arm, workers)]
         streams = _again(planned, len(targets))
@@ -361,7 +369,7 @@ class _Campaign:
             if len(self.unread) >= self.read_at_once or self.keeper.is_late:
                 await self._read()
             for one in attempted:
-                self._account(lane, one)
+                await self._account(lane, one)
             await self._keep()
             self.on_progress(self._progress())
 
@@ -420,50 +428,100 @@ class _Campaign:
         rows = await judge_batch([one.trial for one in attempted], self.extras.judging.judge, lambda _: plain)
         return {row.trial_id: row for row in rows}
 
-    def _account(self, lane: _Lane, attempted: Attempted) -> None:
+    async def _account(self, lane: _Lane, attempted: Attempted) -> None:
         tally, row = self.tally, attempted.trial
         tally.done += 1
         tally.cached += row.cached
         tally.tokens += 0 if row.cached else (row.tokens_in or 0) + (row.tokens_out or 0)
+        is_known = row.trial_id in self.failed
+        mute = self._mute_layer(row, is_known=is_known)
         if row.status in {"answered", "not-stored"}:
             tally.answered.add(row.arm)
-            lane.has_answered = True
             if attempted.was_asked:  # what a layer withheld, or a cache knew, says nothing of the endpoint
-                lane.silence = lane.useless = 0
+                tally.failed[row.model] = 0
             return
         tally.errors += 1
-        if row.trial_id in self.failed:
+        if is_known:
             return
-        lane.silence += attempted.is_silence
-        lane.useless += 1
         if row.arm not in tally.answered:
             failures = tally.failures.setdefault(row.arm, [])
             failures.append(f"{row.status}: {row.error}")
-            self._must_answer_at_last(row, failures)
-        self._must_not_be_gone(lane, row)
+            if len(failures) >= _PATIENCE:
+                await self._must_answer_at_last(lane, row, failures)
+        if mute is not None:
+            await self._must_rule(lane, row, mute)
+        elif row.model in tally.failed and why_unruled(row.rulings) is None:
+            tally.failed[row.model] += 1
+            if tally.failed[row.model] >= _IN_A_ROW:
+                await self._must_be_there(lane, row)
 
-    def _must_answer_at_last(self, row: Trial, failures: list[str]) -> None:
-        if len(failures) >= _PATIENCE:
-            self.unread = [(lane, one) for lane, one in self.unread if one.trial.arm != row.arm]
-            self.keeper.drop(row.arm)
-            raise NothingAnswered(
-                f"the first {len(failures)} attempts of arm {row.arm!r} on {row.model!r} gave no answer (the last: "
-                f"{failures[-1]}); check the endpoint and run the same command again, which repeats them"
-            )
+    def _mute_layer(self, row: Trial, *, is_known: bool) -> str | None:
+        """The layer that gave no ruling too often in a row, None while none did."""
+        unruled, mute = self.tally.unruled, None
+        for ruling in row.rulings:
+            seat = (row.arm, ruling.layer)
+            if ruling.error is None:
+                unruled.pop(seat, None)
+            elif ruling.enforced and not is_known:
+                unruled[seat] = unruled.get(seat, 0) + 1
+                mute = ruling.layer if unruled[seat] >= _IN_A_ROW else mute
+        return mute
 
-    def _must_not_be_gone(self, lane: _Lane, row: Trial) -> None:
-        if not lane.has_answered or (lane.silence < _SILENCE and lane.useless < _USELESS):
-            return
-        is_silent = lane.silence >= _SILENCE
-        left = (
-            f"left the last {lane.silence} attempts without any reply"
-            if is_silent
-            else f"the last {lane.useless} attempts failed"
+    async def _must_answer_at_last(self, lane: _Lane, row: Trial, failures: Sequence[str]) -> None:
+        async with self.asking:
+            if row.arm in self.tally.answered:
+                return
+            if await self._answers(lane, row.arm):
+                self.tally.answered.add(row.arm)
+                self.tally.failed.setdefault(row.model, 0)
+                return
+        self.unread = [(lane, one) for lane, one in self.unread if one.trial.arm != row.arm]
+        self.keeper.drop(row.arm)
+        raise NothingAnswered(
+            f"the first {len(failures)} attempts of arm {row.arm!r} on {row.model!r} gave no answer (the last: "
+            f"{failures[-1]}), nor did a harmless question; check the endpoint and run the same command again, which "
+            "repeats them"
         )
+
+    async def _must_rule(self, lane: _Lane, row: Trial, layer: str) -> None:
+        done, seat = self.tally.done, (row.arm, layer)
+        async with self.asking:
+            if self.tally.unruled.get(seat, 0) < _IN_A_ROW:
+                return
+            if await self._answers(lane, row.arm):
+                self.tally.unruled.pop(seat)
+                return
         raise EndpointGone(
-            f"{row.model!r} did answer, and {left} (the last: {row.status}: {row.error}); at least {self.tally.done} "
-            "trials of this run are kept. Mend the endpoint and run the same command again, which goes on from there"
+            f"safeguard layer {layer!r} of arm {row.arm!r} gave no ruling on the last {_IN_A_ROW} requests (the last: "
+            f"{row.error}), nor on a harmless question; at least {done} trials of this run are kept. Mend the layer "
+            "and run the same command again, which goes on from there"
         )
+
+    async def _must_be_there(self, lane: _Lane, row: Trial) -> None:
+        done = self.tally.done
+        async with self.asking:
+            if self.tally.failed[row.model] < _IN_A_ROW:
+                return
+            if await self._answers(lane, row.arm):
+                self.tally.failed[row.model] = 0
+                return
+        raise EndpointGone(
+            f"{row.model!r} did answer, and the last {_IN_A_ROW} attempts failed (the last: {row.status}: "
+            f"{row.error}), and a harmless question too; at least {done} trials of this run are kept. Mend the "
+            "endpoint and run the same command again, which goes on from there"
+        )
+
+    async def _answers(self, lane: _Lane, arm: str) -> bool:
+        """Whether an arm answers a harmless question, its layers ruling on it."""
+        try:
+            served = await self.arms[arm].answer(lane.models[arm], replace(_HARMLESS, settings=self.settings))
+        except AttemptFailed:
+            return False
+        except BudgetSpent:
+            return True  # the next attempt says so and stops the run
+        if served.answer is not None:
+            self._count_tokens((served.answer.tokens_in or 0) + (served.answer.tokens_out or 0))
+        return served.answer is not None and why_unruled(served.rulings) is None
 
     # -- what is told
 
@@ -494,6 +552,7 @@ class _Campaign:
             stopped=tally.stopped,
             cached=tally.cached,
             cost_usd=self._cost(),
+            left_out={one.name: tuple(sorted(one.left_out)) for one in self.leaving_out if one.left_out},
         )
 
 
@@ -514,8 +573,7 @@ async def attempt(
     except AttemptFailed as fault:
         seconds = time.perf_counter() - started
         error = error_of(fault, domain=planned.scenario.domain)
-        failed = make_trial(planned, None, status=status_of(fault), error=error, seconds=seconds, vault=vault)
-        return replace(failed, is_silence=is_silence(fault))
+        return make_trial(planned, None, status=status_of(fault), error=error, seconds=seconds, vault=vault)
     seconds = time.perf_counter() - started - (served.answer.queued_s if served.answer is not None else 0.0)
     return make_trial(planned, served, status="answered", error=None, seconds=seconds, vault=vault)
 

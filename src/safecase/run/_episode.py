@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 
 from safecase.compose import Attack, Consult, Goal, NoAttacker, Play, Start, Turn, known_attacks
 from safecase.detect import apparent_child_abuse
-from safecase.evidence import HAZARDOUS_DOMAINS, Message, Status, digest_bytes
+from safecase.evidence import HAZARDOUS_DOMAINS, Message, Status, digest_bytes, why_unruled
 from safecase.models import Answer, AttemptFailed, Model, Request, Settings
 from safecase.run._plan import PlannedTrial
 from safecase.run._ports import Sealer
-from safecase.run._trial import Attempted, Try, error_of, is_silence, make_trial, status_of, tags_of
+from safecase.run._trial import Attempted, Try, error_of, make_trial, status_of, tags_of
 from safecase.safeguard import Served, Stack
 
 _ADVICE_TOKENS = 160
@@ -153,16 +153,16 @@ class _Episode:
         except AttemptFailed as fault:
             seconds = time.perf_counter() - started
             said = error_of(fault, domain=self.planned.scenario.domain)
-            self.fail(status_of(fault), said, seconds=seconds, is_silence=is_silence(fault))
+            self.fail(status_of(fault), said, seconds=seconds)
             return None
         seconds = time.perf_counter() - started
         if served.answer is not None:
             seconds -= served.answer.queued_s
             self.answers.append(served.answer)
-        is_abuse = apparent_child_abuse(served.text)
-        if turn.is_attempt or is_abuse:
+        is_over = why_unruled(served.rulings) is not None or apparent_child_abuse(served.text)
+        if turn.is_attempt or is_over:
             self.add(served, status="answered", error=None, seconds=seconds)
-        return None if is_abuse else served.text
+        return None if is_over else served.text
 
     async def consult(self, step: Consult) -> str | None:
         """What the attacker model advises; None when it failed."""
@@ -187,10 +187,9 @@ class _Episode:
         self.on_attacker_tokens((advice.tokens_in or 0) + (advice.tokens_out or 0))
         return "" if apparent_child_abuse(advice.text) else advice.text
 
-    def fail(self, status: Status, error: str, *, seconds: float = 0.0, is_silence: bool = False) -> None:
+    def fail(self, status: Status, error: str, *, seconds: float = 0.0) -> None:
         """Keep a trial that says what did not come."""
         self.add(None, status=status, error=error, seconds=seconds)
-        self.attempts[-1] = replace(self.attempts[-1], is_silence=is_silence)
 
     def add(self, served: Served | None, *, status: Status, error: str | None, seconds: float) -> None:
         """Keep the next trial; it answers for the tokens since the last one."""

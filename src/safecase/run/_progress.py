@@ -1,6 +1,7 @@
 """Where a run stands, and what one call of the engine did."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class RunSummary:
         cached: trials answered from the cache.
         cost_usd: None where the case names no prices.
         stopped: why it ended before the plan did, else None.
+        left_out: by target, settings that it refused; it answered with its own in their place.
     """
 
     trials: int
@@ -51,6 +53,7 @@ class RunSummary:
     stopped: str | None
     cached: int = 0
     cost_usd: float | None = None
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def trials_per_s(self) -> float:

@@ -11,7 +11,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from safecase.run._plan import (
     planned_trials,
     stacks,
 )
-from safecase.safeguard import SHIPPED_STACKS, Stack
+from safecase.safeguard import SHIPPED_STACKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +130,16 @@ def pack_case(spec: CaseSpec, framework: Framework, model_spec: ModelSpec, case_
     banks = tuple(
         bank.model_copy(update={"path": Path(packed(bank.path, f"bank-{i}"))}) for i, bank in enumerate(spec.banks)
     )
+    balance = spec.balance
+    if balance is not None:
+        political = {name: getattr(balance, name) for name in ("pairs_bank", "statements_bank")}
+        named = {name: Path(packed(path, name)) for name, path in political.items() if path is not None}
+        balance = balance.model_copy(update=named)
     if (case_dir / LEARNED_BANK).exists():
         files.append((LEARNED_BANK, (case_dir / LEARNED_BANK).read_bytes()))
     is_file = spec.safeguards not in SHIPPED_STACKS
     safeguards = packed(Path(spec.safeguards), "stack") if is_file else spec.safeguards
-    moved = spec.model_copy(update={"banks": banks, "safeguards": safeguards})
+    moved = spec.model_copy(update={"banks": banks, "balance": balance, "safeguards": safeguards})
     return PackedCase(
         plan=plan.to_json(),
         spec=moved.model_dump_json().encode(),
@@ -184,6 +189,10 @@ async def _run(case: PackedCase, job: ShardJob, sink: RemoteSegments) -> str | N
     inputs = _inputs(case)
     attacker = inputs.spec.sampling.attacker
     async with AsyncExitStack() as stack:
+        with _unpacked(case) as directory:  # opened for this life: what a layer asks is closed with it
+            arms = stacks(inputs.spec, inputs.model_spec, directory)
+        for one in arms.values():
+            stack.push_async_callback(one.aclose)
         opened = {name: await stack.enter_async_context(job.opens(name)) for name in dict.fromkeys(job.models.values())}
         targets = {arm.name: opened[job.models[arm.name]] for arm in inputs.plan.arms}
         for arm in inputs.plan.arms:
@@ -191,7 +200,7 @@ async def _run(case: PackedCase, job: ShardJob, sink: RemoteSegments) -> str | N
         summary = await run_trials(
             _mine(inputs, job),
             model=targets,
-            arms=inputs.arms,
+            arms=arms,
             generation=inputs.spec.generation,
             store=sink,
             vault=job.post_box,
@@ -212,8 +221,8 @@ class _Inputs:
     plan: Plan
     spec: CaseSpec
     framework: Framework
+    model_spec: ModelSpec
     intents: Sequence[Intent]
-    arms: Mapping[str, Stack]
     planned_intents: frozenset[str]
 
 
@@ -227,13 +236,10 @@ def _inputs(case: PackedCase) -> _Inputs:
     plan = Plan.model_validate_json(case.plan)
     spec = CaseSpec.model_validate_json(case.spec)
     framework = Framework.model_validate_json(case.framework)
-    with tempfile.TemporaryDirectory(prefix="safecase-shard-") as name:
-        directory = Path(name)
-        for file, data in case.files:
-            (directory / file).parent.mkdir(exist_ok=True)
-            (directory / file).write_bytes(data)
+    model_spec = ModelSpec.model_validate_json(case.model_spec)
+    with _unpacked(case) as directory:
         intents = (*case_intents(spec, directory), *learned_intents(directory))
-        arms = stacks(spec, ModelSpec.model_validate_json(case.model_spec), directory)
+        arms = stacks(spec, model_spec, directory)
     made = make_plan(spec, framework, intents, targets=plan.targets, arms=arms, suites=plan.suites)
     if made.to_json() != case.plan:
         mine, theirs = made.model_dump(mode="json"), plan.model_dump(mode="json")
@@ -243,7 +249,20 @@ def _inputs(case: PackedCase) -> _Inputs:
             "the driver's version of safecase on every machine"
         )
     used = frozenset(trial.scenario.intent_id for trial in planned_trials(plan, framework, intents))
-    return _Inputs(plan=plan, spec=spec, framework=framework, intents=intents, arms=arms, planned_intents=used)
+    return _Inputs(
+        plan=plan, spec=spec, framework=framework, model_spec=model_spec, intents=intents, planned_intents=used
+    )
+
+
+@contextmanager
+def _unpacked(case: PackedCase) -> Iterator[Path]:
+    """The case's files in a folder, as `stacks` and `case_intents` read them."""
+    with tempfile.TemporaryDirectory(prefix="safecase-shard-") as name:
+        directory = Path(name)
+        for file, data in case.files:
+            (directory / file).parent.mkdir(exist_ok=True)
+            (directory / file).write_bytes(data)
+        yield directory
 
 
 async def _must_be_the_same(model: Model, planned: ArmPlan) -> None:

@@ -1,7 +1,6 @@
 """A planned trial and what came of it, made into the row that is kept."""
 
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from safecase.detect import apparent_child_abuse
 from safecase.evidence import (
@@ -14,6 +13,7 @@ from safecase.evidence import (
     keepable_explanations,
     keepable_turns,
     quick_maker,
+    why_unruled,
 )
 from safecase.models import AttemptFailed, EndpointError, EndpointTimeout, UnparsedAnswer
 from safecase.run._cache import NOT_CACHED
@@ -29,13 +29,11 @@ class Attempted:
     Attributes:
         trial: the row that is kept.
         text: what the user would have seen, for the judge's eyes only; None where nothing may be read.
-        is_silence: the endpoint gave no reply at all, failed (5xx), or was at its limit to the last try (429).
         was_asked: the endpoint was asked just now; not where the input was withheld or the answer came from a cache.
     """
 
     trial: Trial
     text: str | None
-    is_silence: bool = False
     was_asked: bool = True
 
 
@@ -71,16 +69,6 @@ def tags_of(planned: PlannedTrial) -> dict[str, str]:
     return {**tags, NOT_CACHED: scenario.domain} if scenario.domain in HAZARDOUS_DOMAINS else tags
 
 
-def is_silence(fault: AttemptFailed) -> bool:
-    """Whether an endpoint that leaves an attempt so may be gone: one that says what is wrong is there.
-
-    A limit that outlasted every retry is not over soon: a quota that is used up would fail all that is left.
-    """
-    if isinstance(fault, EndpointError):
-        return fault.status is None or fault.status >= 500 or fault.status == HTTPStatus.TOO_MANY_REQUESTS
-    return isinstance(fault, EndpointTimeout)
-
-
 def status_of(fault: AttemptFailed) -> Status:
     """The status of a trial whose attempt failed so."""
     if isinstance(fault, EndpointTimeout):
@@ -112,6 +100,8 @@ def make_trial(
 ) -> Attempted:
     """The row of one attempt: a hazardous answer sealed, apparent child-abuse material reduced to its digest.
 
+    What a layer withheld because it failed is no answer: an error of the safeguard, which stopped nothing.
+
     Args:
         served: what the user got, None when the attempt failed.
         seconds: from request to last byte, retries included, waiting on our side left out.
@@ -127,8 +117,11 @@ def make_trial(
         cached=answer is not None and answer.cached,
     )
     trial_id = attempt_id(planned.trial_id, tried.number)
+    unruled = why_unruled(served.rulings) if served else None
+    if unruled is not None:
+        status, error = "error", unruled
     # A model of the caller's own may give half a character (a lone surrogate), which no file holds.
-    said = served.text.encode("utf-8", "replace") if served else None
+    said = served.text.encode("utf-8", "replace") if served and unruled is None else None
     response = said.decode() if said is not None else None
     digest = digest_bytes(said) if said is not None else None
     sealed: bytes | None = None
@@ -160,7 +153,7 @@ def make_trial(
         response=response,
         sealed=sealed,
         response_digest=digest,
-        withheld_by=served.withheld_by if served else None,
+        withheld_by=served.withheld_by if served and unruled is None else None,
         rulings=served.rulings if served else (),
         finish_reason=answer.finish_reason if answer else None,
         tokens_in=tried.tokens_in,

@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import Self
 
-from safecase.evidence import Identity
-from safecase.models import Answer, Delta, Model, Request
+from safecase.evidence import Identity, why_unruled
+from safecase.models import Answer, Delta, EndpointError, Model, Request
 from safecase.safeguard import Stack
 
 
@@ -27,7 +27,8 @@ class Subject:
 class Guarded:
     """A model behind a stack, as a model: the one path of `Stack.answer`, so that a suite cannot go round it.
 
-    What a layer withholds comes back as the stack's safe completion, as a user would get it.
+    What a layer withholds comes back as the stack's safe completion, as a user would get it. What one withheld because
+    it failed is no answer.
     """
 
     def __init__(self, model: Model, stack: Stack) -> None:
@@ -36,8 +37,14 @@ class Guarded:
         self._model, self._stack = model, stack
 
     async def generate(self, request: Request) -> Answer:
-        """Answer whole, through the stack."""
+        """Answer whole, through the stack.
+
+        Raises:
+            EndpointError: a layer gave no ruling.
+        """
         served = await self._stack.answer(self._model, request)
+        if (unruled := why_unruled(served.rulings)) is not None:
+            raise EndpointError(unruled)
         if served.answer is None:  # withheld before the model was asked
             return Answer(text=served.text, finish_reason="content_filter", tokens_in=0, tokens_out=0)
         if served.withheld_by is None:
