@@ -71,7 +71,9 @@ def made(original: Permitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         shutil.copytree(original.path.parent / name, tmp_path / name)
     monkeypatch.setenv("SAFECASE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SAFECASE_HAZARD_KEY_FILE", str(tmp_path / "home" / "hazard.key"))
-    return Permitted(path=tmp_path / "case", keys=tmp_path / "people", root=original.root)
+    made = Permitted(path=tmp_path / "case", keys=tmp_path / "people", root=original.root)
+    made.case.vault(create=True, now=clock_after(0))  # so that the ledger names its key at the case's time
+    return made
 
 
 def clock_after(days: float) -> Clock:

@@ -25,6 +25,7 @@ from safecase.assess._permit import Issue, changed_terms, permit_terms
 from safecase.assess._promises import PROMISES_FILE, promises_statement
 from safecase.assess._report import load_editions, report_numbers
 from safecase.assess._restrict import restrictions
+from safecase.assess._roster import redated_keys
 from safecase.assess._signing import NotSupported, case_roster, sign_off_files, signatures
 from safecase.assess._stages import (
     decide_estimates,
@@ -126,7 +127,7 @@ def verify_case(case: Case, *, trust: Path | None = None, head: str | None = Non
         )
     elif not any(check.problems for check in checks):
         checks += _content(case, notes)
-    checks.append(_people(case, trust))
+    checks.append(_people(case, trust, ledger_holds=not ledger))
     whole = not any(check.problems for check in checks)
     return Verification(
         checks=tuple(checks),
@@ -451,8 +452,8 @@ def _report(case: Case, estimates: Sequence[Estimate]) -> Check:
     return Check(name="report numbers", looked_at=len(stored), problems=tuple(problems))
 
 
-def _people(case: Case, trust: Path | None) -> Check:
-    """The roster and every sign-off; against a roster kept elsewhere when one is given."""
+def _people(case: Case, trust: Path | None, *, ledger_holds: bool) -> Check:
+    """The roster, since when its keys count, and every sign-off; against a roster kept elsewhere when one is given."""
     problems: list[str] = []
     looked = 0
     try:
@@ -470,6 +471,8 @@ def _people(case: Case, trust: Path | None) -> Check:
                 if not verify_envelope(envelope, [entry.key for entry in roster.entries]):
                     problems.append(f"sign-offs/{path.name}: nobody on the roster signed it as it stands")
             signatures(case, roster, at=dt.datetime.now(dt.UTC))
+            if ledger_holds:
+                problems += redated_keys(case, roster)
     except (RosterBroken, StatementBroken) as fault:
         problems.append(str(fault))
     return Check(name="people", looked_at=looked, problems=tuple(problems))
