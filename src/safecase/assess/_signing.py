@@ -249,8 +249,9 @@ def write_exception(
 
 
 def openings(case: Case, *, at: dt.datetime) -> tuple[Opening, ...]:
-    """The exceptions in force: signed by a quorum of the roster and not expired."""
+    """The exceptions in force: granted for the case file as it stands, by a quorum of the roster, and not expired."""
     roster = case_roster(case)
+    granted_for = digest_bytes((case.path / "safecase.yaml").read_bytes())
     found: list[Opening] = []
     for path in sorted((case.path / "exceptions").glob("*.json")):
         envelope = read_envelope(path)
@@ -259,7 +260,8 @@ def openings(case: Case, *, at: dt.datetime) -> tuple[Opening, ...]:
             raise StatementBroken(f"{path}: not an exception that a roster backs; remove it or add the roster")
         counted = _exception_quorum(case, envelope, roster, at=at)
         said = statement.predicate
-        if counted.is_met and dt.date.fromisoformat(said["expires"]) > at.date():
+        is_of_this = [one.sha256 for one in statement.subject] == [granted_for]
+        if is_of_this and counted.is_met and dt.date.fromisoformat(said["expires"]) > at.date():
             found.append(
                 Opening(
                     gate=said["gate"],

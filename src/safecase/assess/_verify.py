@@ -435,9 +435,11 @@ def _changed_terms(case: Case, held: Mapping[str, Any], roster: Roster | None) -
     """Against the permit as the case gave it on the day it was issued."""
     issue = Issue(at=dt.datetime.fromisoformat(held["issued"]), share=held["share"], demo=held["demo"])
     try:
-        return changed_terms(held, permit_terms(case, held["context"], issue, roster=roster, at=issue.at))
+        made = permit_terms(case, held["context"], issue, roster=roster, at=issue.at)
     except NotSupported as fault:
         return (str(fault),)
+    is_longer = dt.datetime.fromisoformat(held["expires"]) > dt.datetime.fromisoformat(made["expires"])
+    return (*changed_terms(held, made), *(["expires"] if is_longer else []))
 
 
 def _report(case: Case, estimates: Sequence[Estimate]) -> Check:

@@ -100,7 +100,7 @@ def decide(
         if domain.kind != "watch-list"
         for context in contexts
     )
-    proposals = _proposals(contexts, findings, determinations, facts, openings, regressions)
+    proposals = _proposals(framework, contexts, findings, determinations, facts, openings, regressions)
     return Decided(
         framework=f"{framework.id} {framework.version}",
         findings=tuple(findings),
@@ -216,16 +216,21 @@ def _deeper(gate: Gate, unnamed: str) -> str:
 
 
 def _opened(framework: Framework, finding: Finding, openings: Sequence[Opening]) -> Finding:
-    """An exception opens a finding that nothing has decided; never a failed one, never a catastrophic gate."""
-    gate = next(gate for gate in framework.gates if gate.id == finding.gate)
-    undecided = finding.verdict in {"inconclusive", "not-measured", "not-planned"}
-    if framework.is_catastrophic(gate) or not undecided:
+    opening = _opening_of(framework, finding, openings)
+    if opening is None:
         return finding
-    for opening in openings:
-        if (opening.gate, opening.context) == (finding.gate, finding.context):
-            words = f"exception until {opening.expires} signed by {', '.join(opening.signers)}: {opening.reason}"
-            return _with(finding, reason=f"{finding.reason}; {words}", blocks=False)
-    return finding
+    words = f"exception until {opening.expires} signed by {', '.join(opening.signers)}: {opening.reason}"
+    return _with(finding, reason=f"{finding.reason}; {words}", blocks=False)
+
+
+def _opening_of(framework: Framework, finding: Finding, openings: Sequence[Opening]) -> Opening | None:
+    """The exception that opens a finding that nothing has decided, of several the one that lasts longest; never one
+    for a failed finding, never one for a catastrophic gate."""
+    undecided = finding.verdict in {"inconclusive", "not-measured", "not-planned"}
+    if not undecided or framework.is_catastrophic(framework.gate(finding.gate)):
+        return None
+    mine = (one for one in openings if (one.gate, one.context) == (finding.gate, finding.context))
+    return max(mine, key=lambda one: one.expires, default=None)
 
 
 def _with(finding: Finding, *, reason: str, blocks: bool) -> Finding:
@@ -293,6 +298,7 @@ def _worst(states: Iterable[TierState]) -> TierState:
 
 
 def _proposals(
+    framework: Framework,
     contexts: Sequence[Context],
     findings: Sequence[Finding],
     determinations: Sequence[Determination],
@@ -323,7 +329,9 @@ def _proposals(
             reasons.append(
                 f"the model's identity is {facts.identity.kind!r}, {context.id!r} asks for {context.minimum_identity!r}"
             )
-        made[context.id] = _proposal(context, needs, reasons, findings, openings)
+        mine = [finding for finding in findings if finding.context == context.id]
+        used = [one for finding in mine if (one := _opening_of(framework, finding, openings))]
+        made[context.id] = _proposal(context, needs, reasons, mine, used)
     return tuple(_after(context, made) for context in contexts)
 
 
@@ -332,18 +340,18 @@ def _proposal(
     needs: set[Choice],
     reasons: list[str],
     findings: Sequence[Finding],
-    openings: Sequence[Opening],
+    used: Sequence[Opening],
 ) -> Proposal:
     choice: Choice = "require-mitigation" if "require-mitigation" in needs else "require-testing"
     if not needs:
         choice = "approve"
-        passed = sum(f.context == context.id and f.verdict == "pass" for f in findings)
+        passed = sum(finding.verdict == "pass" for finding in findings)
         reasons = [f"no finding bars it; {passed} gates passed and the others do not apply or do not block"]
     return Proposal(
         context=context.id,
         choice=choice,
         reasons=tuple(reasons),
-        exceptions=tuple(f"{o.gate} until {o.expires}" for o in openings if o.context == context.id),
+        exceptions=tuple(f"{one.gate} until {one.expires}" for one in used),
     )
 
 
