@@ -6,9 +6,12 @@ from dataclasses import replace
 import pytest
 
 from safecase.assess import (
+    Issue,
     NotSupported,
     assess,
+    case_roster,
     open_case,
+    permit_terms,
     run_case,
     sign_decision,
     verify_case,
@@ -100,6 +103,34 @@ async def test_a_changed_decision_needs_new_signatures(case, tmp_path, clock):
 
     with pytest.raises(NotSupported):
         write_permit(changed, "internal", now=clock)
+
+
+async def test_nobody_signs_or_permits_what_was_decided_on_other_evidence(case, tmp_path, clock):
+    """What came since may speak against it: the decision is made again first."""
+    sign(case, tmp_path, clock, "one")
+    path = case.path / "safecase.yaml"
+    path.write_text(path.read_text().replace("seed: 20260407", "seed: 5"))
+    changed = open_case(case.path)
+    before = sign(changed, tmp_path, clock, "two")
+    assert before.quorum.is_met
+    await run_case(changed, model=ScriptedModel(safe_target), now=clock)
+
+    with pytest.raises(NotSupported, match=r"decision.json was made before plan.json, the evidence changed"):
+        sign(changed, tmp_path, clock, "two", reason="again")
+    with pytest.raises(NotSupported, match=r"run `safecase decide"):
+        write_permit(changed, "internal", now=clock)
+
+
+async def test_a_permit_counts_the_age_of_the_evidence_it_rests_on(case, tmp_path, clock):
+    for name in ("one", "two"):
+        sign(case, tmp_path, clock, name)
+    terms = {"context_id": "internal", "roster": case_roster(case), "at": clock()}
+    before = permit_terms(case, issue=Issue(at=clock()), **terms)["evidence_at"]
+    path = case.path / "safecase.yaml"
+    path.write_text(path.read_text().replace("seed: 20260407", "seed: 5"))
+    await run_case(open_case(case.path), model=ScriptedModel(safe_target), now=clock)
+
+    assert permit_terms(open_case(case.path), issue=Issue(at=clock()), **terms)["evidence_at"] == before
 
 
 async def test_a_critical_tier_issues_a_signed_development_hold(case, clock):

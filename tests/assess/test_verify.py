@@ -1,6 +1,7 @@
 """One changed byte in any file that counts is named; authenticity needs what is kept elsewhere."""
 
 import asyncio
+import base64
 import datetime as dt
 import json
 import shutil
@@ -20,7 +21,7 @@ from safecase.assess import (
     write_permit,
     write_roster,
 )
-from safecase.evidence import generate_key
+from safecase.evidence import canonical_json, digest_bytes, generate_key
 from safecase.testing import ScriptedModel
 
 from .conftest import safe_target
@@ -118,8 +119,6 @@ async def test_a_removed_or_an_added_file_is_named(signed):
 
 async def test_a_stored_pass_is_not_trusted(signed, monkeypatch):
     """Whoever re-records a rosier estimate, ledger entry and all, is found out by recomputing."""
-    from safecase.evidence import canonical_json, digest_bytes
-
     path = signed.path / "estimates.json"
     rows = json.loads(path.read_bytes())
     rows[0]["upper_bound"] = 0.0
@@ -151,6 +150,26 @@ async def test_evidence_added_later_is_stale_not_broken(signed, clock):
     found = verify_case(open_case(signed.path))
 
     assert found.holds
+    assert any("evidence was added" in note for note in found.notes)
+
+
+async def test_signatures_are_looked_at_whatever_came_since(signed, clock):
+    """A permit made with a text editor is none, also in a case whose evidence has grown."""
+    case_file = signed.path / "safecase.yaml"
+    case_file.write_text(case_file.read_text().replace("seed: 20260407", "seed: 5"))
+    path = signed.path / "permits" / "internal.json"
+    envelope = json.loads(path.read_bytes())
+    payload = base64.b64decode(envelope["payload"]).replace(b'"expires":"2027', b'"expires":"2037')
+    data = canonical_json({**envelope, "payload": base64.b64encode(payload).decode()})
+    path.write_bytes(data + (b"\n" if path.read_bytes().endswith(b"\n") else b""))
+    subject = {"path": "permits/internal.json", "sha256": digest_bytes(path.read_bytes()), "context": "internal"}
+    signed.ledger.append("permitted", actor="safecase", subject=subject, at=clock())
+    await run_case(open_case(signed.path), model=ScriptedModel(safe_target), now=clock)
+
+    found = verify_case(open_case(signed.path))
+
+    problems = [problem for check in found.checks for problem in check.problems]
+    assert problems == ["permits/internal.json: no key of the case signed it as it stands"]
     assert any("evidence was added" in note for note in found.notes)
 
 

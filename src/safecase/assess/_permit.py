@@ -20,6 +20,7 @@ from safecase.assess._signing import (
     assessor_key,
     case_roster,
     decision_of,
+    must_be_current,
     openings,
     sign_off_files,
     signatures,
@@ -74,11 +75,12 @@ def write_permit(
 
     Raises:
         NotSupported: no decision, the proposal is not to approve, two people in different roles have not signed, the
-            decision was revoked, or a share is wider than the one that was decided.
+            decision was revoked, its evidence changed since, or a share is wider than the one that was decided.
     """
     issue = Issue(at=now(), share=share, demo=demo)
     roster = case_roster(case)
     predicate = permit_terms(case, context_id, issue, roster=roster, at=issue.at)
+    must_be_current(case)
     revoked = [one for one in restrictions(case, context_id, roster, at=issue.at) if one.revokes(predicate)]
     if revoked:
         raise NotSupported(

@@ -16,11 +16,10 @@ from safecase.assess._labels_kept import labels_digest, with_settled_labels
 from safecase.assess._learned import is_learned, must_be_planned, regressions
 from safecase.assess._promises import PROMISES_FILE, promises_statement, stacks_of
 from safecase.assess._replanned import samples_run
+from safecase.assess._root import evidence_root
 from safecase.assess._signing import assessor_key, openings
 from safecase.assess._slots import sampled, slot
 from safecase.assess._suites_read import (
-    IMPORTED,
-    REVIEWS,
     UPLIFT,
     elicitations,
     estimate_suites,
@@ -42,7 +41,6 @@ from safecase.evidence import (
     Trial,
     canonical_json,
     digest_bytes,
-    digest_file,
     digest_value,
     sign,
 )
@@ -175,18 +173,6 @@ def decide_estimates(
         unread=unread_attempts(case),
         samples=samples_run(case, plan),
     )
-
-
-def evidence_root(case: Case) -> str:
-    """Digest over every segment of trials, judgements and attempts, in order, and what stands beside attempts."""
-    segments = [*case.trials.segments(), *case.judgements.segments(), *case.attempts.segments()]
-    listed = [[segment.path, segment.sha256] for segment in segments]
-    beside = [
-        [path.relative_to(case.path).as_posix(), digest_file(path)]
-        for folder in (IMPORTED, REVIEWS, UPLIFT)
-        for path in sorted((case.path / folder).glob("*.json"))
-    ]
-    return digest_value([*listed, *beside])
 
 
 def statements(case: Case, decided: Decided, *, assume_frontier: bool) -> dict[str, Statement]:
