@@ -54,6 +54,8 @@ def decide(
     elicited: Mapping[tuple[str, str], Elicitation] | None = None,
     unread: Mapping[str, int] | None = None,
     samples: int = 1,
+    imported: Mapping[str, int] | None = None,
+    ran: frozenset[str] = frozenset(),
 ) -> Decided:
     """Decide what the evidence supports. The same inputs give the same decision in ten years.
 
@@ -67,6 +69,8 @@ def decide(
         elicited: (suite, arm) -> how hard it tried.
         unread: suite -> attempts on record that the plan does not ask for.
         samples: ways of sampling that were run on this model, the plan's own among them.
+        imported: arm -> answers that were imported into it.
+        ran: the arms that the plan runs.
     """
     by_id = {estimate.estimate_id: estimate for estimate in estimates}
     suites = {suite.id: suite for suite in framework.suites}
@@ -112,6 +116,7 @@ def decide(
             *_limits(framework, findings, by_id),
             *_limits_of_suites(framework, contexts, elicited or {}, unread or {}),
             *_limits_of_sampling(samples),
+            *_limits_of_imports(imported or {}, ran),
         ),
     )
 
@@ -427,3 +432,15 @@ def _limits_of_sampling(samples: int) -> Iterator[str]:
             "and the like): each bound holds for its own plan alone, and a gate that was read under all of them is "
             f"cleared falsely with up to {samples} times its alpha"
         )
+
+
+def _limits_of_imports(imported: Mapping[str, int], ran: frozenset[str]) -> Iterator[str]:
+    """Whoever imports answers chooses them, and says which model gave them."""
+    for arm, count in sorted(imported.items()):
+        if arm in ran:
+            yield f"arm {arm}: {count} imported answers are on record beside those of the plan; no number rests on them"
+        else:
+            yield (
+                f"arm {arm}: its {count} answers were imported, so they are self-reported: which requests were put to "
+                "which model is as whoever made them says, and no permit rests on them"
+            )
