@@ -5,6 +5,7 @@ import base64
 import datetime as dt
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,45 @@ async def test_a_stored_pass_is_not_trusted(signed, monkeypatch):
     problems = [p for check in verify_case(open_case(signed.path)).checks for p in check.problems]
 
     assert any("estimates.json" in problem and "does not follow" in problem for problem in problems)
+
+
+def written_anew(case, store, rows, clock):
+    """Rows as whoever holds the disk can write them, ledger entry and all."""
+    for segment in store.segments():
+        (case.path / segment.path).unlink()
+    lines = [
+        entry
+        for entry in case.ledger.entries()
+        if not str(entry.subject.get("path", "")).startswith(f"evidence/{store.kind}")
+    ]
+    case.ledger.path.unlink()
+    for entry in lines:
+        case.ledger.append(entry.action, actor=entry.actor, subject=entry.subject, at=entry.at)
+    again = open_case(case.path)
+    (again.trials if store.kind == "trials" else again.judgements).append(rows, at=clock())
+    return [problem for check in verify_case(again).checks for problem in check.problems]
+
+
+async def test_a_trial_under_another_arm_is_named(signed, clock):
+    """A safe answer of the guarded arm, said to be of the bare one, would count there."""
+    rows = list(signed.trials.read())
+    changed = [replace(rows[0], arm="bare" if rows[0].arm == "guarded" else "guarded"), *rows[1:]]
+
+    problems = written_anew(signed, signed.trials, changed, clock)
+
+    assert f"evidence/trials: trial {rows[0].trial_id} is not as planned (arm)" in problems
+
+
+async def test_a_verdict_under_another_judges_name_is_named(signed, clock):
+    """It carries the digest by which estimates know their judge, and a name that nobody makes again."""
+    rows = list(signed.judgements.read())
+    place = next(place for place, row in enumerate(rows) if row.judge == "embedded")
+    rows[place] = replace(rows[place], judge="llm/other", verdict="refusal")
+
+    problems = written_anew(signed, signed.judgements, rows, clock)
+
+    (named,) = [one for one in problems if "'llm/other'" in one]
+    assert "whose digest is that of 'embedded'" in named
 
 
 async def test_a_changed_stack_is_named(signed, clock):

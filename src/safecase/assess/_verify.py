@@ -45,6 +45,7 @@ from safecase.evidence import (
     PublicKey,
     Roster,
     RosterBroken,
+    Scenario,
     Statement,
     StatementBroken,
     TaskAttempt,
@@ -59,7 +60,7 @@ from safecase.evidence import (
     verify_envelope,
 )
 from safecase.measure import JUDGE_WEIGHTS, KNOWN_JUDGES, EmbeddedJudge, VerdictIndex, known_without_judging
-from safecase.run import Plan
+from safecase.run import Plan, PlannedTrial
 from safecase.safeguard import GUARD_WEIGHTS
 from safecase.suites import SuiteMissing
 
@@ -178,6 +179,8 @@ def _content(case: Case, notes: list[str]) -> Iterator[Check]:
         return
     if case.spec.judge != "embedded":
         notes.append(f"judgements by {case.spec.judge!r} were not made again: that needs its model")
+    if plan is not None and case.trials.segments():
+        yield _trials(case, plan)
     yield _judgements(case, notes)
     if suite_lines(case):
         yield _suites(case, notes)
@@ -227,6 +230,37 @@ def _plan(case: Case, plan: Plan) -> Check:
         if digest_value(ids) != plan.scenarios_digest:
             problems.append("plan.json: its scenarios compose to other ids")
     return Check(name="plan", looked_at=plan.scenarios, problems=tuple(problems))
+
+
+def _trials(case: Case, plan: Plan) -> Check:
+    """A trial whose id the plan gives is of the scenario and the arm that the plan gives it to."""
+    problems: list[str] = []
+    planned = {one.trial_id: one for one in case.planned(plan)}
+    looked = 0
+    for trial in case.trials.read():
+        one = planned.get(trial.trial_id)
+        if one is not None:
+            looked += 1
+            if odd := ", ".join(_other_than_planned(trial, one)):
+                problems.append(f"evidence/trials: trial {trial.trial_id} is not as planned ({odd})")
+    return Check(name="trials", looked_at=looked, problems=tuple(problems))
+
+
+_OF_SCENARIO = [
+    field.name
+    for field in dataclasses.fields(Scenario)
+    if field.name in {other.name for other in dataclasses.fields(Trial)}
+]
+
+
+def _other_than_planned(trial: Trial, planned: PlannedTrial) -> Iterator[str]:
+    """In what a trial differs from the place of the plan that has its id."""
+    scenario = planned.scenario
+    yield from (name for name in _OF_SCENARIO if getattr(trial, name) != getattr(scenario, name))
+    due = {"arm": planned.arm.name, "model": planned.arm.model, "repetition": planned.repetition, "label": None}
+    yield from (name for name, value in due.items() if getattr(trial, name) != value)
+    if scenario.attempts == 1 and trial.prompt != scenario.messages[-1].content:
+        yield "prompt"
 
 
 def _suites(case: Case, notes: list[str]) -> Check:
@@ -301,8 +335,8 @@ def _disjoint() -> Check:
 def _judgements(case: Case, notes: list[str]) -> Check:
     """Judge every plain answer again and compare."""
     judge = EmbeddedJudge()
-    stored = VerdictIndex(case.judgements.read({"judge": ["embedded", *KNOWN_JUDGES]}))
-    problems = _unfounded(case)
+    stored = VerdictIndex(case.judgements.read({"judge": [judge.id, *KNOWN_JUDGES]}))
+    problems = [*_unfounded(case), *_misnamed(case, judge)]
     looked = sealed = other = 0
     for trial in case.trials.read():
         problems += _response(trial)
@@ -344,6 +378,17 @@ def _unfounded(case: Case) -> list[str]:
         for row in case.judgements.read()
         if row.verdict is not None
         and (row.trial_id in unanswered or (row.judge in KNOWN_JUDGES and needs_none.get(row.trial_id) != row.judge))
+    ]
+
+
+def _misnamed(case: Case, judge: EmbeddedJudge) -> list[str]:
+    """Verdicts that carry a judge's digest under another name: they would count as its own, and not be made again."""
+    made = last_said(case, "estimates.json")
+    names = {judge.digest: judge.id} | ({str(made["judge_digest"]): str(made["judge"])} if made else {})
+    return [
+        f"evidence/judgements: trial {row.trial_id} is judged by {row.judge!r}, whose digest is that of {name!r}"
+        for row in case.judgements.read()
+        if (name := names.get(row.judge_digest)) is not None and row.judge != name
     ]
 
 
