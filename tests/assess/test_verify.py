@@ -135,18 +135,15 @@ async def test_a_stored_pass_is_not_trusted(signed, monkeypatch):
 
 def written_anew(case, store, rows, clock):
     """Rows as whoever holds the disk can write them, ledger entry and all."""
-    for segment in store.segments():
-        (case.path / segment.path).unlink()
-    lines = [
-        entry
-        for entry in case.ledger.entries()
-        if not str(entry.subject.get("path", "")).startswith(f"evidence/{store.kind}")
-    ]
+    gone = {segment.path for segment in store.segments()}
+    for path in gone:
+        (case.path / path).unlink()
+    lines = [entry for entry in case.ledger.entries() if entry.subject.get("path") not in gone]
     case.ledger.path.unlink()
     for entry in lines:
         case.ledger.append(entry.action, actor=entry.actor, subject=entry.subject, at=entry.at)
     again = open_case(case.path)
-    (again.trials if store.kind == "trials" else again.judgements).append(rows, at=clock())
+    (again.trials if store is case.trials else again.judgements).append(rows, at=clock())
     return [problem for check in verify_case(again).checks for problem in check.problems]
 
 

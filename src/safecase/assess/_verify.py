@@ -123,13 +123,14 @@ def verify_case(case: Case, *, trust: Path | None = None, head: str | None = Non
         checks.append(_files(case, left_out))
         if not checks[-1].problems:
             checks += _campaigns(case, left_out, notes)
-    if not any(check.problems for check in checks) and (case.path / "decision.json").exists():
+    is_readable = not any(check.problems for check in checks)
+    if is_readable and (case.path / "decision.json").exists():
         checks.append(_signed(case))
     if sealed := [name for name in left_out if not name.startswith((*PEOPLES, TRANSCRIPTS))]:
         notes.append(
             f"this is a bundle without {len(sealed)} segments of sealed answers, so its numbers were not made again"
         )
-    elif not any(check.problems for check in checks):
+    elif is_readable:
         checks += _content(case, notes)
     checks.append(_people(case, trust, ledger_holds=not ledger))
     whole = not any(check.problems for check in checks)
