@@ -32,6 +32,16 @@ class Clock:
         return self.s
 
 
+def test_a_further_key_leaves_the_limits_that_it_does_not_name(file: Path):
+    add_key(file, account="acme", allowance=Allowance(requests_per_minute=60, concurrent=4), at=NOW)
+    add_key(file, account="acme", at=NOW)
+    issued = add_key(file, account="acme", allowance=Allowance(concurrent=8), at=NOW)
+    account = FileKeyBook(file).find(issued.token)
+
+    assert account is not None
+    assert account.allowance == Allowance(requests_per_minute=60, concurrent=8)
+
+
 def test_a_token_finds_its_account_with_what_was_granted(file: Path):
     issued = add_key(file, account="acme", allowance=Allowance(requests_per_minute=60, concurrent=4), at=NOW)
     said = {"by": "J", "why": "contract", "at": NOW}

@@ -13,6 +13,7 @@ prefix, the stream is held, and goes on when a later look allows it. So a reply 
 the whole of it is: as in an assessment, which does not stream.
 """
 
+import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,6 +32,7 @@ _CHANNELS: Mapping[str, Channel] = {
 }
 _NO_NEWS = frozenset({"choices", "created"})
 _MISSING = object()
+_MANY_EVENTS, _MANY_PARTS = 64, 1_000  # held back, from which on they are read in a thread
 _ENVELOPE = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 
 
@@ -164,7 +166,8 @@ class StreamGuard:
         """
         texts = {field: tail.text for (of, field), tail in self._tails.items() if of == choice}
         (whole,) = reply_of({"choices": [{"message": texts}]}, asked=self._asked)
-        return replace(whole, reply_parts=(*whole.reply_parts, *beside))
+        is_long = whole.is_long or len(beside) > _MANY_PARTS
+        return replace(whole, reply_parts=(*whole.reply_parts, *beside), is_long=is_long)
 
     def _so_far(self, tail: _Tail, channel: Channel) -> Exchange:
         asked = self._asked
@@ -288,8 +291,9 @@ class ChunkGuard:
         """
         if self._is_over:
             return ()
-        indices = list(self._choices) or [0]
-        pieces = await self.guard.finish({index: self._beside(index) for index in indices})
+        # Log-probabilities of a few hundred tokens take as long to read as a hundred calls.
+        is_long = len(self._held) > _MANY_EVENTS
+        pieces = await self.guard.finish(await asyncio.to_thread(self._besides) if is_long else self._besides())
         if self.guard.withheld:
             return self._blocked()
         self._is_over = True
@@ -330,6 +334,9 @@ class ChunkGuard:
                     if isinstance(text, str):
                         held = whole.setdefault(kind, {})
                         held[name] = held.get(name, "") + text
+
+    def _besides(self) -> dict[int, tuple[Part, ...]]:
+        return {index: self._beside(index) for index in list(self._choices) or [0]}
 
     def _beside(self, index: int) -> tuple[Part, ...]:
         """Every string that is held, for this choice or for none, single and side by side with its neighbours."""

@@ -293,7 +293,7 @@ def add_key(
 
     Args:
         account: pseudonymous id; None makes a new one.
-        allowance: of the account, over all its keys; None leaves what is in force, for a new one no limits.
+        allowance: of the account, over all its keys; a limit that is None leaves what is in force, for a new one none.
         scopes: of `SCOPES`.
         pepper: at least 16 bytes kept outside the file, or none; the same for every key of a file.
         at: now; aware.
@@ -310,7 +310,10 @@ def add_key(
     token = f"sk-sc-{key_id}-{secret}"
     with _changing(path, create=True, pepper=pepper) as change:
         holder = change.file.account(who) or _valid(path, AccountRecord, id=who, created=format_utc(at))
-        limits = holder.allowance if allowance is None else _valid(path, AllowanceRecord, **_fields(allowance))
+        given = (
+            {} if allowance is None else {name: most for name, most in _fields(allowance).items() if most is not None}
+        )
+        limits = _valid(path, AllowanceRecord, **{**holder.allowance.model_dump(), **given})
         change.put(holder.model_copy(update={"allowance": limits}))
         made = _valid(
             path,
