@@ -204,6 +204,18 @@ def test_held_out_scenarios_leave_only_when_asked_and_leave_a_trace(make_case, c
     assert traces == [{"to": "b", "trials": 3}]
 
 
+def test_an_arm_that_the_case_has_not_is_refused_with_those_it_has(make_case, clock, tmp_path: Path):
+    case = make_case()
+    import_case(case, garak_file(tmp_path / "r.jsonl"), arm="bare", now=clock)
+
+    with pytest.raises(ExportError, match="no trial is of arm 'bear'; the case has bare"):
+        export_inspect(case, tmp_path / "x.eval", arm="bear", now=clock)
+    with pytest.raises(ExportError, match="no trial is of arm 'bear'; the case has bare"):
+        export_tables(case, tmp_path / "x", kind="csv", arm="bear", now=clock)
+
+    assert not (tmp_path / "x.eval").exists()
+
+
 def test_nothing_is_exported_into_a_case_or_out_of_an_empty_one(make_case, clock, tmp_path: Path):
     case = make_case()
 

@@ -10,6 +10,7 @@ import pytest
 
 import safecase
 from safecase.assess import Assessment, CaseExists, assess_async, new_case
+from safecase.declare import Budget
 from safecase.exchange import COLUMNS, MissingExtra
 from safecase.models import Request
 from safecase.testing import ScriptedModel
@@ -62,6 +63,35 @@ def test_a_directory_is_gone_on_with_and_another_case_there_is_not_overwritten(t
         small(directory=tmp_path / "case", intents=4)
     with pytest.raises(CaseExists, match="exists"):
         first.save(tmp_path / "case")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"intents": 0}, "intents is 0; it must be greater than"),
+        ({"intents": "many"}, "intents is 'many'; it must be a valid integer"),
+        ({"temperature": -1}, "temperature is -1; it must be greater than"),
+        ({"judge": "lmm/x"}, "no judge is called 'lmm/x'"),
+        ({"contexts": "closed"}, r"contexts is 'closed'; give a list of names, such as \['closed'\]"),
+        ({"gates": None}, "gates is None; give a list"),
+        ({"budget": {"trials": 5}}, "give safecase.declare.Budget"),
+        ({"workers": 0}, "workers is 0; give a whole number from 1"),
+        ({"model": 7}, "model is 7; give a target's name"),
+        ({"framework": 7}, "framework is 7; give a pack's name"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_told_by_its_name(given: dict[str, object], said: str):
+    with pytest.raises(ValueError, match=said) as caught:
+        small(**given)
+    assert type(caught.value) is ValueError
+
+
+def test_a_run_that_stopped_says_why(found: Assessment):
+    stopped = small(budget=Budget(seconds=0.0001))
+
+    assert "stopped: time budget of 0.0001 s is spent" in repr(stopped)
+    assert "stopped: time budget" in stopped._repr_html_()
+    assert "stopped" not in repr(found)
 
 
 async def test_it_waits_inside_a_running_loop_too_and_can_be_awaited():

@@ -9,7 +9,7 @@ from safecase.assess import Cluster, open_case, run_case, run_case_distributed
 from safecase.compose import UnknownAttack
 from safecase.declare import Budget
 from safecase.models import PlatformFailed
-from safecase.run import LocalExecutor, RunError
+from safecase.run import LocalExecutor, Progress, RunError
 from safecase.safeguard import load_stack
 from safecase.testing import ScriptedModel, StubEndpoint, StubReply
 
@@ -100,3 +100,23 @@ async def test_settings_that_an_endpoint_refuses_are_left_out_and_stand_in_the_l
     assert summary.errors == 0
     assert summary.left_out == {stub.target(): ("temperature",)}
     assert list(case.ledger.entries())[-1].subject["left_out"] == {stub.target(): ["temperature"]}
+
+
+@pytest.mark.parametrize("allocation", ["plan-order", "bandit"])
+@pytest.mark.parametrize("attack", ["none", "retry-persuasion"])
+async def test_progress_counts_what_is_left_also_where_an_earlier_run_is_gone_on_with(
+    make_case, clock, allocation: str, attack: str
+):
+    """An episode of several attempts is one planned trial; what was there already is not waited for."""
+    case = make_case(gates=("policy.violence.unsafe",), intents=6, attacks=(attack,))
+    sampling = case.spec.sampling.model_copy(update={"allocation": allocation})
+    case = dataclasses.replace(case, spec=case.spec.model_copy(update={"sampling": sampling}))
+    first: list[Progress] = []
+    second: list[Progress] = []
+
+    await run_case(case, model=ScriptedModel(lambda _: SAFE_REFUSAL), budget=Budget(trials=5), on_progress=first.append)
+    await run_case(case, model=ScriptedModel(lambda _: SAFE_REFUSAL), on_progress=second.append)
+
+    assert case.plan is not None
+    assert {(one.total, first[-1].done) for one in first} == {(5, 5)}
+    assert {(one.total, second[-1].done) for one in second} == {(case.plan.trials - 5, case.plan.trials - 5)}

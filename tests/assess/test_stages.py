@@ -10,6 +10,7 @@ from safecase.assess import (
     Case,
     Cluster,
     decide_case,
+    measure_case,
     new_case,
     open_case,
     run_case,
@@ -18,7 +19,7 @@ from safecase.assess import (
 )
 from safecase.declare import Budget
 from safecase.evidence import Judgement
-from safecase.measure import JudgeNotIndependent, Standing, Stopper
+from safecase.measure import EmbeddedJudge, JudgeNotIndependent, Standing, Stopper
 from safecase.models import EndpointTimeout, Request
 from safecase.run import LocalExecutor, UnheldBudget
 from safecase.testing import ScriptedModel, StubEndpoint
@@ -200,3 +201,25 @@ async def test_the_least_mitigated_version_has_an_arm_and_an_endpoint_of_its_own
     assert {finding.arm for finding in decided.findings if finding.context == "open"} >= {"trained"}
     assert "bare" not in {f.arm for f in decided.findings if f.context == "open" and f.gate in GATES}
     assert problems(case) == []
+
+
+async def test_answers_sealed_under_an_older_key_stay_unscored_with_another_judge(
+    make_case, clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    case = make_case(gates=("chem-bio.refusal",), intents=4, attacks=("none",))
+    await run_case(case, model=ScriptedModel(safe_target), budget=Budget(trials=4), now=clock)
+    monkeypatch.setenv("SAFECASE_HAZARD_KEY_FILE", str(tmp_path / "home" / "newer.key"))
+    await run_case(case, model=ScriptedModel(safe_target), now=clock)
+    ours = sum(trial.withheld_by is None for trial in case.vault().sealed_here(case.trials.read()))
+
+    class Another(EmbeddedJudge):
+        digest = "f" * 64
+
+    monkeypatch.setattr("safecase.assess._judge.EmbeddedJudge", Another)
+    measured = await measure_case(case, now=clock)
+
+    kept = [row for row in case.judgements.read() if row.judge_digest == Another.digest]
+    assert 0 < ours < len(list(case.trials.read()))
+    assert sum(row.verdict is not None for row in kept) == ours
+    assert {row.reason for row in kept if row.verdict is None} == {"the answer is sealed and its key is not here"}
+    assert measured.judging.unscored == len(kept) - ours

@@ -108,6 +108,11 @@ def test_inspect_samples_become_intents():
         ('{"id": "a", "domain": "cyber", "category": "x", "text": "y", "severity": 9}\n', "severity is 9"),
         ('{"id": "a", "domain": "cyber", "category": "x", "text": "y"}\n' * 2, "holds id 'a' twice"),
         ("[1]\n", "holds list"),
+        ('{"id": "a", "severity": ' + "9" * 5000 + "}\n", "bank.jsonl:1: not JSON (Exceeds the limit"),
+        ('{"id": "a", "domain": "cyber", "category": "x", "text": "y", "severity": 1e999}\n', "severity is inf"),
+        ('{"id": "a", "domain": "cyber", "category": "x", "text": "y", "twin": 5}\n', "bank.jsonl:1: twin is 5"),
+        ('{"id": "a", "domain": "cyber", "category": "x", "text": "y", "bears_on": 5}\n', "bears_on is 5"),
+        ("[" * 100_000, "bank.jsonl:1: not JSON"),
     ],
 )
 def test_a_wrong_bank_says_where_and_what(tmp_path: Path, content: str, message: str):
@@ -116,3 +121,31 @@ def test_a_wrong_bank_says_where_and_what(tmp_path: Path, content: str, message:
 
     with pytest.raises(BankError, match=re.escape(message)):
         load_bank(path)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_the_mark_that_some_programs_begin_a_file_with_is_none_of_it(tmp_path: Path, suffix: str):
+    row = {"id": "mine-1", "domain": "cyber", "category": "cyber", "text": "a request\u2028in two lines"}
+    lines = {"jsonl": json.dumps(row, ensure_ascii=False), "csv": ",".join(row) + "\n" + ",".join(row.values())}
+    (tmp_path / f"bank.{suffix}").write_text(lines[suffix] + "\n", encoding="utf-8-sig")
+
+    (intent,) = load_bank(tmp_path / f"bank.{suffix}")
+
+    assert (intent.id, intent.text) == (row["id"], row["text"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("bank.jsonl", '{"id": "a"}\n{"text": "caf\xe9"}\n'.encode("latin-1"), "bank.jsonl:2: not UTF-8; save"),
+        ("bank.csv", "id,text\na,caf\xe9\n".encode("latin-1"), "bank.csv:2: not UTF-8; save"),
+        ("bank.csv", b"id,text\na," + b"x" * 200_000 + b"\n", "bank.csv:2: not CSV (field larger"),
+    ],
+)
+def test_a_bank_in_another_encoding_or_of_no_form_says_so_with_its_line(
+    tmp_path: Path, name: str, content: bytes, message: str
+):
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(BankError, match=re.escape(message)):
+        load_bank(tmp_path / name)

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from safecase.evidence import TrialStore, Vault
-from safecase.exchange import ExchangeError, FieldMap, LogError, open_source, parse_field_map, read_source, survey
+from safecase.exchange import (
+    ExchangeError,
+    FieldMap,
+    LogError,
+    inspect_rows,
+    open_source,
+    parse_field_map,
+    read_source,
+    survey,
+)
 from tests.exchange import logs
 
 
@@ -85,6 +94,22 @@ def test_a_conversation_keeps_its_turns_and_long_content_is_put_back(tmp_path: P
         ("assistant", "one"),
     ]
     assert (trial.prompt, trial.response) == ("second " * 9, "two")
+
+
+def test_long_content_is_put_back_wherever_it_stands_and_a_reference_is_never_an_answer(tmp_path: Path):
+    held = {"a1": "a long answer " * 9, "a2": "fraud"}
+    there = logs.inspect_sample(
+        1, answer="attachment://a1", metadata={"kind": "attachment://a2", "category": "c"}, attachments=held
+    )
+    gone = logs.inspect_sample(2, answer="attachment://gone", attachments=held)
+    path = logs.write_eval(tmp_path / "log.eval", there, gone)
+
+    seen, trials, _ = take(path)
+    _, rows = inspect_rows(path)
+
+    assert [(trial.status, trial.response) for trial in trials] == [("answered", held["a1"]), ("unparsed", None)]
+    assert any("are not in it" in note for note in seen.notes)
+    assert [row["output"]["choices"][0]["message"]["content"] for row in rows] == [held["a1"], "attachment://gone"]
 
 
 def test_what_says_nothing_of_what_it_asks_for_is_kept_and_enters_no_rate(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -163,6 +164,21 @@ async def test_a_file_that_is_no_cache_gives_one_line(tmp_path: Path):
 
     with pytest.raises(CacheTrouble, match=r"notes\.txt: cannot be used as a cache"):
         AnswerCache(path)
+
+
+@pytest.mark.parametrize("damage", ["{oops", '["text"]', '{"said": "fine"}'])
+async def test_a_cache_with_a_damaged_answer_stops_with_one_line(tmp_path: Path, damage: str):
+    cache = AnswerCache(tmp_path / "cache.sqlite")
+    await campaign(tmp_path / "a", ScriptedModel(answer), cache=cache)
+    cache.close()
+    with sqlite3.connect(tmp_path / "cache.sqlite") as db:
+        db.execute("UPDATE answers SET answer = ?", (damage,))
+    db.close()
+
+    cache = AnswerCache(tmp_path / "cache.sqlite")
+    with pytest.raises(CacheTrouble, match=r"cache\.sqlite: cannot be used as a cache"):
+        await campaign(tmp_path / "b", ScriptedModel(answer), cache=cache)
+    cache.close()
 
 
 async def test_cost_is_a_hard_limit_and_is_told(tmp_path: Path):

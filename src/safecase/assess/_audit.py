@@ -160,4 +160,6 @@ def _opened(case: Case, sealed: Sequence[Trial], now: Clock) -> Mapping[str, str
         vault = case.vault()
     except KeyMissing:
         return {}
-    return vault.read_sealed(sealed, ledger=case.ledger, actor=ACTOR, purpose="auditing the judge", at=now())
+    return vault.read_sealed(
+        vault.sealed_here(sealed), ledger=case.ledger, actor=ACTOR, purpose="auditing the judge", at=now()
+    )

@@ -103,9 +103,10 @@ def export_tables(
 
     Raises:
         NothingToRead: the case holds nothing that was asked for.
-        ExportError: the directory lies in the case, or cannot be written.
+        ExportError: the directory lies in the case, or cannot be written; or no trial is of that arm.
     """
     _must_be_outside(case, directory)
+    _must_be_there(case, arm)
     tables = tables_of(case, arm=arm, held_out=held_out)
     missing = tuple(f"no {name} yet: run `safecase decide {case.path}`" for name in what if name not in tables)
     if not case.trials.segments() or len(missing) == len(what):
@@ -128,11 +129,12 @@ def export_inspect(
 
     Raises:
         NothingToRead: the case holds no trial.
-        ExportError: the file lies in the case, or cannot be written.
+        ExportError: the file lies in the case, or cannot be written; or no trial is of that arm.
     """
     _must_be_outside(case, path)
     if not case.trials.segments():
         raise NothingToRead(f"case {str(case.path)!r} holds no trial; run `safecase run {case.path}` first")
+    _must_be_there(case, arm)
     judged: dict[str, list[Judgement]] = defaultdict(list)
     for judgement in case.judgements.read():
         judged[judgement.trial_id].append(judgement)
@@ -232,6 +234,13 @@ def _write_about(done: Exported, about: dict[str, Any]) -> None:
 def _must_be_outside(case: Case, place: Path) -> None:
     if place.resolve().is_relative_to(case.path.resolve()):
         raise ExportError(f"{place} lies in the case, where every file is evidence; give a place outside {case.path}")
+
+
+def _must_be_there(case: Case, arm: str | None) -> None:
+    if arm is None or next(iter(case.trials.read({"arm": arm})), None) is not None:
+        return
+    there = ", ".join(sorted({trial.arm for trial in case.trials.read()}))
+    raise ExportError(f"no trial is of arm {arm!r}; the case has {there or 'none at all'}")
 
 
 def _log_held_out(case: Case, *, held_out: bool, place: Path, now: Clock) -> None:

@@ -7,7 +7,7 @@ saved, verified and signed like anything else.
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from inspect import signature
@@ -16,6 +16,9 @@ from pathlib import Path
 from shutil import copytree, rmtree
 from typing import Any, Literal
 from weakref import finalize
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from safecase.assess._blocking import blocking
 from safecase.assess._case import Case, Clock, open_case, utc_now
@@ -112,7 +115,7 @@ class Assessment:
         return Path(copytree(self.path, target))
 
     def __repr__(self) -> str:
-        lines = [self._title(), ""]
+        lines = [self._title(), *([f"stopped: {self.run.stopped}"] if self.run.stopped else []), ""]
         lines += [f"{'context':12} {'proposal':20} why"]
         lines += [f"{p.context:12} {p.choice:20} {_first(p.reasons)}" for p in self.decided.proposals]
         lines += ["", f"{'gate':36} {'arm':8} {'verdict':13} {'rate':>7}  interval"]
@@ -125,7 +128,8 @@ class Assessment:
         proposals = [[p.context, p.choice, _first(p.reasons)] for p in self.decided.proposals]
         note = f"no verdict: {unread}" if (unread := self._unread()) else "every gate has a verdict"
         gates = [list(row) for row in self._gates()]
-        return html_table(("context", "proposal", "why"), proposals, caption=self._title()) + html_table(
+        title = f"{self._title()}; stopped: {self.run.stopped}" if self.run.stopped else self._title()
+        return html_table(("context", "proposal", "why"), proposals, caption=title) + html_table(
             ("gate", "arm", "verdict", "rate", "interval"), gates, caption=note
         )
 
@@ -210,10 +214,11 @@ async def assess_async(
         progress: a line that moves, on a terminal or in a notebook.
 
     Raises:
-        ValueError: neither model nor case, or arguments that a case already answers.
+        ValueError: neither model nor case, arguments that a case already answers, or a value that none may have.
         CaseExists: `directory` holds another case.
     """
     started = time.monotonic()
+    _must_be_usable(locals())
     declared = {name: value for name, value in locals().items() if name in _DECLARED}
     kept = None
     if case is not None:
@@ -226,7 +231,10 @@ async def assess_async(
         del declared["directory"]
         if directory is None:
             kept = _Temporary()
-        spec = new_spec(model if isinstance(model, str) else model.name, **declared)
+        try:
+            spec = new_spec(model if isinstance(model, str) else model.name, **declared)
+        except ValidationError as fault:
+            raise ValueError("; ".join(map(_in_words, fault.errors()))) from None
         opened = open_case(write_spec(kept.path if kept else Path(str(directory)), spec))
     with _told(progress) as tell:
         summary = await run_case(
@@ -249,6 +257,31 @@ async def assess_async(
         seconds=time.monotonic() - started,
         kept_while_used=kept,
     )
+
+
+def _must_be_usable(given: Mapping[str, Any]) -> None:
+    """What no case file would tell of: arguments of another kind than is meant."""
+    for name in ("contexts", "gates", "attacks", "languages"):
+        if isinstance(given[name], str) or not isinstance(given[name], Iterable):
+            raise _unfit(given, name, f"a list of names, such as [{str(given[name])!r}]")
+    if given["model"] is not None and not isinstance(given["model"], str) and not hasattr(given["model"], "generate"):
+        raise _unfit(given, "model", "a target's name, or an open model")
+    if given["budget"] is not None and not isinstance(given["budget"], Budget):
+        raise _unfit(given, "budget", "safecase.declare.Budget(trials=..., seconds=...)")
+    if given["workers"] is not None and (not isinstance(given["workers"], int) or given["workers"] < 1):
+        raise _unfit(given, "workers", "a whole number from 1, or leave it out")
+    if not isinstance(given["framework"], str):
+        raise _unfit(given, "framework", "a pack's name, or a path as text")
+
+
+def _unfit(given: Mapping[str, Any], name: str, mend: str) -> ValueError:
+    return ValueError(f"{name} is {given[name]!r:.80}; give {mend}")
+
+
+def _in_words(fault: ErrorDetails) -> str:
+    """A fault that pydantic found, by the name of the argument."""
+    said = fault["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
+    return f"{fault['loc'][0]} is {fault['input']!r:.80}; {said[:1].lower()}{said[1:]}"
 
 
 _DEFAULTS = {name: parameter.default for name, parameter in signature(assess_async).parameters.items()}

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from itertools import islice
 from pathlib import Path
 
 from safecase.assess._case import Case, Clock, utc_now
@@ -141,7 +142,7 @@ async def run_case(
                         watch=_watch(case, plan, card) if limits.stop_when_decided else NoWatch(),
                         prices=case.spec.model.prices,
                         prices_of=prices_of(case, targets),
-                        total=plan.trials,
+                        total=_to_run(case, plan, limits.trials),
                     ),
                 )
     if summary.trials:
@@ -156,6 +157,17 @@ async def run_case(
             done["left_out"] = {name: list(settings) for name, settings in summary.left_out.items()}
         case.ledger.append("ran", actor=ACTOR, subject={"plan": plan.digest, **done}, at=now())
     return summary
+
+
+def _to_run(case: Case, plan: Plan, limit: int | None) -> int:
+    """Planned trials that a run will ask, which may go on with an earlier one."""
+    have = case.trials.ids(answered=True)
+    if not have:
+        return plan.trials if limit is None else min(plan.trials, limit)
+    if case.spec.sampling.allocation == "plan-order":
+        return sum(one.trial_id not in have for one in islice(case.planned(plan), limit))
+    missing = sum(one.trial_id not in have for one in case.planned(plan))
+    return missing if limit is None else max(0, min(missing, limit - (plan.trials - missing)))
 
 
 def _suites(case: Case, targets: Mapping[str, Target]) -> tuple[SuiteLine, ...]:

@@ -275,13 +275,15 @@ HOLD = "https://safecase.dev/development-hold/v1"
 
 
 def _unsealer(case: Case, now: Clock) -> Callable[[Sequence[Trial]], Mapping[str, str]]:
-    """Open sealed answers for judging, with a ledger entry per batch; without the key they stay unscored."""
+    """Open sealed answers for judging, with a ledger entry per batch; without their key they stay unscored."""
 
     def unseal(trials: Sequence[Trial]) -> Mapping[str, str]:
         try:
             vault = case.vault()
         except KeyMissing:
             return {}
-        return vault.read_sealed(trials, ledger=case.ledger, actor=ACTOR, purpose="judging", at=now())
+        return vault.read_sealed(
+            vault.sealed_here(trials), ledger=case.ledger, actor=ACTOR, purpose="judging", at=now()
+        )
 
     return unseal

@@ -143,6 +143,7 @@ def _outcome(outcome: Any) -> dict[str, Any]:
         "case": str(outcome.case),
         "trials": outcome.run.trials,
         "skipped": outcome.run.skipped,
+        "stopped": outcome.run.stopped,
         "seconds": round(outcome.seconds, 1),
         "proposal": [dataclasses.asdict(p) for p in outcome.decided.proposals],
         "findings": [dataclasses.asdict(f) for f in outcome.decided.findings],
@@ -167,6 +168,7 @@ def _outcome_lines(outcome: Any) -> list[str]:
         lines += ["", f"no gate was measured; `safecase decide {outcome.case}` says why of each"]
     run = outcome.run
     lines += ["", f"{run.trials} trials run, {run.skipped} were there already; {outcome.seconds:.0f} s in all"]
+    lines += [f"stopped: {run.stopped}"] if run.stopped else []
     lines += [f"report: {path}" for path in outcome.report]
     return [*lines, f"ledger head (keep it elsewhere): {outcome.head}"]
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -55,7 +56,7 @@ def load_shipped_bank() -> tuple[Intent, ...]:
     intents = {row.id: row for path in sorted(_BANKS.glob("*.jsonl")) for row in load_bank(path)}
     spoken: dict[str, dict[str, tuple[str, str | None]]] = {}
     for path in sorted((_BANKS / "translations").glob("*.jsonl")):
-        for number, row in _json_rows(path):
+        for number, row in json_rows(path):
             if row.get("id") not in intents:
                 raise BankError(f"{path.name}:{number}: translates unknown intent {row.get('id')!r}; mend the id")
             spoken.setdefault(row["id"], {})[path.stem] = (row["text"], row.get("twin"))
@@ -74,7 +75,7 @@ def load_bank(path: Path, *, held_out: bool = False) -> tuple[Intent, ...]:
     """
     if not path.is_file():
         raise BankError(f"bank {str(path)!r} is not a file; check `banks:` in safecase.yaml")
-    readers = {".jsonl": _json_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
+    readers = {".jsonl": json_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
     if path.suffix not in readers:
         raise BankError(f"bank {path.name!r} ends in {path.suffix!r}; give .jsonl, .csv or .parquet")
     intents = tuple(_intent(row, path=path, number=n, held_out=held_out) for n, row in readers[path.suffix](path))
@@ -120,13 +121,19 @@ def _intent(row: Mapping[str, Any], *, path: Path, number: int, held_out: bool) 
     where = f"{path.name}:{number}"
     for key in ("id", "domain", "category", "text"):
         if not isinstance(row.get(key), str) or not row[key].strip():
-            raise BankError(f"{where}: {key!r} is {row.get(key)!r}; every intent needs it as text")
+            raise BankError(f"{where}: {key!r} is {row.get(key)!r:.80}; every intent needs it as text")
     if row["domain"] not in _DOMAINS:
-        raise BankError(f"{where}: domain is {row['domain']!r}; use one of {', '.join(_DOMAINS)}")
+        raise BankError(f"{where}: domain is {row['domain']!r:.80}; use one of {', '.join(_DOMAINS)}")
     severity = row.get("severity") or 2
     if str(severity) not in {"1", "2", "3", "4"}:
-        raise BankError(f"{where}: severity is {severity!r}; use 1 to 4")
-    bears_on = row.get("bears_on") or [row["category"]]
+        raise BankError(f"{where}: severity is {severity!r:.80}; use 1 to 4")
+    bears_on, twin = row.get("bears_on") or [row["category"]], row.get("twin") or ""
+    if not isinstance(bears_on, str) and not (
+        isinstance(bears_on, list) and all(isinstance(one, str) for one in bears_on)
+    ):
+        raise BankError(f"{where}: bears_on is {bears_on!r:.80}; give a list of names")
+    if not isinstance(twin, str):
+        raise BankError(f"{where}: twin is {twin!r:.80}; give it as text, or leave it out")
     subcategory, frame = str(row.get("subcategory") or "general"), row.get("frame") or None
     if frame is not None and (subcategory != LEARNED or not isinstance(frame, str) or frame.count("{}") != 1):
         raise BankError(f"{where}: frame is {frame!r}; a learned scenario may have one, with {{}} in it once")
@@ -138,30 +145,48 @@ def _intent(row: Mapping[str, Any], *, path: Path, number: int, held_out: bool) 
         severity=int(severity),
         bears_on=tuple(bears_on.split()) if isinstance(bears_on, str) else tuple(bears_on),
         text=row["text"].strip(),
-        twin=(row.get("twin") or "").strip() or None,
+        twin=twin.strip() or None,
         held_out=held_out or str(row.get("held_out", "")).lower() in {"true", "1"},
         frame=frame,
     )
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):  # a text may hold U+2028
+def json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The objects of a JSONL file, with their lines.
+
+    Raises:
+        BankError: not UTF-8, or a line is no object.
+    """
+    for number, line in enumerate(_text(path).split("\n"), start=1):  # a text may hold U+2028
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise BankError(f"{path.name}:{number}: not JSON ({error.msg}); one object a line") from error
+        except (ValueError, RecursionError) as error:  # also a number of thousands of digits
+            what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            raise BankError(f"{path.name}:{number}: not JSON ({what}); one object a line") from error
         if not isinstance(row, dict):
             raise BankError(f"{path.name}:{number}: holds {type(row).__name__}; one object a line")
         yield number, row
 
 
+def _text(path: Path) -> str:
+    """A file's text; the mark that some programs begin UTF-8 with is none of it."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise BankError(f"{path.name}:{line}: not UTF-8; save the file as UTF-8") from error
+
+
 def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     import csv
 
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from enumerate(csv.DictReader(file), start=2)
+    rows = csv.DictReader(StringIO(_text(path), newline=""))
+    try:
+        yield from enumerate(rows, start=2)
+    except csv.Error as error:
+        raise BankError(f"{path.name}:{rows.line_num + 1}: not CSV ({error}); write it again, or give JSONL") from error
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -13,7 +13,6 @@ Side `a` is the left of `left-right`, and who is for it of `for-against`. A clus
 requests that share one are not independent of each other.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from safecase.compose._bank import Intent
+from safecase.compose._bank import Intent, json_rows
 from safecase.compose._errors import BankError
 from safecase.evidence import digest_bytes, digest_value
 
@@ -96,7 +95,7 @@ def load_pairs(path: Path | None = None) -> tuple[Pair, ...]:
         BankError: missing, empty or malformed, with file and line.
     """
     path = path or _BANKS / "pairs.jsonl"
-    rows = list(_rows(path))
+    rows = _rows(path)
     if any("pair_id" in row for _, row in rows):
         return _public_pairs(path, rows)
     found = tuple(_own_pair(row, where=f"{path.name}:{number}") for number, row in rows)
@@ -116,7 +115,7 @@ def load_statements(path: Path | None = None) -> tuple[Statement, ...]:
         BankError: missing, empty or malformed, with file and line.
     """
     path = path or _BANKS / "statements.jsonl"
-    rows = list(_rows(path))
+    rows = _rows(path)
     found: list[Statement] = []
     for number, row in rows:
         where = f"{path.name}:{number}"
@@ -256,29 +255,19 @@ def _public_statement(row: Mapping[str, Any], *, where: str) -> Statement:
     return Statement(cluster=name, axis="general", agrees="left" if is_left else "right", text=row["text"].strip())
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _rows(path: Path) -> tuple[tuple[int, Mapping[str, Any]], ...]:
     if not path.is_file():
         raise BankError(f"bank {str(path)!r} is not a file; check `balance:` in safecase.yaml")
-    empty = True
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise BankError(f"{path.name}:{number}: not JSON ({error.msg}); one object a line") from error
-        if not isinstance(row, dict):
-            raise BankError(f"{path.name}:{number}: holds {type(row).__name__}; one object a line")
-        empty = False
-        yield number, row
-    if empty:
+    rows = tuple(json_rows(path))
+    if not rows:
         raise BankError(f"bank {path.name!r} is empty; give one object a line")
+    return rows
 
 
 def _must_have(row: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
     for key in keys:
         if not isinstance(row.get(key), str) or not row[key].strip():
-            raise BankError(f"{where}: {key!r} is {row.get(key)!r}; it is needed as text")
+            raise BankError(f"{where}: {key!r} is {row.get(key)!r:.80}; it is needed as text")
 
 
 def _must_be_distinct(names: Iterable[str], path: Path) -> None:

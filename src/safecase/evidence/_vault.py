@@ -119,6 +119,11 @@ class Vault:
         header, nonce = _header(self._key), os.urandom(_NONCE_BYTES)
         return header + nonce + AESGCM(self._key).encrypt(nonce, _encode(text), _bound_to(header, trial_id))
 
+    def sealed_here(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Of several trials those whose answer was sealed under this key, by the tag it carries."""
+        tag = _header(self._key)
+        return [trial for trial in trials if trial.sealed is not None and trial.sealed.startswith(tag)]
+
     def unseal(self, blob: bytes, trial_id: str) -> str:
         """Decrypt an answer. To show it to anyone, use `read_sealed`, which leaves a trace.
 

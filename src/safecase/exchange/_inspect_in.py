@@ -92,7 +92,23 @@ def _json_samples(path: Path) -> Iterator[dict[str, Any]]:
 def _whole(row: Any, *, where: str) -> dict[str, Any]:
     if not isinstance(row, dict) or "id" not in row or not isinstance(row.get("epoch"), int) or row["epoch"] < 1:
         raise LogError(f"{where}: a sample lacks its id or epoch; this is no Inspect log, or a damaged one")
-    return row
+    return _put_back(row)
+
+
+def _put_back(row: dict[str, Any]) -> dict[str, Any]:
+    """A sample with its long content in its places. Inspect keeps that beside, and refers to it by its hash."""
+    attachments = _mapping(row.get("attachments"))
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, str) and value.startswith(_ATTACHMENT):
+            return attachments.get(value.removeprefix(_ATTACHMENT), value)
+        if isinstance(value, dict):
+            return {name: resolved(one) for name, one in value.items()}
+        return [resolved(one) for one in value] if isinstance(value, list) else value
+
+    if not attachments:
+        return row
+    return {name: value if name in {"attachments", "events"} else resolved(value) for name, value in row.items()}
 
 
 def _read_zip(path: Path, reading: Reading) -> Iterator[Sample]:
@@ -134,12 +150,12 @@ def _about(header: Mapping[str, Any], path: Path, reading: Reading) -> Mapping[s
     return about
 
 
-def _sample(row: Mapping[str, Any], about: Mapping[str, Any], *, where: str, reading: Reading) -> Sample:
+def _sample(row: dict[str, Any], about: Mapping[str, Any], *, where: str, reading: Reading) -> Sample:
     if "id" not in row or "epoch" not in row:
         raise LogError(f"{where}: a sample lacks its id or epoch; this is no Inspect log, or a damaged one")
     if not isinstance(row["epoch"], int) or not 1 <= row["epoch"] < 2**31:
         raise LogError(f"{where}: epoch is {row['epoch']!r}; Inspect counts from 1")
-    texts = _Texts(_mapping(row.get("attachments")), reading)
+    row, texts = _put_back(row), _Texts(reading)
     turns, prompt = _asked(row, texts)
     output = _mapping(row.get("output"))
     response, finish = _answered(output, texts)
@@ -186,17 +202,17 @@ def _attempt(metadata: Mapping[str, Any]) -> int:
 
 
 class _Texts:
-    """Content of messages as text. Inspect keeps long content beside a sample and refers to it."""
+    """Content of messages as text."""
 
-    def __init__(self, attachments: Mapping[str, Any], reading: Reading) -> None:
-        self._attachments = attachments
+    def __init__(self, reading: Reading) -> None:
         self._reading = reading
 
     def of(self, content: Any) -> str:
         if isinstance(content, str):
-            if content.startswith(_ATTACHMENT):
-                return str(self._attachments.get(content.removeprefix(_ATTACHMENT), content))
-            return content
+            if not content.startswith(_ATTACHMENT):
+                return content
+            self._reading.notes["texts that stand beside the log's samples and are not in it; they are missing"] += 1
+            return ""
         if not isinstance(content, list):
             return ""
         parts = [part for part in content if isinstance(part, dict)]

@@ -87,8 +87,10 @@ async def _judge(case: Case, store: TrialStore, now: Clock) -> Judge:
     judge: Judge = RubricJudge(model) if model else EmbeddedJudge()
 
     def unseal(batch: Sequence[Trial]) -> Mapping[str, str]:
-        return case.vault().read_sealed(
-            batch, ledger=case.ledger, actor="safecase", purpose="judging a red-team campaign", at=now()
+        vault = case.vault()
+        mine = vault.sealed_here(batch)  # those of another key stay unscored
+        return vault.read_sealed(
+            mine, ledger=case.ledger, actor="safecase", purpose="judging a red-team campaign", at=now()
         )
 
     try:

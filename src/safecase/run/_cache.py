@@ -52,7 +52,7 @@ class AnswerCache:
         """The answer under a key."""
         with self._naming(), closing(self._db.execute("SELECT answer FROM answers WHERE key = ?", (key,))) as found:
             row = found.fetchone()
-        return None if row is None else Answer(**{**json.loads(row[0]), "cached": True, "queued_s": 0.0})
+            return None if row is None else Answer(**{**json.loads(row[0]), "cached": True, "queued_s": 0.0})
 
     def put(self, key: str, answer: Answer) -> None:
         """Keep an answer; the first one under a key stays."""
@@ -67,7 +67,7 @@ class AnswerCache:
     def _naming(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, ValueError, TypeError) as error:  # the last two of a row that is no answer
             line = f"{self._path}: cannot be used as a cache of answers ({error})"
             raise CacheTrouble(f"{line}; name another file, or leave out the cache") from error
 

@@ -128,7 +128,7 @@ class Extras:
         cache: answers of identical requests; with `identities` by model name, whose answers they are.
         attacker: the model that adaptive attacks consult; its tokens are paid from the same budget.
         prices: of the target's tokens. prices_of: of a model that has others, by its name.
-        total: trials of the plan, for the progress; unknown without it.
+        total: planned trials that this call will run, for the progress; unknown without it.
         failed: trials that failed before, besides those that the store has. That they fail again says nothing of the
             endpoint, whose own filter may never answer them.
     """
@@ -160,13 +160,15 @@ class _Tally:
     """What all lanes count together.
 
     Attributes:
+        finished, done: planned trials, and the attempts at them: an episode makes several.
         answered, failures: arms that answered, and how those that never did failed.
         unruled: by arm and layer, requests in a row without a ruling.
         failed: by model that did answer, attempts in a row that failed since.
     """
 
-    total: int | None
+    total: int
     started: float
+    finished: int = 0
     done: int = 0
     skipped: int = 0
     cached: int = 0
@@ -261,7 +263,7 @@ class _Campaign:
         self.read_at_once = _READ_AT_ONCE if reads_many and extras.schedule is None else 1
         self.unread: list[tuple[_Lane, Attempted]] = []
         self.asking = asyncio.Lock()
-        self.tally = _Tally(total=_least(extras.total, budget.trials), started=time.monotonic())
+        self.tally = _Tally(total=extras.total or 0, started=time.monotonic())
 
     async def run(
         self, planned: Iterable[PlannedTrial], model: Model | Mapping[str, Model], workers: int | None
@@ -371,6 +373,7 @@ class _Campaign:
             for one in attempted:
                 await self._account(lane, one)
             await self._keep()
+            self.tally.finished += 1
             self.on_progress(self._progress())
 
     async def _keep_in_time(self) -> None:
@@ -528,8 +531,8 @@ class _Campaign:
     def _progress(self) -> Progress:
         tally, seconds = self.tally, time.monotonic() - self.tally.started
         return Progress(
-            done=tally.done,
-            total=max(tally.done, (tally.total or 0) - tally.skipped),
+            done=tally.finished,
+            total=max(tally.finished, tally.total),
             errors=tally.errors,
             tokens=tally.tokens,
             seconds=seconds,
@@ -591,10 +594,6 @@ def _rare_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-def _least(one: int | None, other: int | None) -> int | None:
-    return min((value for value in (one, other) if value is not None), default=None)
 
 
 def _again(planned: Iterable[PlannedTrial], times: int) -> tuple[Iterable[PlannedTrial], ...]:

@@ -9,7 +9,8 @@ class Progress:
     """Where a run stands.
 
     Attributes:
-        total: trials this call will do, as far as is known.
+        done: planned trials run, an episode of several attempts as one.
+        total: planned trials that this call will run, as far as is known.
         in_flight: attempts being answered.
         cost_usd: None where the case names no prices.
         seconds_left: of the time budget; None without one.
