@@ -87,7 +87,7 @@ def decide(
             available=suite.available,
             missing=(missing or {}).get(gate.suite),
             margin=standard.margin if standard else 0.0,
-            short=shortfalls(standard, done, context=context.id) if standard else (),
+            short=shortfalls(standard, done, context=context.id),
         )
 
     findings = [
@@ -409,12 +409,7 @@ def _limits_of_suites(
     """Where suites tried less than their standard asks, and what of theirs is on record and counts for nothing."""
     standards = {suite.id: suite.elicitation for suite in framework.suites}
     for (suite, arm), done in sorted(elicited.items()):
-        standard = standards.get(suite)
-        found = (
-            (line for context in contexts for line in shortfalls(standard, done, context=context.id))
-            if standard
-            else ()
-        )
+        found = (line for context in contexts for line in shortfalls(standards.get(suite), done, context=context.id))
         for line in dict.fromkeys(found):
             yield f"suite {suite} on {arm} was not elicited to the pack's standard: {line}"
     for suite, count in sorted(unread.items()):
