@@ -126,6 +126,7 @@ def _chat(serves: str, limits: Limits, forward: frozenset[str]) -> Body:
         "tools": {"type": ["array", "null"], "items": _TOOL},
         "response_format": {"type": ["object", "null"]},
         "modalities": {"enum": [None, ["text"]]},
+        "store": {"enum": [None, False]},
     }
     return _body(CHAT_FIELDS | forward, shapes, required=["model", "messages"])
 
