@@ -21,6 +21,7 @@ from safecase.serve._embeddings import withheld_error
 from safecase.serve._faults import Fault, bad_request, failed
 from safecase.serve._guarded import Guarded
 from safecase.serve._marks import Marker
+from safecase.serve._unsigned import without_manifest
 from safecase.serve._upstream import Client, UpstreamRefused
 
 FIELDS = frozenset(
@@ -105,6 +106,8 @@ class ImagesRoute:
 
     async def _picture(self, call: Call, one: dict[str, Any]) -> dict[str, Any]:
         data = await self._bytes(one)
+        if self.images.signer is not None:
+            data = without_manifest(data)
         marking = Marking(
             model=self.client.upstream.serves,
             provider=self.provider,
