@@ -89,6 +89,7 @@ async def test_a_picture_carries_label_watermark_and_manifest(keys: Keys):
         ({}, {"b64_json": "\u00e9"}, 502, "upstream-malformed"),
         ({"stream": True}, {}, 400, "bad-request"),
         ({"response_format": "url"}, {}, 400, "bad-request"),
+        ({"moderation": "low"}, {}, 400, "bad-request"),
     ],
 )
 async def test_nothing_unchecked_or_unmarked_goes_out(

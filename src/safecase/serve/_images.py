@@ -94,6 +94,8 @@ class ImagesRoute:
             raise bad_request(
                 "pictures are only given as b64_json, with their marks; ask for that", param="response_format"
             )
+        if body.get("moderation") not in (None, "auto"):
+            raise bad_request("moderation may only be auto: no client turns checks down", param="moderation")
         return prompt
 
     async def _check_words(self, call: Call, reply: dict[str, Any], asked: Exchange) -> None:

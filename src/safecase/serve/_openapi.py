@@ -162,6 +162,7 @@ def _images(serves: str, limits: Limits) -> Body:
         "prompt": {"type": "string", "minLength": 1},
         "n": {"type": ["integer", "null"], "minimum": 1, "maximum": limits.choices},
         "response_format": {"enum": [None, "b64_json"]},
+        "moderation": {"enum": [None, "auto"]},
         "stream": {"enum": [None, False]},
     }
     return _body(IMAGES_FIELDS, shapes, required=["model", "prompt"])
