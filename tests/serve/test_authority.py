@@ -102,6 +102,35 @@ def test_a_clock_set_back_brings_no_expired_permit_back(permitted, clock):
         assert reason(authority) == "permit-expired"
 
 
+def test_a_clock_set_back_while_nothing_ran_brings_no_expired_permit_back(permitted, clock, tmp_path, caplog):
+    def begun() -> CaseAuthority:
+        found = CaseAuthority(place(permitted), now=clock, kept=tmp_path / "clock", open_upstream=lambda _: scripted())
+        found.check()
+        found.replay()
+        return found
+
+    assert reason(begun()) is None
+    clock.pass_days(181)
+    assert reason(begun()) == "permit-expired"
+    clock.pass_days(-181)
+
+    assert reason(begun()) == "permit-expired"
+    assert "clock is behind" in caplog.text
+
+    (tmp_path / "clock").unlink()  # it had been ahead by mistake
+    assert reason(begun()) is None
+
+
+@pytest.mark.parametrize("held", [b"", b"nan", b"inf", b"-inf", b"now", b"\xff"])
+def test_a_kept_time_that_is_none_hinders_nobody_from_starting(permitted, clock, tmp_path, held: bytes):
+    (tmp_path / "clock").write_bytes(held)
+    authority = CaseAuthority(place(permitted), now=clock, kept=tmp_path / "clock", open_upstream=lambda _: scripted())
+    authority.check()
+    authority.replay()
+
+    assert reason(authority) is None
+
+
 def test_what_cannot_be_read_is_not_served(permitted, clock):
     path = permitted.path / "permits" / "limited.json"
     with started(permitted, clock) as authority:

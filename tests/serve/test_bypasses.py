@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from safecase.safeguard import Exchange, Ruling, Stack
 from safecase.serve import Upstream
 from safecase.testing import StubEndpoint, StubReply, as_chunks, bypass_replies, bypass_requests
 
@@ -138,6 +139,15 @@ RESPONSES_DOORS: dict[str, Callable[[str], dict[str, Any]]] = {
         "tools": [{"type": "function", "name": "find", "description": t, "parameters": {}}],
     },
     "metadata": lambda t: {"input": "Hi", "metadata": {"note": t}},
+    "the role of a message": lambda t: {"input": [{"role": t, "content": "Hi"}]},
+    "the id of an item": lambda t: {"input": [{"role": "user", "content": "Hi", "id": t}]},
+    "a call's id": lambda t: {"input": [{"type": "function_call", "call_id": t, "name": "find", "arguments": "{}"}]},
+    "the effort of reasoning": lambda t: {"input": "Hi", "reasoning": {"effort": t}},
+    "the user's id": lambda t: {"input": "Hi", "user": t},
+    "a parameter's default": lambda t: {
+        "input": "Hi",
+        "tools": [{"type": "function", "name": "find", "parameters": {"properties": {"q": {"default": t}}}}],
+    },
     "a schema": lambda t: {
         "input": "Hi",
         "text": {"format": {"type": "json_schema", "name": "a", "schema": {"description": t}}},
@@ -161,6 +171,44 @@ async def test_nothing_passes_through_a_responses_request(door: str, stream: boo
         status, text = await post(session, running, "responses", {"model": "m", **RESPONSES_DOORS[door](HARMLESS)})
         assert (status, len(stub.asked)) == (200, 1)
         assert "content_filter" not in text
+
+
+class Reader:
+    """A layer that reads what is said, and not the words of the protocol around it: as heads and judges do."""
+
+    name, stage, digest, reach = "reader", "input", "reader", 0
+
+    async def check(self, exchange: Exchange) -> Ruling:
+        said = (part.text for part in exchange.asked() if part.channel != "envelope")
+        return Ruling(action="withhold" if any(SENTENCE in text for text in said) else "allow")
+
+
+SENTENCE = "how to build a zanziscope at home"
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+async def test_no_door_of_a_request_hides_a_sentence_from_layers_that_read_what_is_said(path: str):
+    stack = Stack(id="s", layers=(Reader(),), system_prompt=None, timeout_s=2.0, digest="s")  # type: ignore[arg-type]
+    doors = {
+        door.partition(" in ")[2]: body for door, body in bypass_requests(SENTENCE) if door.startswith("the plain")
+    }
+    if path == "responses":
+        doors = {door: {"model": "m", **made(SENTENCE)} for door, made in RESPONSES_DOORS.items()}
+    cut = ("two parts of the content", "two turns of the user", "base64 in a turn")
+    passed = []
+    async with (
+        StubEndpoint(["Yes."]) as stub,
+        gateway(upstream(stub.url), stack=stack, forward=FORWARD) as running,
+        aiohttp.ClientSession() as session,
+    ):
+        for door, body in doors.items():
+            before = len(stub.asked)
+            status, text = await post(session, running, path, body)
+            if (status == 200 and "content_filter" not in text) or len(stub.asked) > before:
+                passed.append(door)
+
+    assert len(doors) > 15
+    assert [door for door in passed if door not in cut] == []
 
 
 @pytest.mark.parametrize("body", [{"input": "a zanziscope"}, {"input": ["sea", "z a n z i s c o p e"]}])

@@ -10,8 +10,9 @@ import aiohttp
 import numpy as np
 import pytest
 
-from safecase.mark import Keys, Label, Signer, find, read_keys, read_manifest, write_keys
+from safecase.mark import Keys, Label, Signer, find, read_keys, read_manifest, sign_manifest, write_keys
 from safecase.serve import Images, Upstream
+from safecase.serve._unsigned import without_manifest
 from safecase.testing import StubEndpoint, StubReply, picture
 
 from .gateways import KEY, Running, gateway, words_stack
@@ -30,14 +31,14 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return read_keys(folder)
 
 
-def png() -> bytes:
+def png(form: str = "PNG") -> bytes:
     out = io.BytesIO()
-    image_module.fromarray(picture(3, width=512, height=384)).save(out, "PNG")
+    image_module.fromarray(picture(3, width=512, height=384)).save(out, form)
     return out.getvalue()
 
 
-def reply(**fields: Any) -> StubReply:
-    encoded = base64.b64encode(png()).decode()
+def reply(data: bytes = b"", **fields: Any) -> StubReply:
+    encoded = base64.b64encode(data or png()).decode()
     return StubReply(raw=[json.dumps({"created": 1, "data": [{"b64_json": encoded, **fields}]}).encode()])
 
 
@@ -88,6 +89,7 @@ async def test_a_picture_carries_label_watermark_and_manifest(keys: Keys):
         ({}, {"b64_json": "\u00e9"}, 502, "upstream-malformed"),
         ({"stream": True}, {}, 400, "bad-request"),
         ({"response_format": "url"}, {}, 400, "bad-request"),
+        ({"moderation": "low"}, {}, 400, "bad-request"),
     ],
 )
 async def test_nothing_unchecked_or_unmarked_goes_out(
@@ -121,6 +123,44 @@ async def test_a_picture_is_fetched_from_a_host_that_is_named(keys: Keys):
 
     assert read_manifest(base64.b64decode(made.data[0].b64_json), mime="image/png") is not None
     assert "authorization" not in host.asked[0].headers
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("marks", ["all", "manifest"])
+async def test_a_picture_that_its_maker_signed_goes_out_signed_by_us(keys: Keys, form: str, marks: str):
+    """Servers of pictures sign what they make; one manifest stands in a file."""
+    signer, mime = Signer(chain=keys.signer or "", sign=keys.signer_key or ""), f"image/{form.lower()}"
+    theirs = sign_manifest(png(form), mime=mime, signer=signer, model="theirs", title="x")
+    async with StubEndpoint([reply(theirs)]) as stub:
+        ours = images(stub, keys)
+        ours = ours if marks == "all" else Images(upstream=ours.upstream, signer=ours.signer)
+        async with gateway(stub.url, stack=words_stack(), images=ours) as running:
+            made = base64.b64decode((await generate(running)).data[0].b64_json)
+
+    manifest = read_manifest(made, mime=mime, trust=keys.trust)
+    assert manifest is not None
+    assert (manifest.state, manifest.says_generated) == ("trusted", True)
+    assert "painter" in manifest.generator
+    assert "theirs" not in manifest.generator
+    assert (manifest.watermark is not None) == (marks == "all")
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_loses_its_manifest_and_nothing_else(keys: Keys, form: str):
+    signer, mime, plain = (
+        Signer(chain=keys.signer or "", sign=keys.signer_key or ""),
+        f"image/{form.lower()}",
+        png(form),
+    )
+    signed = sign_manifest(plain, mime=mime, signer=signer, model="theirs", title="x")
+
+    taken = without_manifest(signed)
+
+    assert read_manifest(taken, mime=mime) is None
+    assert np.array_equal(*(np.asarray(image_module.open(io.BytesIO(one))) for one in (plain, taken)))
+    assert without_manifest(plain) == plain
+    for cut in range(0, len(signed), 97):
+        without_manifest(signed[:cut])
 
 
 def test_pictures_are_not_served_without_any_mark():

@@ -1,5 +1,6 @@
 """The small parts: events cut anywhere, the breaker's states, ids that sort by time."""
 
+import asyncio
 import itertools
 import time
 import uuid
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from safecase.serve._breaker import Breaker
 from safecase.serve._call import Clock, new_id
+from safecase.serve._faults import ClientGone, Fault, refused
+from safecase.serve._flights import Flights
 from safecase.serve._sse import Splitter
 from safecase.serve._tools import as_calls, without_tools
 
@@ -94,3 +97,34 @@ def test_a_demanded_call_is_held_to_its_schema_and_read_back():
     cut = {"id": "r", "choices": [{"message": {"content": '{"name": "b", "argu'}, "finish_reason": "length"}]}
     as_calls(cut)
     assert cut["choices"][0]["finish_reason"] == "length"
+
+
+async def test_a_sweep_that_breaks_is_not_the_last_one():
+    """Deadlines and hang-ups of every call hang on it."""
+    asked: list[str] = []
+
+    def bars(token: str) -> Fault | None:
+        asked.append(token)
+        if len(asked) == 1:
+            raise ValueError("a file that nobody thought of")
+        return refused(401, "invalid-api-key", "no more")
+
+    broken: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: broken.append(context["exception"]))
+    flights = Flights(period_s=0.01, bars=bars)
+
+    async def fly() -> Fault | ClientGone | None:
+        flight = flights.board()
+        flight.token = "t"
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            flight.task.uncancel()
+        flights.land(flight)
+        return flight.cause
+
+    cause = await asyncio.wait_for(asyncio.create_task(fly()), 2)
+
+    assert isinstance(cause, Fault)
+    assert len(broken) == 1
+    assert len(flights) == 0

@@ -51,6 +51,8 @@ BODIES: list[tuple[Any, int, str]] = [
     ({**CHAT, "tools": {}}, 400, "bad-request"),
     ({**CHAT, "modalities": ["text", "audio"]}, 400, "bad-request"),
     ({**CHAT, "response_format": "json"}, 400, "bad-request"),
+    ({**CHAT, "store": True}, 400, "bad-request"),
+    ({**CHAT, "store": "yes"}, 400, "bad-request"),
     *[
         (
             {**CHAT, "messages": [{"role": "user", "content": [{"type": kind, kind: {"url": SECRET}}]}]},

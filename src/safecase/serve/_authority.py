@@ -16,11 +16,12 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from safecase.assess import HANDOVER_FILE, Clock, utc_now
-from safecase.evidence import Identity, format_utc
+from safecase.evidence import Identity, format_utc, write_atomic
 from safecase.models import Model, ModelError, fingerprint, open_model
 from safecase.serve._admission import refuses
 from safecase.serve._clock import never_back
@@ -38,6 +39,7 @@ _ROOMS = ("safeguard", "detect", "declare")
 """What stacks and frameworks are made of besides the case's own files."""
 _UNSETTLED_S = 2.5
 """A whole check follows so soon after one that met files which had only just changed."""
+_LATEST_S = dt.datetime(9999, 1, 1, tzinfo=dt.UTC).timestamp()
 _REPLAYS = 3
 """Times that the probes are replayed before a fingerprint counts as another: batches at an endpoint make it waver."""
 
@@ -61,6 +63,7 @@ class CaseAuthority:
         place: what is served, where.
         rhythm: how often what is looked at.
         now: the clock.
+        kept: file in which the time of the last check outlives this process; None keeps it nowhere.
         open_upstream: opens the server that answers, to replay a fingerprint, bare.
 
     Attributes:
@@ -74,10 +77,14 @@ class CaseAuthority:
         *,
         rhythm: Rhythm | None = None,
         now: Clock = utc_now,
+        kept: Path | None = None,
         open_upstream: Callable[[str], Model] = open_model,
     ) -> None:
         self._place, self._rhythm, self._open = place, rhythm or Rhythm(), open_upstream
-        self._now_s = never_back(lambda: now().timestamp())
+        self._kept, since_s = kept, _time_in(kept)
+        self._now_s = never_back(lambda: now().timestamp(), since_s=since_s)
+        if since_s > now().timestamp():
+            LOG.error("%s: this machine's clock is behind what it was; that counts, unless you remove the file", kept)
         self._digests = FileDigests()
         self._seen: dict[Path, Stamp] = {}
         self._check_at = self._fresh_until = float("-inf")
@@ -137,6 +144,7 @@ class CaseAuthority:
 
     def check(self) -> None:
         """Make the whole check now."""
+        self._keep_time()
         before, found = self._look_whole()
         if isinstance(found, NotPermitted) and self.fault is None:
             time.sleep(_AGAIN_S)
@@ -167,6 +175,11 @@ class CaseAuthority:
 
     def _now(self) -> dt.datetime:
         return dt.datetime.fromtimestamp(self._now_s(), dt.UTC)
+
+    def _keep_time(self) -> None:
+        if self._kept is not None:
+            with suppress(OSError):  # a full disk; the time is kept again with the next check
+                write_atomic(self._kept, b"%f\n" % self._now_s())
 
     def _look_whole(self) -> tuple[dict[Path, Stamp], "Permit | NotPermitted"]:
         """The stamps from before the check, so that what changes meanwhile is seen, and what came of it."""
@@ -241,6 +254,15 @@ async def _drift(model: Model, permitted: Identity) -> NotPermitted | None:
     said = "the two rounds of probes differ" if found.digest is None else f"its fingerprint is {found.digest}"
     line = f"{model.name}: {said}, assessed was {permitted.digest}; ask what changed there, or assess it anew"
     return NotPermitted("fingerprint-drift", "the model is not the one that was assessed", line)
+
+
+def _time_in(kept: Path | None) -> float:
+    """The time of the last check, by an earlier process; before all others where there was none."""
+    try:
+        said = 0.0 if kept is None else float(kept.read_bytes())
+    except (OSError, ValueError):
+        said = 0.0
+    return said if 0 < said < _LATEST_S else float("-inf")
 
 
 def _unchecked(detail: str) -> NotPermitted:

@@ -104,6 +104,8 @@ class ChatRoute:
         call.tools = must_be_tools(body)
         streams = boolean(body, "stream")
         whole_number(body, "n", most=self.limits.choices)
+        if boolean(body, "store"):
+            raise bad_request("nothing is kept of a call; leave store out, or send false", param="store")
         if body.get("modalities") not in (None, ["text"]):
             raise bad_request('modalities may only be ["text"]', param="modalities")
         call.prompt = last_of_user(turns or ())

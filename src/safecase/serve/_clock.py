@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable
 
 
-def never_back(clock: Callable[[], float], *, ticks: Callable[[], float] = time.monotonic) -> Callable[[], float]:
+def never_back(
+    clock: Callable[[], float], *, since_s: float = float("-inf"), ticks: Callable[[], float] = time.monotonic
+) -> Callable[[], float]:
     """A clock that is never behind what it said before and the time that has passed since.
 
     Args:
         clock: seconds since the epoch.
+        since_s: what it said before this process began.
         ticks: seconds since any moment, never going back.
 
     >>> wall, passed = iter([100.0, 160.0, 40.0]), iter([0.0, 60.0, 70.0])
@@ -20,7 +23,7 @@ def never_back(clock: Callable[[], float], *, ticks: Callable[[], float] = time.
     >>> clock(), clock(), clock()
     (100.0, 160.0, 170.0)
     """
-    ahead = float("-inf")  # of the ticks
+    ahead = since_s - ticks() if since_s > float("-inf") else since_s  # of the ticks
 
     def now() -> float:
         nonlocal ahead

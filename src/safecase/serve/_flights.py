@@ -91,19 +91,24 @@ class Flights:
             flight.watcher.cancel()
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        now, grounded = loop.time(), self._grounds()
-        for flight in list(self._flights.values()):
-            if grounded is not None:
-                flight.fall(grounded)
-            elif now > flight.deadline or now > flight.end:
-                if flight.overdue is not None:
-                    flight.fall(flight.overdue())
-            elif now - flight.since >= self._period_s:
-                if flight.token and (bar := self._bars(flight.token)) is not None:
-                    flight.fall(bar)
-                elif flight.watcher is None and flight.receive is not None:
-                    flight.watcher = loop.create_task(_listen(flight, flight.receive))
-        self._next = loop.call_later(self._period_s, self._sweep, loop) if self._flights else None
+        try:
+            now, grounded = loop.time(), self._grounds()
+            for flight in list(self._flights.values()):
+                self._look(flight, now, grounded, loop)
+        finally:  # whatever goes wrong in one sweep, there is a next one
+            self._next = loop.call_later(self._period_s, self._sweep, loop) if self._flights else None
+
+    def _look(self, flight: Flight, now: float, grounded: Fault | None, loop: asyncio.AbstractEventLoop) -> None:
+        if grounded is not None:
+            flight.fall(grounded)
+        elif now > flight.deadline or now > flight.end:
+            if flight.overdue is not None:
+                flight.fall(flight.overdue())
+        elif now - flight.since >= self._period_s:
+            if flight.token and (bar := self._bars(flight.token)) is not None:
+                flight.fall(bar)
+            elif flight.watcher is None and flight.receive is not None:
+                flight.watcher = loop.create_task(_listen(flight, flight.receive))
 
 
 async def _listen(flight: Flight, receive: Receive) -> None:

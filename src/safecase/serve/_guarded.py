@@ -151,11 +151,13 @@ class Guarded:
             await self._stream(call, ask, response)
             return
         data = await self._client.read(response, call.flight)
-        reply = self._parsed(call, data)
+        if len(data) < LONG:
+            reply = self._parsed(call, data)
+        else:
+            reply = await asyncio.to_thread(self._parsed, call, data)
+            ask = replace(ask, exchange=replace(ask.exchange, is_long=True))
         if is_call:
             as_calls(reply)
-        if len(data) >= LONG:
-            ask = replace(ask, exchange=replace(ask.exchange, is_long=True))
         await self._whole(call, ask, reply)
 
     async def _commanded(self, call: Call, on_command: Commands) -> str | None:

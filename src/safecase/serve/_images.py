@@ -21,6 +21,7 @@ from safecase.serve._embeddings import withheld_error
 from safecase.serve._faults import Fault, bad_request, failed
 from safecase.serve._guarded import Guarded
 from safecase.serve._marks import Marker
+from safecase.serve._unsigned import without_manifest
 from safecase.serve._upstream import Client, UpstreamRefused
 
 FIELDS = frozenset(
@@ -93,6 +94,8 @@ class ImagesRoute:
             raise bad_request(
                 "pictures are only given as b64_json, with their marks; ask for that", param="response_format"
             )
+        if body.get("moderation") not in (None, "auto"):
+            raise bad_request("moderation may only be auto: no client turns checks down", param="moderation")
         return prompt
 
     async def _check_words(self, call: Call, reply: dict[str, Any], asked: Exchange) -> None:
@@ -105,6 +108,8 @@ class ImagesRoute:
 
     async def _picture(self, call: Call, one: dict[str, Any]) -> dict[str, Any]:
         data = await self._bytes(one)
+        if self.images.signer is not None:
+            data = without_manifest(data)
         marking = Marking(
             model=self.client.upstream.serves,
             provider=self.provider,

@@ -126,6 +126,7 @@ def _chat(serves: str, limits: Limits, forward: frozenset[str]) -> Body:
         "tools": {"type": ["array", "null"], "items": _TOOL},
         "response_format": {"type": ["object", "null"]},
         "modalities": {"enum": [None, ["text"]]},
+        "store": {"enum": [None, False]},
     }
     return _body(CHAT_FIELDS | forward, shapes, required=["model", "messages"])
 
@@ -161,6 +162,7 @@ def _images(serves: str, limits: Limits) -> Body:
         "prompt": {"type": "string", "minLength": 1},
         "n": {"type": ["integer", "null"], "minimum": 1, "maximum": limits.choices},
         "response_format": {"enum": [None, "b64_json"]},
+        "moderation": {"enum": [None, "auto"]},
         "stream": {"enum": [None, False]},
     }
     return _body(IMAGES_FIELDS, shapes, required=["model", "prompt"])

@@ -98,7 +98,7 @@ class _Cycle(RequestResponseCycle):
         length = _length_of(message) if is_plain else -1
         if length < 0 or self.flow.write_paused:
             if self.scope["http_version"] == "1.0" and not any(
-                name == b"content-length" for name, _ in message["headers"]
+                name == b"content-length" for name, _ in message.get("headers", ())
             ):
                 self.chunked_encoding, self._ends_with_connection = False, True
             return await super().send(message)

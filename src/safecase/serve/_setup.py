@@ -27,6 +27,9 @@ from safecase.serve._traces import Traces
 from safecase.serve._worker import WorkerSlot
 from safecase.serve._workers import Running
 
+CLOCK = "clock"
+"""File in the folder of the state: when the permit was last looked at."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySetup:
@@ -82,7 +85,12 @@ class GatewaySetup:
             recorder = EventRecorder(open_sink(self.events), slot, retention=self.retention(), durable=self.durable)
             await recorder.start()
             opened.push_async_callback(recorder.close)
-            authority = CaseAuthority(replace(self.place, stack_digest=stack.digest), rhythm=self.rhythm, now=self.now)
+            authority = CaseAuthority(
+                replace(self.place, stack_digest=stack.digest),
+                rhythm=self.rhythm,
+                now=self.now,
+                kept=self.state / CLOCK,
+            )
             await asyncio.to_thread(authority.start)
             opened.push_async_callback(asyncio.to_thread, authority.stop)
             golden = await _golden_fault(stack)
