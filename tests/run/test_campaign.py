@@ -313,6 +313,17 @@ async def test_a_schedule_that_mixes_endpoints_hides_no_dead_one(tmp_path: Path)
         await campaign(tmp_path, models, planned=planned, schedule=PlanOrder, workers=1)
 
 
+async def test_a_dead_endpoint_behind_answers_of_a_cache_alone_pauses_the_run(tmp_path: Path):
+    cache = AnswerCache(tmp_path / "cache.sqlite")
+    planned = trials_of(intents=40)
+    await campaign(tmp_path / "a", ScriptedModel(answer), planned=planned[:4], cache=cache)
+
+    dead = ScriptedModel(lambda _: EndpointError("gone"))
+    with pytest.raises(EndpointGone, match="last 25 attempts failed"):
+        await campaign(tmp_path / "b", dead, planned=planned, cache=cache, workers=1)
+    cache.close()
+
+
 class Guard:
     """A layer that is a model: it rules as it is told, or breaks."""
 
