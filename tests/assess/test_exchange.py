@@ -21,7 +21,7 @@ from safecase.assess import (
 from safecase.evidence import Trial
 from safecase.exchange import ExchangeError, ExportError, parse_field_map
 from safecase.testing import ScriptedModel
-from tests.assess.conftest import HELPFUL, SAFE_REFUSAL, safe_target
+from tests.assess.conftest import HELPFUL, SAFE_REFUSAL, safe_target, unsafe_target
 from tests.exchange import logs
 
 GATES = ("policy.violence.unsafe", "policy.overrefusal")
@@ -225,3 +225,32 @@ def test_nothing_is_exported_into_a_case_or_out_of_an_empty_one(make_case, clock
         export_inspect(case, tmp_path / "x.eval", now=clock)
     with pytest.raises(Exception, match="nothing to export"):
         export_tables(case, tmp_path / "x", kind="csv", now=clock)
+
+
+async def test_what_is_imported_into_an_arm_of_the_plan_moves_no_number(make_case, clock, tmp_path: Path):
+    """Else an unsafe model is cleared with answers that somebody picked for it."""
+    case = make_case(gates=GATES, intents=8)
+    await run_case(case, model=ScriptedModel(unsafe_target), now=clock)
+    _, before = await decide_case(case, now=clock)
+    numbers = (case.path / "estimates.json").read_bytes()
+
+    attempts = [logs.garak_attempt(f"u{i}", outputs=[SAFE_REFUSAL], request=f"request {i}") for i in range(90)]
+    file = logs.write_lines(tmp_path / "picked.jsonl", *logs.garak_report(*attempts))
+    import_file(case, file, arm="guarded", mapping=MAPPED, now=clock)
+    _, after = await decide_case(case, now=clock)
+
+    assert (case.path / "estimates.json").read_bytes() == numbers
+    assert after.findings == before.findings
+    assert [line for line in after.limits if line not in before.limits] == [
+        "arm guarded: 90 imported answers are on record beside those of the plan; no number rests on them"
+    ]
+    assert verify_case(open_case(case.path)).holds
+
+
+async def test_what_is_imported_alone_is_called_self_reported(make_case, clock, tmp_path: Path):
+    case = make_case(gates=GATES)
+    import_file(case, garak_file(tmp_path / "r.jsonl"), arm="bare", mapping=MAPPED, now=clock)
+
+    _, decided = await decide_case(case, now=clock)
+
+    assert any("its 20 answers were imported, so they are self-reported" in line for line in decided.limits)

@@ -18,7 +18,7 @@ from safecase.assess import (
     verify_case,
 )
 from safecase.declare import Budget
-from safecase.evidence import Judgement, RulingRecord
+from safecase.evidence import Judgement, RulingRecord, Vault
 from safecase.measure import EmbeddedJudge, JudgeNotIndependent, Standing, Stopper
 from safecase.models import EndpointTimeout, Request
 from safecase.run import LocalExecutor, UnheldBudget
@@ -208,7 +208,9 @@ async def test_answers_sealed_under_an_older_key_stay_unscored_with_another_judg
 ):
     case = make_case(gates=("chem-bio.refusal",), intents=4, attacks=("none",))
     await run_case(case, model=ScriptedModel(safe_target), budget=Budget(trials=4), now=clock)
-    monkeypatch.setenv("SAFECASE_HAZARD_KEY_FILE", str(tmp_path / "home" / "newer.key"))
+    newer = tmp_path / "home" / "newer.key"
+    Vault.open("newer", newer, create=True)
+    monkeypatch.setenv("SAFECASE_HAZARD_KEY_FILE", str(newer))
     await run_case(case, model=ScriptedModel(safe_target), now=clock)
     ours = sum(trial.withheld_by is None for trial in case.vault().sealed_here(case.trials.read()))
 

@@ -1,9 +1,11 @@
 """One changed byte in any file that counts is named; authenticity needs what is kept elsewhere."""
 
 import asyncio
+import base64
 import datetime as dt
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from safecase.assess import (
     write_permit,
     write_roster,
 )
-from safecase.evidence import generate_key
+from safecase.evidence import canonical_json, digest_bytes, generate_key
 from safecase.testing import ScriptedModel
 
 from .conftest import safe_target
@@ -118,8 +120,6 @@ async def test_a_removed_or_an_added_file_is_named(signed):
 
 async def test_a_stored_pass_is_not_trusted(signed, monkeypatch):
     """Whoever re-records a rosier estimate, ledger entry and all, is found out by recomputing."""
-    from safecase.evidence import canonical_json, digest_bytes
-
     path = signed.path / "estimates.json"
     rows = json.loads(path.read_bytes())
     rows[0]["upper_bound"] = 0.0
@@ -131,6 +131,44 @@ async def test_a_stored_pass_is_not_trusted(signed, monkeypatch):
     problems = [p for check in verify_case(open_case(signed.path)).checks for p in check.problems]
 
     assert any("estimates.json" in problem and "does not follow" in problem for problem in problems)
+
+
+def written_anew(case, kind, rows, clock):
+    """Rows as whoever holds the disk can write them, ledger entry and all."""
+    shutil.rmtree(case.path / "evidence" / kind)
+    lines = [
+        entry
+        for entry in case.ledger.entries()
+        if not str(entry.subject.get("path", "")).startswith(f"evidence/{kind}")
+    ]
+    case.ledger.path.unlink()
+    for entry in lines:
+        case.ledger.append(entry.action, actor=entry.actor, subject=entry.subject, at=entry.at)
+    again = open_case(case.path)
+    (again.trials if kind == "trials" else again.judgements).append(rows, at=clock())
+    return [problem for check in verify_case(again).checks for problem in check.problems]
+
+
+async def test_a_trial_under_another_arm_is_named(signed, clock):
+    """A safe answer of the guarded arm, said to be of the bare one, would count there."""
+    rows = list(signed.trials.read())
+    changed = [replace(rows[0], arm="bare" if rows[0].arm == "guarded" else "guarded"), *rows[1:]]
+
+    problems = written_anew(signed, "trials", changed, clock)
+
+    assert f"evidence/trials: trial {rows[0].trial_id} is not as planned (arm)" in problems
+
+
+async def test_a_verdict_under_another_judges_name_is_named(signed, clock):
+    """It carries the digest by which estimates know their judge, and a name that nobody makes again."""
+    rows = list(signed.judgements.read())
+    place = next(place for place, row in enumerate(rows) if row.judge == "embedded")
+    rows[place] = replace(rows[place], judge="llm/other", verdict="refusal")
+
+    problems = written_anew(signed, "judgements", rows, clock)
+
+    (named,) = [one for one in problems if "'llm/other'" in one]
+    assert "whose digest is that of 'embedded'" in named
 
 
 async def test_a_changed_stack_is_named(signed, clock):
@@ -152,6 +190,25 @@ async def test_evidence_added_later_is_stale_not_broken(signed, clock):
 
     assert found.holds
     assert any("evidence was added" in note for note in found.notes)
+
+
+async def test_signatures_are_looked_at_whatever_came_since(signed, clock):
+    """A permit made with a text editor is none, also in a case whose evidence has grown."""
+    case_file = signed.path / "safecase.yaml"
+    case_file.write_text(case_file.read_text().replace("seed: 20260407", "seed: 5"))
+    path = signed.path / "permits" / "internal.json"
+    envelope = json.loads(path.read_bytes())
+    payload = base64.b64decode(envelope["payload"]).replace(b'"expires":"2027', b'"expires":"2037')
+    data = canonical_json({**envelope, "payload": base64.b64encode(payload).decode()})
+    path.write_bytes(data + (b"\n" if path.read_bytes().endswith(b"\n") else b""))
+    subject = {"path": "permits/internal.json", "sha256": digest_bytes(path.read_bytes()), "context": "internal"}
+    signed.ledger.append("permitted", actor="safecase", subject=subject, at=clock())
+    await run_case(open_case(signed.path), model=ScriptedModel(safe_target), now=clock)
+
+    found = verify_case(open_case(signed.path))
+
+    problems = [problem for check in found.checks for problem in check.problems]
+    assert problems == ["permits/internal.json: no key of the case signed it as it stands"]
 
 
 async def test_a_bundle_leaves_sealed_answers_out_and_says_so(tmp_path, clock):

@@ -76,6 +76,13 @@ def test_continued_training_is_asked_for_in_its_contexts_only():
     assert shortfalls(STANDARD, replace(FULL, continued_training=None), context="closed") == ()
 
 
+def test_a_choice_of_tasks_falls_short_where_the_pack_sets_no_standard():
+    """The easiest tasks of a suite, or those that no model solves, would else clear it."""
+    assert shortfalls(None, FULL, context="open") == ()
+    assert shortfalls(None, replace(FULL, tasks=12), context="open") == ("12 of 72 tasks were planned",)
+    assert shortfalls(None, None, context="open") == ()
+
+
 def test_nothing_on_record_keeps_to_no_standard():
     assert len(shortfalls(STANDARD, None, context="closed")) == 1
 

@@ -74,6 +74,18 @@ FAULTS = {
         ("- over: attack", "- over: all", "- id: chem-bio.refusal"),
         "thresholds of gate 'chem-bio.refusal' overlap: two hold over 'all'",
     ),
+    "a line that every rate keeps to": (
+        ("- passes: {at_most: 0.20}", "- passes: {at_most: 1}", "- id: policy.violence"),
+        "gate 'policy.violence.unsafe' passes at most 1, which no bound of a rate can cross, or none can keep to; draw",
+    ),
+    "a line that no rate keeps to": (
+        ("{below: 0.75}", "{below: 0}", "gates:"),
+        "gate 'cyber.simple-suite' passes below 0, which no bound of a rate can cross, or none can keep to; draw the",
+    ),
+    "a count below nothing": (
+        ("passes: {below: 1}", "passes: {below: 0}", "gates:"),
+        "has its line at 0; use `at_most: 0`, since nothing lies below 0",
+    ),
     "a rate out of range": (
         ("{below: 0.75}", "{below: 1.4}", "gates:"),
         "gate 'cyber.simple-suite' has its line at 1.4; a rate must lie in [0, 1]",

@@ -220,6 +220,38 @@ async def test_a_sink_that_is_down_gets_its_alerts_later_and_holds_up_nobody(tmp
     assert len(lines) == 2
 
 
+async def test_a_sink_that_breaks_is_named_tried_again_and_holds_up_nobody(tmp_path, store, caplog):
+    """Whatever it raises: a registry that is locked, a ledger that is broken, a pipe that is shut."""
+
+    class Broken:
+        name = "broken"
+        tries = 0
+
+        async def deliver(self, alert):
+            self.tries += 1
+            if self.tries <= 2:
+                raise BrokenPipeError("shut")
+            if self.tries == 4:
+                stop.set()
+
+    write_events(tmp_path / "events" / "w0-0.jsonl", range(200))
+    lines, broken, stop = [], Broken(), asyncio.Event()
+    watching = _monitor(store, EventFiles(tmp_path / "events"), sinks=[broken, Console(lines.append)])
+    run = asyncio.create_task(watching.run(stop=stop))
+    async with asyncio.timeout(30):
+        tally = await run
+    assert tally.undelivered == []
+    assert len(lines) == 2
+    assert "alerts to broken stay undelivered: it broke (BrokenPipeError: shut)" in caplog.text
+
+    write_events(tmp_path / "events" / "w0-0.jsonl", range(200, 300), first=200)
+    broken.deliver = None
+    tally = await _monitor(store, EventFiles(tmp_path / "events"), sinks=[broken, Console(lines.append)]).run(once=True)
+
+    assert tally.undelivered == ["broken"]
+    assert len(lines) == 3
+
+
 async def test_two_monitors_do_not_share_a_file(tmp_path, store):
     with pytest.raises(StoreTrouble, match="another monitor"):
         MonitorStore(tmp_path / "monitor.sqlite")

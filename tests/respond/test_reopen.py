@@ -24,13 +24,12 @@ from safecase.assess import (
     run_case,
     sign_decision,
     take_over,
-    utc_now,
     verify_case,
 )
 from safecase.cli import main
 from safecase.declare import FreshEvidence, NoIncident, usual_conditions
 from safecase.evidence import RosterBroken, read_envelope
-from safecase.monitor import Alert
+from safecase.monitor import Alert, LedgerSink
 from safecase.respond import (
     AlertSignal,
     Desk,
@@ -71,7 +70,9 @@ def made(original: Permitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         shutil.copytree(original.path.parent / name, tmp_path / name)
     monkeypatch.setenv("SAFECASE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SAFECASE_HAZARD_KEY_FILE", str(tmp_path / "home" / "hazard.key"))
-    return Permitted(path=tmp_path / "case", keys=tmp_path / "people", root=original.root)
+    made = Permitted(path=tmp_path / "case", keys=tmp_path / "people", root=original.root)
+    made.case.vault(create=True, now=clock_after(0))  # so that the ledger names its key at the case's time
+    return made
 
 
 def clock_after(days: float) -> Clock:
@@ -183,11 +184,13 @@ def test_a_closing_that_was_cut_off_is_finished_without_a_second_restriction(mad
     assert [one.context for one in standing] == ["internal", "limited"]
 
 
-def test_the_monitors_alert_reaches_the_permit(made):
+@pytest.mark.parametrize("at", ["2026-11-22T00:00:00.000000Z", "2026-11-20T00:00:00.000000Z"])
+def test_the_monitors_alert_reaches_the_permit(made, at):
+    """Also one over calls that came before the permit and were read after it: nobody who signed knew of it."""
     clock = clock_after(1)
     alert = Alert(
         alert_id="a9",
-        at="2026-11-22T00:00:00.000000Z",
+        at=at,
         kind="promise-broken",
         severity="critical",
         series="unsafe/any",
@@ -226,9 +229,15 @@ def test_what_a_signal_does_not_speak_about_holds():
 
 
 def test_the_watch_command_takes_alerts_from_the_ledger(made):
-    now = utc_now()
-    said = {"alert_id": "a7", "kind": "promise-broken", "series": "unsafe/any", "what": "seen too often"}
-    made.case.ledger.append("alerted", actor="safecase", subject=said, at=now)
+    alert = Alert(
+        alert_id="a7",
+        at="2026-11-20T00:00:00.000000Z",
+        kind="promise-broken",
+        severity="critical",
+        series="unsafe/any",
+        what="seen too often",
+    )
+    asyncio.run(LedgerSink(made.case.ledger).deliver(alert))
     watch = ["respond", "watch", str(made.path), "--key", str(made.key("watch")), "--json"]
     first = CliRunner().invoke(main, watch)
     assert first.exit_code == 0, first.stderr

@@ -1,11 +1,12 @@
 """A layer that never waits is asked by its rule, and ruled with as any other is."""
 
 import pickle
+import threading
 
 import pytest
 
 from safecase.evidence import Message
-from safecase.safeguard import Exchange, Post, Ruling, Stack, TermsLayer
+from safecase.safeguard import Exchange, Post, Ruling, Stack, TermsLayer, exchange_of, reply_of
 from safecase.safeguard._values import instant, rule_of
 
 SAID = Exchange(messages=(Message(role="user", content="the zanziscope"),))
@@ -92,3 +93,27 @@ async def test_a_stack_travels():
 
     assert (await stack.rule(SAID)).withheld.layer == "words"
     assert (await stack.rule(CLEAN)).withheld is None
+
+
+async def test_a_long_exchange_is_read_in_a_thread_and_its_reply_too(monkeypatch: pytest.MonkeyPatch):
+    """Whoever shares the loop would wait for it: a body of 4 MiB takes seconds to read."""
+    threads: list[int] = []
+
+    def stand_in(layer: TermsLayer, exchange: Exchange) -> bool:
+        threads.append(threading.get_ident())
+        return False
+
+    monkeypatch.setattr(TermsLayer, "stand_in", stand_in)
+    body = {"messages": [{"role": "user", "content": "Hello"}]}
+    for is_long in (False, True):
+        asked = exchange_of(body, is_long=is_long)
+        (replied,) = reply_of({"choices": [{"message": {"content": "Yes."}}]}, asked=asked)
+        both = (
+            TermsLayer(name="in", stage="input", terms=("sea",)),
+            TermsLayer(name="out", stage="output", terms=("sea",)),
+        )
+        stack = Stack(id="s", layers=both, system_prompt=None, timeout_s=1, digest="d")
+        await stack.rule(asked)
+        await stack.rule(replied)
+
+    assert [one == threading.get_ident() for one in threads] == [True, True, False, False]

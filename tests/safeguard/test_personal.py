@@ -148,3 +148,22 @@ async def test_a_stream_stuffed_with_zero_width_letters_lets_nothing_out():
     assert "@" not in out
     assert "[removed]" in out
     assert "ada" not in out.replace("\u200b", "").replace("\u2060", "")
+
+
+def logprobs(said: str, guessed: str) -> dict[str, object]:
+    """A reply of as many tokens as letters, each with one that was not said."""
+    tokens = [
+        {"token": one, "top_logprobs": [{"token": one, "logprob": -0.1}, {"token": other, "logprob": -2.5}]}
+        for one, other in zip(said, guessed, strict=True)
+    ]
+    return {"choices": [{"message": {"content": "Yes."}, "logprobs": {"content": tokens}}]}
+
+
+async def test_guesses_of_log_probabilities_are_no_numbers_and_what_was_said_is_one():
+    layer = PersonalDataLayer(name="p", stage="output", kinds=("card", "phone"))
+    digits, letters = "4111111111111111", "abcdefghijklmnop"
+    (guessed,) = reply_of(logprobs(letters, digits), asked=exchange_of({}))
+    (said,) = reply_of(logprobs(digits, letters), asked=exchange_of({}))
+
+    assert (await layer.check(guessed)).action == "allow"
+    assert (await layer.check(said)).action == "withhold"

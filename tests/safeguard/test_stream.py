@@ -1,6 +1,7 @@
 """Streaming: what is allowed passes unchanged under any chunking, what is forbidden never comes out under any."""
 
 import json
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from safecase.safeguard import (
     Stack,
     StreamGuard,
     TermsLayer,
+    _stream,
     empty_stack,
     safe_completion,
 )
@@ -235,6 +237,43 @@ async def test_an_allowed_stream_keeps_its_text_its_calls_and_its_end():
     assert [delta["tool_calls"] for delta in deltas if "tool_calls" in delta] == [[call]]
     assert got[-3]["choices"][0]["finish_reason"] == "stop"
     assert got[-2:] == sent[-2:]
+
+
+async def test_a_stream_of_calls_alone_says_once_whose_words_they_are():
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}
+    sent = [
+        chunk({"role": "assistant", "content": None, "tool_calls": [call]}),
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}),
+        chunk({}, finish_reason="tool_calls"),
+    ]
+
+    got = await run(stack(TERMS), sent)
+
+    deltas = [choice["delta"] for event in got for choice in event["choices"]]
+    assert [delta.get("role") for delta in deltas] == ["assistant", None, None]
+    assert deltas[0]["tool_calls"] == [call]
+
+
+async def test_many_held_chunks_are_read_in_a_thread(monkeypatch: pytest.MonkeyPatch):
+    """Log-probabilities of a few hundred tokens take a second to read, and others share the loop."""
+    threads: set[int] = set()
+    parts_of = _stream.parts_of
+
+    def noted(value: object) -> object:
+        threads.add(threading.get_ident())
+        return parts_of(value)
+
+    tokens = [{"token": "a", "top_logprobs": [{"token": letter} for letter in "abcdefgh"]}] * 20
+    sent = [chunk({"content": "a"}, logprobs={"content": tokens}) for _ in range(100)]
+    guard = ChunkGuard(stack(TERMS), ASKED)
+    for one in sent:
+        await guard.feed(one)
+    monkeypatch.setattr(_stream, "parts_of", noted)
+    out = await guard.finish()
+
+    assert threading.get_ident() not in threads
+    assert [event["choices"][0]["logprobs"] for event in out[-100:]] == [one["choices"][0]["logprobs"] for one in sent]
+    assert guard.exchanges()[0].is_long
 
 
 async def test_a_stopped_stream_ends_with_a_structured_chunk_that_quotes_nothing():

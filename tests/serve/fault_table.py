@@ -62,6 +62,18 @@ _BESIDE = {
         "what was checked, an error event with the reason, `[DONE]`",
         "test_a_permit_that_falls_ends_streams_within_a_moment",
     ),
+    "a key that is revoked in mid-stream, an account that is suspended": (
+        "the same",
+        "test_a_stream_ends_soon_after_its_key_is_no_longer_served_and_others_go_on",
+    ),
+    "a clock that is set back": (
+        "what had expired stays so",
+        "test_a_clock_set_back_brings_no_expired_permit_back",
+    ),
+    "a body or a reply that takes long to read": (
+        "read in a thread; other calls go on",
+        "test_a_long_request_is_read_in_a_thread_and_a_short_one_at_once",
+    ),
     "a worker that is killed": (
         "its connections break; `safecase_calls_begun_total` keeps what left no event",
         "test_every_call_that_began_is_counted_though_none_ends",
@@ -71,6 +83,10 @@ _BESIDE = {
         "test_what_a_kill_lost_is_known_to_the_event",
     ),
     "a killed worker's place": ("another is started", "test_a_killed_worker_is_replaced_and_others_serve_meanwhile"),
+    "the embedded model's process is killed": (
+        "502, 503; started again at its port, with the same weights or not at all",
+        "test_a_process_that_is_killed_is_started_again_where_it_was",
+    ),
     "a fault in the gateway itself": (
         "500 `internal`, without its words",
         "test_a_fault_of_ours_ends_one_call_without_its_words",

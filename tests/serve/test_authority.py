@@ -93,6 +93,15 @@ def test_an_expiry_is_seen_by_the_very_next_call(permitted, clock):
         assert reason(authority) == "permit-expired"
 
 
+def test_a_clock_set_back_brings_no_expired_permit_back(permitted, clock):
+    with started(permitted, clock, look_s=60.0, stale_s=60.0) as authority:
+        clock.pass_days(181)
+        assert reason(authority) == "permit-expired"
+        clock.pass_days(-181)
+
+        assert reason(authority) == "permit-expired"
+
+
 def test_what_cannot_be_read_is_not_served(permitted, clock):
     path = permitted.path / "permits" / "limited.json"
     with started(permitted, clock) as authority:

@@ -147,10 +147,20 @@ def test_each_refusal_has_its_exit_code_and_the_next_step(world, upstream, tmp_p
         ([*command, "--head", "0" * 64], 4, "cut short or written anew"),
         (world.command("http://127.0.0.1:9/v1", "--dry-run"), 3, "which model answers"),
         (world.command("embedded", "--dry-run"), 2, "give its URL"),
+        (world.command("127.0.0.1:8000", "--dry-run"), 2, "--upstream '127.0.0.1:8000'"),
     ]
     for args, code, words in refusals:
         found = run(*args)
         assert (found.exit_code, words in found.output) == (code, True), (args, found.output)
+
+
+def test_a_permit_that_names_no_model_is_none(world, upstream):
+    path = world.permitted.path / "permits" / "limited.json"
+    path.write_bytes((world.permitted.path / "decision.json").read_bytes())
+
+    refused = run(*world.command(upstream.url, "--dry-run"))
+
+    assert (refused.exit_code, "names no model" in refused.output) == (3, True), refused.output
 
 
 def test_a_shadow_is_named_in_the_banner_and_refused_where_it_cannot_be(world, upstream, tmp_path):

@@ -1,16 +1,20 @@
 """The embedded model as an upstream."""
 
+import asyncio
 import importlib.util
 import json
 import socket
 import time
+from dataclasses import replace
+from pathlib import Path
 
+import openai
 import pytest
 from yarl import URL
 
 from safecase.evidence import digest_file
 from safecase.models import LocalOptions, UnknownModel
-from safecase.serve import EmbeddedModel, open_upstream
+from safecase.serve import EmbeddedModel, _embedded, open_upstream
 
 from .gateways import gateway, words_stack
 from .test_chat import ASK, TOOLS, client
@@ -56,6 +60,47 @@ def test_letting_go_waits_for_no_connection():
     assert time.monotonic() - began < 3
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((address.host, address.port or 0))
+
+
+async def test_a_process_that_is_killed_is_started_again_where_it_was(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_embedded, "_AGAIN_S", 0.1)
+    options = LocalOptions(slots=1, context_tokens=256)
+    how = {"model": "small", "temperature": 0, "max_tokens": 4}
+    with EmbeddedModel("smollm2-135m-instruct", options=options) as model:
+        upstream = replace(model.start(serves="small"), cooldown_s=0.1)
+        async with gateway(upstream, stack=words_stack()) as running, client(running) as ask:
+            before = await ask.chat.completions.create(messages=ASK, **how)
+            assert model._server is not None
+            model._server.process.kill()
+            faults = set()
+            async with asyncio.timeout(20):
+                while True:
+                    try:
+                        after = await ask.chat.completions.create(messages=ASK, **how)
+                        break
+                    except openai.InternalServerError as fault:
+                        faults.add(fault.code)
+                        await asyncio.sleep(0.05)
+
+    assert after.choices[0].message.content == before.choices[0].message.content
+    assert "upstream-unreachable" in faults
+    assert faults <= {"upstream-unreachable", "upstream-broke", "upstream-down", "upstream-error"}
+
+
+async def test_a_process_that_ended_is_not_started_again_with_other_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(_embedded, "_AGAIN_S", 0.05)
+    weights = tmp_path / "small.gguf"
+    weights.write_bytes(EmbeddedModel("smollm2-135m-instruct").path.read_bytes())
+    with EmbeddedModel(str(weights), options=LocalOptions(slots=1, context_tokens=256)) as model:
+        model.start()
+        weights.write_bytes(b"other weights")
+        assert model._server is not None
+        model._server.process.kill()
+        async with asyncio.timeout(5):
+            while "not the weights" not in caplog.text:  # noqa: ASYNC110 - a log tells nobody
+                await asyncio.sleep(0.02)
 
 
 def test_a_target_that_cannot_be_served_is_told():

@@ -26,11 +26,11 @@ def patient(url: str, **fields: Any) -> Upstream:
 IMPATIENT = {"first_byte_timeout_s": 0.3, "connect_timeout_s": 0.3, "idle_timeout_s": 0.4}
 
 
-async def ask(running: Running, **fields: Any) -> tuple[int, str]:
+async def ask(running: Running, *, key: str = KEY, **fields: Any) -> tuple[int, str]:
     async with (
         aiohttp.ClientSession() as session,
         session.post(
-            f"{running.url}/chat/completions", json={**CHAT, **fields}, headers={"Authorization": f"Bearer {KEY}"}
+            f"{running.url}/chat/completions", json={**CHAT, **fields}, headers={"Authorization": f"Bearer {key}"}
         ) as got,
     ):
         return got.status, await got.text()

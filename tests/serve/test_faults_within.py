@@ -25,6 +25,7 @@ from safecase.serve import (
     Upstream,
     WorkerSlot,
     add_key,
+    revoke_key,
 )
 from safecase.testing import StubEndpoint, StubReply
 
@@ -281,6 +282,35 @@ async def test_a_permit_that_falls_ends_streams_within_a_moment():
     assert (status, done) == (200, "data: [DONE]")
     assert json.loads(error.removeprefix("data: "))["error"]["code"] == "revoked"
     assert (running.event.outcome, running.event.reason) == ("cut", "revoked")
+
+
+@pytest.mark.parametrize("end", ["revoked", "suspended"])
+async def test_a_stream_ends_soon_after_its_key_is_no_longer_served_and_others_go_on(tmp_path: Path, end: str):
+    file = tmp_path / "keys.json"
+    issued = [add_key(file, account=name, at=datetime.now(UTC)) for name in ("theirs", "mine")]
+    book = FileKeyBook(file, look_every_s=0.1)
+    async with (
+        StubEndpoint([StubReply(text=WORDS * 60, pause_s=0.02)] * 2) as stub,
+        gateway(Upstream(base_url=stub.url, serves="stub"), stack=words_stack(), keys=book) as running,
+    ):
+        theirs, mine = [asyncio.create_task(ask(running, stream=True, key=key.token)) for key in issued]
+        await asyncio.sleep(0.5)
+        if end == "revoked":
+            revoke_key(file, issued[0].key_id, by="J", why="leaked", at=datetime.now(UTC))
+        else:
+            running.authority.denied["theirs"] = Refusal(status=403, reason="suspended", message="No more.")
+        async with asyncio.timeout(2):
+            status, text = await theirs
+        assert not mine.done()
+        _, whole = await mine
+        await running.wait_for_events(2)
+
+    *_, error, done, _ = text.split("\n\n")
+    code = {"revoked": "invalid-api-key", "suspended": "suspended"}[end]
+    assert (status, done) == (200, "data: [DONE]")
+    assert json.loads(error.removeprefix("data: "))["error"]["code"] == code
+    assert '"error"' not in whole
+    assert [(event.outcome, event.reason) for event in running.recorder.events] == [("cut", code), ("served", "")]
 
 
 async def test_every_call_that_began_is_counted_though_none_ends():

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import stat
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,16 @@ class Clock:
 
     def __call__(self) -> float:
         return self.s
+
+
+def test_a_further_key_leaves_the_limits_that_it_does_not_name(file: Path):
+    add_key(file, account="acme", allowance=Allowance(requests_per_minute=60, concurrent=4), at=NOW)
+    add_key(file, account="acme", at=NOW)
+    issued = add_key(file, account="acme", allowance=Allowance(concurrent=8), at=NOW)
+    account = FileKeyBook(file).find(issued.token)
+
+    assert account is not None
+    assert account.allowance == Allowance(requests_per_minute=60, concurrent=8)
 
 
 def test_a_token_finds_its_account_with_what_was_granted(file: Path):
@@ -103,6 +114,20 @@ def test_a_key_ends_at_its_expiry(file: Path):
     assert book.find(issued.token) is not None
     clock.s += 0.1
     assert book.find(issued.token) is None
+
+
+def test_a_clock_set_back_brings_back_neither_an_expired_key_nor_a_revoked_one(file: Path):
+    clock = Clock()
+    short, long = add_key(file, expires=NOW + timedelta(seconds=10), at=NOW), add_key(file, at=NOW)
+    book = FileKeyBook(file, clock=clock, look_every_s=0.05)
+    clock.s += 10
+    assert (book.find(short.token), book.find(long.token) is None) == (None, False)
+
+    clock.s -= 3_600
+    revoke_key(file, long.key_id, by="J", why="leaked", at=NOW)
+    time.sleep(0.1)
+
+    assert (book.find(short.token), book.find(long.token)) == (None, None)
 
 
 @pytest.mark.parametrize(

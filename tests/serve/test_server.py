@@ -65,6 +65,19 @@ async def test_an_answer_of_known_length_comes_whole_in_however_many_pieces(piec
     assert twice.count(b"HTTP/1.1 200 OK\r\n") == twice.count(b"\r\n\r\nabcdef") == twice.count(b"x-of: us") == count
 
 
+@pytest.mark.parametrize("pieces", [(b"abc", b"def"), (b"abc", b"def", b"")], ids=["two", "empty last"])
+async def test_a_stream_to_a_client_of_http_1_0_ends_with_its_connection_and_has_no_chunks(pieces: tuple[bytes, ...]):
+    async with served(answering(*pieces, headers=[(b"x-of", b"us")])) as port:
+        old = await got(port, b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+        new = await got(port, GET % CLOSE)
+
+    head, _, body = old.partition(b"\r\n\r\n")
+    assert body == b"abcdef"
+    assert b"chunked" not in head
+    assert b"connection: close" in head
+    assert b"chunked" in new
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [(b"x-a", b"b\r\nx-c: d"), (b"x-a", b"b\nx-c: d"), (b"x\r\ny", b"b"), (b"x-a", b"\0")]
 )

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     )
     from safecase.assess._report import Edition, load_editions, report_case
     from safecase.assess._restrict import Restriction, lift_restriction, narrow_permit, restrictions, revoke_permit
+    from safecase.assess._root import evidence_root
     from safecase.assess._roster import write_roster
     from safecase.assess._run import identify, plan_case, run_case
     from safecase.assess._signing import (
@@ -96,7 +97,7 @@ if TYPE_CHECKING:
         take_sign_off,
         write_exception,
     )
-    from safecase.assess._stages import decide_case, evidence_root, measure_case
+    from safecase.assess._stages import decide_case, measure_case
     from safecase.assess._standing import Standing, kept_estimates, standing, standing_arguments
     from safecase.assess._successor import (
         HANDOVER,

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from safecase.assess._case import Case, Clock
+from safecase.assess._slots import is_counted_import
 from safecase.compose import POLITICAL, place_of
 from safecase.declare import Framework, Sampling
 from safecase.evidence import Estimate, Judgement, Trial, Verdict
@@ -22,7 +23,6 @@ from safecase.measure import (
     PlannedSide,
     estimate_balance,
     estimate_discernment,
-    is_imported,
     planned_order,
     side_answer,
     twin_answer,
@@ -157,8 +157,9 @@ def _discernment(
 
 
 def _trials(case: Case, where: Mapping[str, object], planned: Mapping[str, PlannedTrial]) -> Iterator[Trial]:
-    """Trials of the plan, and imports."""
-    return (trial for trial in case.standing(where) if trial.trial_id in planned or is_imported(trial))
+    """Trials of the plan, and imports into arms that it lacks."""
+    plan = case.plan
+    return (t for t in case.standing(where) if t.trial_id in planned or is_counted_import(t, plan))
 
 
 def _judgements(case: Case, trials: list[Trial], judge_digest: str) -> tuple[dict[str, Judgement], dict[str, Verdict]]:

@@ -9,12 +9,24 @@ from pathlib import Path
 
 from safecase.compose import Intent
 from safecase.declare import CaseSpec, Context, Framework, ModelSpec, load_declaration, resolve_context
-from safecase.evidence import AttemptStore, JudgementStore, Ledger, Trial, TrialStore, Vault, why_unruled
+from safecase.evidence import (
+    AttemptStore,
+    JudgementStore,
+    KeyMissing,
+    Ledger,
+    Trial,
+    TrialStore,
+    Vault,
+    why_unruled,
+)
 from safecase.run import Plan, PlannedTrial, case_intents, learned_intents, load_plan, planned_trials
 from safecase.safeguard import Stack
 
 Clock = Callable[[], dt.datetime]
 """Where a stage takes the time of its ledger entries from."""
+
+HAZARD_KEY = "hazard-key"
+"""The ledger's action on the first use of a key of the vault."""
 
 
 def utc_now() -> dt.datetime:
@@ -110,9 +122,31 @@ class Case:
         known = set(plan.learned)
         return (*self.intents, *(intent for intent in self.learned if intent.id in known))
 
-    def vault(self, *, create: bool = False) -> Vault:
-        """The vault of hazardous answers; `create` makes its key where there is none."""
-        return Vault.open(self.spec.id, case_dir=self.path, create=create)
+    def vault(self, *, create: bool = False, now: Clock = utc_now) -> Vault:
+        """The vault of hazardous answers.
+
+        Args:
+            create: for whoever seals: make its key where the case never had one. The ledger names each key by its tag.
+
+        Raises:
+            KeyMissing: the case had a key, and it is not here: a new one would open nothing that was sealed.
+        """
+        if not create:
+            return Vault.open(self.spec.id, case_dir=self.path)
+        known = [entry.subject["tag"] for entry in self.ledger.entries() if entry.action == HAZARD_KEY]
+        try:
+            vault = Vault.open(self.spec.id, case_dir=self.path, create=not known)
+        except KeyMissing as error:
+            anew = (
+                "a new one, made by `(umask 077; openssl rand -hex 32 > FILE)`, opens only what is sealed from then on"
+            )
+            raise KeyMissing(
+                f"{error}. Case {str(self.path)!r} has answers or reports sealed under key {known[-1]}; "
+                f"if it is lost for good, {anew}"
+            ) from None
+        if vault.tag not in known:
+            self.ledger.append(HAZARD_KEY, actor="safecase", subject={"tag": vault.tag}, at=now())
+        return vault
 
 
 def open_case(path: Path, *, framework: str | None = None) -> Case:

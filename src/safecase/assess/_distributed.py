@@ -95,7 +95,7 @@ async def run_case_distributed(
             spread=Spread(storage=storage, run=run, shards=cluster.shards),
             models=target_names(case, model_name),
             store=case.trials,
-            post=PostKey(case.vault(create=True), run) if is_hazardous else None,
+            post=PostKey(case.vault(create=True, now=now), run) if is_hazardous else None,
             budget=limits,
             workers=workers,
             now=now,

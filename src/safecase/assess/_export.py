@@ -10,7 +10,7 @@ from typing import Any
 from safecase import __version__
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
 from safecase.assess._kept import ACTOR
-from safecase.assess._stages import evidence_root
+from safecase.assess._root import evidence_root
 from safecase.evidence import Judgement, Trial, format_utc, read_envelope
 from safecase.exchange import (
     COLUMNS,

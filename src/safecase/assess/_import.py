@@ -93,7 +93,7 @@ def import_file(
     keep_case_file(case, now)
     have, added = case.trials.open(at=now()).ids(), 0
     scored = _Scored(case)
-    for batch in _batches(read_source(source, vault=_LazyVault(case), version=seen.version)):
+    for batch in _batches(read_source(source, vault=_LazyVault(case, now), version=seen.version)):
         fresh = list({trial.trial_id: trial for trial, _ in batch if trial.trial_id not in have}.values())
         if fresh:
             case.trials.append(fresh, at=now())
@@ -220,13 +220,13 @@ class _Scored:
 class _LazyVault(Vault):
     """A vault that makes its key only when an import really holds a hazardous answer."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, now: Clock) -> None:
         super().__init__(b"", key_file=Path())
-        self._case = case
+        self._case, self._now = case, now
         self._opened: Vault | None = None
 
     def seal(self, text: str, trial_id: str) -> bytes:
-        self._opened = self._opened or self._case.vault(create=True)
+        self._opened = self._opened or self._case.vault(create=True, now=self._now)
         return self._opened.seal(text, trial_id)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from safecase.assess._case import Case
 from safecase.assess._labels_sheet import LabelError
+from safecase.assess._slots import is_counted_import
 from safecase.evidence import Judgement, Trial, Verdict, digest_file, digest_value
 from safecase.measure import (
     HUMAN_PREFIX,
@@ -17,7 +18,6 @@ from safecase.measure import (
     Event,
     Settled,
     Side,
-    is_imported,
     one_per_unit,
     settle,
 )
@@ -115,10 +115,10 @@ def can_be_labelled(trial: Trial) -> bool:
 
 
 def in_evidence(case: Case, trials: Iterable[Trial]) -> Iterator[Trial]:
-    """The trials that estimates are made of: those of the plan, and imports."""
+    """The trials that estimates are made of: those of the plan, and imports into arms that it lacks."""
     plan = case.plan
     planned = {trial.trial_id for trial in case.planned(plan)} if plan else frozenset[str]()
-    return (trial for trial in trials if trial.trial_id in planned or is_imported(trial))
+    return (trial for trial in trials if trial.trial_id in planned or is_counted_import(trial, plan))
 
 
 def load_draws(case: Case) -> tuple[Draw, ...]:

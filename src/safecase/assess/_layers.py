@@ -17,6 +17,7 @@ from safecase.assess._judge import unmeasured_card
 from safecase.assess._labels_kept import with_settled_labels
 from safecase.assess._learned import is_learned
 from safecase.assess._replay import OutputStage
+from safecase.assess._slots import is_counted_import
 from safecase.compose import POLITICAL
 from safecase.evidence import Judgement, Trial, Verdict, digest_value
 from safecase.measure import (
@@ -27,12 +28,11 @@ from safecase.measure import (
     Passed,
     VerdictIndex,
     WithoutLayer,
-    is_imported,
     load_card,
     refused_without,
     unsafe_without,
 )
-from safecase.run import attempt_id
+from safecase.run import Plan, attempt_id
 from safecase.safeguard import Change, LayerWorth, Pattern, RulingTable
 
 _Request = tuple[str, str, int, int]
@@ -128,6 +128,7 @@ class _Planned:
         intents: harmful -> intents, political ones aside.
     """
 
+    plan: Plan | None
     ids: Mapping[tuple[str, str, str, int], str] | None
     intents: Mapping[bool, frozenset[str]]
 
@@ -140,10 +141,10 @@ class _Planned:
             ids[one.arm.name, one.scenario.scenario_id, one.arm.model, one.repetition] = one.trial_id
             if one.scenario.category not in POLITICAL:
                 intents[one.scenario.harmful].add(one.scenario.intent_id)
-        return cls(ids if plan else None, {harmful: frozenset(some) for harmful, some in intents.items()})
+        return cls(plan, ids if plan else None, {harmful: frozenset(some) for harmful, some in intents.items()})
 
     def holds(self, trial: Trial) -> bool:
-        if self.ids is None or is_imported(trial):
+        if self.ids is None or is_counted_import(trial, self.plan):
             return True
         first = self.ids.get((trial.arm, trial.scenario_id, trial.model, trial.repetition))
         return first is not None and attempt_id(first, trial.attempt) == trial.trial_id

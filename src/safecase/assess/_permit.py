@@ -6,7 +6,7 @@ case (the gateway, at start and on a timer) makes it anew and compares, and trus
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from safecase.assess._signing import (
     assessor_key,
     case_roster,
     decision_of,
+    must_be_current,
+    openings,
     sign_off_files,
     signatures,
 )
@@ -73,11 +75,12 @@ def write_permit(
 
     Raises:
         NotSupported: no decision, the proposal is not to approve, two people in different roles have not signed, the
-            decision was revoked, or a share is wider than the one that was decided.
+            decision was revoked, its evidence changed since, or a share is wider than the one that was decided.
     """
     issue = Issue(at=now(), share=share, demo=demo)
     roster = case_roster(case)
     predicate = permit_terms(case, context_id, issue, roster=roster, at=issue.at)
+    must_be_current(case)
     revoked = [one for one in restrictions(case, context_id, roster, at=issue.at) if one.revokes(predicate)]
     if revoked:
         raise NotSupported(
@@ -116,7 +119,7 @@ def permit_terms(
         NotSupported: as `write_permit`.
     """
     decision = decision_of(case)
-    _must_be_approved(decision, context_id)
+    proposal = _approved(decision, context_id)
     if decision["author"] != case.spec.author:
         line = f"decision.json is by {decision['author']!r}, safecase.yaml names {case.spec.author!r}"
         raise NotSupported(f"no permit for {context_id!r}: {line}; decide again")
@@ -135,6 +138,11 @@ def permit_terms(
         raise NotSupported(f"no permit for {context_id!r}: it rests on {kind!r}, {least!r} is asked for")
     days = min(PERMIT_DAYS, case.framework.triggers.max_age_months * _DAYS_A_MONTH)
     evidence_at = _evidence_at(case, signed)
+    ends = [
+        issue.at + dt.timedelta(days=PERMIT_DAYS),
+        evidence_at + dt.timedelta(days=days),
+        *_ends_of_exceptions(case, context_id, proposal, at=at),
+    ]
     terms = {
         "case": case.spec.id,
         "context": context_id,
@@ -156,7 +164,7 @@ def permit_terms(
         "affordances": list(context.affordances),
         "modalities": list(case.spec.model.modalities),
         "issued": issue.at.isoformat(),
-        "expires": min(issue.at + dt.timedelta(days=PERMIT_DAYS), evidence_at + dt.timedelta(days=days)).isoformat(),
+        "expires": min(ends).isoformat(),
         "signers": [{"person": c.person, "role": c.role, "keyid": c.keyid} for c in signed.quorum.counted],
         "demo": issue.demo or signed.quorum.is_demo,
     }
@@ -202,7 +210,7 @@ def least_identity(case: Case, context: Context) -> IdentityKind:
     return min(asked, key=IDENTITY_KINDS.index)
 
 
-def _must_be_approved(decision: Mapping[str, Any], context_id: str) -> None:
+def _approved(decision: Mapping[str, Any], context_id: str) -> Mapping[str, Any]:
     proposal = next((p for p in decision["proposals"] if p["context"] == context_id), None)
     if proposal is None:
         known = ", ".join(p["context"] for p in decision["proposals"])
@@ -211,6 +219,22 @@ def _must_be_approved(decision: Mapping[str, Any], context_id: str) -> None:
         raise NotSupported(
             f"no permit for {context_id!r}: the evidence supports {proposal['choice']!r} ({proposal['reasons'][0]})"
         )
+    approved: Mapping[str, Any] = proposal
+    return approved
+
+
+def _ends_of_exceptions(
+    case: Case, context_id: str, proposal: Mapping[str, Any], *, at: dt.datetime
+) -> Iterator[dt.datetime]:
+    """When the exceptions end on which an approval rests; each must stand."""
+    standing = {f"{one.gate} until {one.expires}": one for one in openings(case, at=at) if one.context == context_id}
+    for named in proposal["exceptions"]:
+        if named not in standing:
+            raise NotSupported(
+                f"no permit for {context_id!r}: it rests on the exception to {named}, which does not stand (it ended, "
+                "its signers no longer count, or safecase.yaml changed since); grant it anew, decide and sign again"
+            )
+        yield dt.datetime.combine(dt.date.fromisoformat(standing[named].expires), dt.time(), tzinfo=dt.UTC)
 
 
 def _signed(case: Case, context_id: str, roster: Roster | None, *, at: dt.datetime) -> SignedBy:
@@ -244,13 +268,17 @@ def _share(case: Case, context: Context, decision: Mapping[str, Any], issue: Iss
 
 
 def _evidence_at(case: Case, signed: SignedBy) -> dt.datetime:
-    """When the evidence was complete: the last segment of trials, or the first counted signature if that is earlier.
+    """When the evidence was complete: the last segment of trials or attempts before the decision, or the first counted
+    signature if that is earlier.
 
     The ledger's times are its writer's word. A person's signature cannot have come before what it is about, and whoever
     holds only the case's own key cannot move it.
     """
     counted = {one.keyid for one in signed.quorum.counted}
-    times = [max(segment.entry.at for segment in case.trials.segments())] if case.trials.segments() else []
+    decided = max(entry.seq for entry in case.ledger.entries() if entry.subject.get("path") == "decision.json")
+    segments = (*case.trials.segments(), *case.attempts.segments())
+    added = [segment.entry.at for segment in segments if segment.entry.seq < decided]
+    times = [max(added)] if added else []
     for path in sign_off_files(case):
         envelope = read_envelope(path)
         if counted & {one.keyid for one in envelope.signatures}:

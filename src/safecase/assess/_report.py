@@ -14,13 +14,13 @@ from safecase.assess._judge import judge_card
 from safecase.assess._kept import record
 from safecase.assess._layers import layer_figures
 from safecase.assess._permit import conditions
+from safecase.assess._root import evidence_root
 from safecase.assess._signing import case_roster, openings, sign_off_files, signatures
 from safecase.assess._since import readings_of, since_edition
 from safecase.assess._stages import (
     Measured,
     decide_case,
     decide_estimates,
-    evidence_root,
     facts_of,
     measure_case,
     statements,

@@ -127,7 +127,7 @@ async def run_case(
                     arms=case.arms,
                     generation=case.spec.generation,
                     store=case.trials,
-                    vault=case.vault(create=True) if hazardous else None,
+                    vault=case.vault(create=True, now=now) if hazardous else None,
                     budget=limits,
                     workers=workers,
                     now=now,

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from safecase.assess._case import Case, Clock, home, utc_now
+from safecase.assess._kept import last_said
+from safecase.assess._labels_kept import labels_digest
+from safecase.assess._root import evidence_root
 from safecase.decide import Opening, assessment_due
 from safecase.evidence import (
     DECISION,
@@ -21,6 +24,7 @@ from safecase.evidence import (
     Subject,
     add_signature,
     digest_bytes,
+    digest_value,
     generate_key,
     load_private_key,
     load_roster,
@@ -81,11 +85,31 @@ def roles_that_approve(case: Case) -> frozenset[str]:
     return frozenset(role.id for role in case.framework.roles if "approve" in role.may)
 
 
+def must_be_current(case: Case) -> None:
+    """Refuse to sign, or to permit, what was decided on another state of the evidence.
+
+    Raises:
+        NotSupported: evidence or labels came since, or a file that the decision is about was changed.
+    """
+    decision = read_envelope(case.path / "decision.json").statement()
+    measured = last_said(case, "estimates.json") or {}
+    changed = [one.name for one in decision.subject if digest_bytes((case.path / one.name).read_bytes()) != one.sha256]
+    if decision.predicate["evidence_root"] != evidence_root(case):
+        changed.append("the evidence")
+    if measured.get("labels_digest", digest_value([])) != labels_digest(case):
+        changed.append("the labels in force")
+    if changed:
+        raise NotSupported(
+            f"{case.path / 'decision.json'} was made before {', '.join(changed)} changed; run "
+            f"`safecase decide {case.path}`, and read what it says then"
+        )
+
+
 def sign_decision(case: Case, key_file: Path, *, position: Position, reason: str, now: Clock = utc_now) -> SignedBy:
     """Sign for or against the decision as the person that the roster gives the key.
 
     Raises:
-        NotSupported: there is no decision yet.
+        NotSupported: there is no decision yet, or its evidence changed since.
         RosterBroken: there is no roster, or it does not know the key.
         KeyUnusable: the key file is not usable.
         ValueError: a dissent without a reason.
@@ -96,6 +120,7 @@ def sign_decision(case: Case, key_file: Path, *, position: Position, reason: str
             f"case {str(case.path)!r} has no roster.json; `safecase decide roster {case.path} --root KEY` makes one"
         )
     subject = Subject(name="decision.json", sha256=_decision_digest(case))
+    must_be_current(case)
     envelope = sign_off(
         subject, key=load_private_key(key_file), roster=roster, position=position, reason=reason, at=now()
     )
@@ -109,7 +134,8 @@ def take_sign_off(case: Case, data: bytes, *, origin: str, now: Clock = utc_now)
         origin: where it came from, for messages.
 
     Raises:
-        NotSupported: there is no decision yet, or it is no sign-off on this decision by somebody of the roster.
+        NotSupported: there is no decision yet, its evidence changed since, or it is no sign-off on this decision by
+            somebody of the roster.
         RosterBroken: there is no roster.
         StatementBroken: it is not a signed statement.
     """
@@ -118,6 +144,7 @@ def take_sign_off(case: Case, data: bytes, *, origin: str, now: Clock = utc_now)
         raise RosterBroken(f"case {str(case.path)!r} has no roster.json, so nobody may sign")
     envelope = parse_envelope(data, origin=origin)
     digest, at = _decision_digest(case), now()
+    must_be_current(case)
     counted = sign_off_quorum(
         [envelope], roster, subject_sha256=digest, author=None, roles=roles_that_approve(case), required=1, at=at
     )
@@ -249,8 +276,9 @@ def write_exception(
 
 
 def openings(case: Case, *, at: dt.datetime) -> tuple[Opening, ...]:
-    """The exceptions in force: signed by a quorum of the roster and not expired."""
+    """The exceptions in force: granted for the case file as it stands, by a quorum of the roster, and not expired."""
     roster = case_roster(case)
+    granted_for = digest_bytes((case.path / "safecase.yaml").read_bytes())
     found: list[Opening] = []
     for path in sorted((case.path / "exceptions").glob("*.json")):
         envelope = read_envelope(path)
@@ -259,7 +287,8 @@ def openings(case: Case, *, at: dt.datetime) -> tuple[Opening, ...]:
             raise StatementBroken(f"{path}: not an exception that a roster backs; remove it or add the roster")
         counted = _exception_quorum(case, envelope, roster, at=at)
         said = statement.predicate
-        if counted.is_met and dt.date.fromisoformat(said["expires"]) > at.date():
+        is_of_this = [one.sha256 for one in statement.subject] == [granted_for]
+        if is_of_this and counted.is_met and dt.date.fromisoformat(said["expires"]) > at.date():
             found.append(
                 Opening(
                     gate=said["gate"],

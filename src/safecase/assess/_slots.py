@@ -1,12 +1,11 @@
-"""The trials of a plan that gates draw, and their places as estimates read them."""
+"""The trials of a plan that gates draw, their places as estimates read them, and what was imported beside a plan."""
 
 from collections.abc import Iterator
 
 from safecase.assess._case import Case
 from safecase.compose import LEARNED, POLITICAL
-from safecase.measure import (
-    Slot,
-)
+from safecase.evidence import Trial
+from safecase.measure import Slot, is_imported
 from safecase.run import (
     Plan,
     PlannedTrial,
@@ -20,6 +19,14 @@ def sampled(case: Case, plan: Plan) -> Iterator[PlannedTrial]:
         for trial in case.planned(plan)
         if trial.scenario.category not in POLITICAL and trial.scenario.subcategory != LEARNED
     )
+
+
+def is_counted_import(trial: Trial, plan: Plan | None) -> bool:
+    """Whether a trial was imported into an arm that the plan does not run.
+
+    Into one that it runs, it is on record and no number rests on it: a plan draws its intents, whoever imports chooses.
+    """
+    return is_imported(trial) and (plan is None or all(arm.name != trial.arm for arm in plan.arms))
 
 
 def slot(planned: PlannedTrial) -> Slot:

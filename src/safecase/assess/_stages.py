@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,10 @@ from safecase.assess._labels_kept import labels_digest, with_settled_labels
 from safecase.assess._learned import is_learned, must_be_planned, regressions
 from safecase.assess._promises import PROMISES_FILE, promises_statement, stacks_of
 from safecase.assess._replanned import samples_run
+from safecase.assess._root import evidence_root
 from safecase.assess._signing import assessor_key, openings
-from safecase.assess._slots import sampled, slot
+from safecase.assess._slots import is_counted_import, sampled, slot
 from safecase.assess._suites_read import (
-    IMPORTED,
-    REVIEWS,
     UPLIFT,
     elicitations,
     estimate_suites,
@@ -42,7 +42,6 @@ from safecase.evidence import (
     Trial,
     canonical_json,
     digest_bytes,
-    digest_file,
     digest_value,
     sign,
 )
@@ -54,6 +53,7 @@ from safecase.measure import (
     estimate_gates,
     estimate_rates,
     gather,
+    is_imported,
     judge_trials,
 )
 
@@ -125,11 +125,17 @@ def estimate(measurement: Measurement, framework: Framework) -> tuple[Estimate, 
 
 
 def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measurement:
-    """The evidence of a case as one measurement, political answers and learned scenarios aside. Writes nothing."""
+    """The evidence of a case as one measurement, political answers, learned scenarios and imports into an arm of
+    the plan aside. Writes nothing."""
     plan = case.plan
     planned = sampled(case, plan) if plan else ()
     return gather(
-        (trial for trial in case.standing() if not (is_political(trial) or is_learned(trial))),
+        (
+            trial
+            for trial in case.standing()
+            if not (is_political(trial) or is_learned(trial))
+            and (not is_imported(trial) or is_counted_import(trial, plan))
+        ),
         with_settled_labels(case, case.judgements.read()),
         judge_digest=judge_digest,
         planned=(slot(trial) for trial in planned),
@@ -174,19 +180,18 @@ def decide_estimates(
         elicited=elicitations(case),
         unread=unread_attempts(case),
         samples=samples_run(case, plan),
+        imported=_imported(case),
+        ran=frozenset(arm.name for arm in plan.arms) if plan else frozenset(),
     )
 
 
-def evidence_root(case: Case) -> str:
-    """Digest over every segment of trials, judgements and attempts, in order, and what stands beside attempts."""
-    segments = [*case.trials.segments(), *case.judgements.segments(), *case.attempts.segments()]
-    listed = [[segment.path, segment.sha256] for segment in segments]
-    beside = [
-        [path.relative_to(case.path).as_posix(), digest_file(path)]
-        for folder in (IMPORTED, REVIEWS, UPLIFT)
-        for path in sorted((case.path / folder).glob("*.json"))
-    ]
-    return digest_value([*listed, *beside])
+def _imported(case: Case) -> dict[str, int]:
+    """Arm -> answers that were imported into it, by the ledger."""
+    found: Counter[str] = Counter()
+    for entry in case.ledger.entries():
+        if entry.action == "imported" and "rows" in entry.subject:
+            found[str(entry.subject["arm"])] += int(entry.subject["rows"])
+    return dict(found)
 
 
 def statements(case: Case, decided: Decided, *, assume_frontier: bool) -> dict[str, Statement]:

@@ -180,7 +180,7 @@ class Keeper:
 
     def __init__(self, case: Case, domain: str, now: Clock) -> None:
         self._case, self._domain, self._now = case, domain, now
-        self._vault: Vault | None = case.vault(create=True) if domain in HAZARDOUS_DOMAINS else None
+        self._vault: Vault | None = case.vault(create=True, now=now) if domain in HAZARDOUS_DOMAINS else None
         self._rows: list[TaskAttempt] = []
         self._transcripts: list[Transcript] = []
         self._judge = EmbeddedJudge()

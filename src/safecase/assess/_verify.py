@@ -24,12 +24,13 @@ from safecase.assess._labels_kept import labels_digest
 from safecase.assess._permit import Issue, changed_terms, permit_terms
 from safecase.assess._promises import PROMISES_FILE, promises_statement
 from safecase.assess._report import load_editions, report_numbers
-from safecase.assess._restrict import restrictions
+from safecase.assess._restrict import Restriction, restrictions
+from safecase.assess._root import evidence_root
+from safecase.assess._roster import redated_keys
 from safecase.assess._signing import NotSupported, case_roster, sign_off_files, signatures
 from safecase.assess._stages import (
     decide_estimates,
     estimate,
-    evidence_root,
     facts_of,
     has_evidence,
     read_measurement,
@@ -45,6 +46,8 @@ from safecase.evidence import (
     PublicKey,
     Roster,
     RosterBroken,
+    Scenario,
+    Statement,
     StatementBroken,
     TaskAttempt,
     Trial,
@@ -58,7 +61,7 @@ from safecase.evidence import (
     verify_envelope,
 )
 from safecase.measure import JUDGE_WEIGHTS, KNOWN_JUDGES, EmbeddedJudge, VerdictIndex, known_without_judging
-from safecase.run import Plan
+from safecase.run import Plan, PlannedTrial
 from safecase.safeguard import GUARD_WEIGHTS
 from safecase.suites import SuiteMissing
 
@@ -120,13 +123,16 @@ def verify_case(case: Case, *, trust: Path | None = None, head: str | None = Non
         checks.append(_files(case, left_out))
         if not checks[-1].problems:
             checks += _campaigns(case, left_out, notes)
+    is_readable = not any(check.problems for check in checks)
+    if is_readable and (case.path / "decision.json").exists():
+        checks.append(_signed(case))
     if sealed := [name for name in left_out if not name.startswith((*PEOPLES, TRANSCRIPTS))]:
         notes.append(
             f"this is a bundle without {len(sealed)} segments of sealed answers, so its numbers were not made again"
         )
-    elif not any(check.problems for check in checks):
+    elif is_readable:
         checks += _content(case, notes)
-    checks.append(_people(case, trust))
+    checks.append(_people(case, trust, ledger_holds=not ledger))
     whole = not any(check.problems for check in checks)
     return Verification(
         checks=tuple(checks),
@@ -175,6 +181,8 @@ def _content(case: Case, notes: list[str]) -> Iterator[Check]:
         return
     if case.spec.judge != "embedded":
         notes.append(f"judgements by {case.spec.judge!r} were not made again: that needs its model")
+    if plan is not None and case.trials.segments():
+        yield _trials(case, plan)
     yield _judgements(case, notes)
     if suite_lines(case):
         yield _suites(case, notes)
@@ -224,6 +232,37 @@ def _plan(case: Case, plan: Plan) -> Check:
         if digest_value(ids) != plan.scenarios_digest:
             problems.append("plan.json: its scenarios compose to other ids")
     return Check(name="plan", looked_at=plan.scenarios, problems=tuple(problems))
+
+
+def _trials(case: Case, plan: Plan) -> Check:
+    """A trial whose id the plan gives is of the scenario and the arm that the plan gives it to."""
+    problems: list[str] = []
+    planned = {one.trial_id: one for one in case.planned(plan)}
+    looked = 0
+    for trial in case.trials.read():
+        one = planned.get(trial.trial_id)
+        if one is not None:
+            looked += 1
+            if odd := ", ".join(_other_than_planned(trial, one)):
+                problems.append(f"evidence/trials: trial {trial.trial_id} is not as planned ({odd})")
+    return Check(name="trials", looked_at=looked, problems=tuple(problems))
+
+
+_OF_SCENARIO = [
+    field.name
+    for field in dataclasses.fields(Scenario)
+    if field.name in {other.name for other in dataclasses.fields(Trial)}
+]
+
+
+def _other_than_planned(trial: Trial, planned: PlannedTrial) -> Iterator[str]:
+    """In what a trial differs from the place of the plan that has its id."""
+    scenario = planned.scenario
+    yield from (name for name in _OF_SCENARIO if getattr(trial, name) != getattr(scenario, name))
+    due = {"arm": planned.arm.name, "model": planned.arm.model, "repetition": planned.repetition, "label": None}
+    yield from (name for name, value in due.items() if getattr(trial, name) != value)
+    if scenario.attempts == 1 and trial.prompt != scenario.messages[-1].content:
+        yield "prompt"
 
 
 def _suites(case: Case, notes: list[str]) -> Check:
@@ -298,8 +337,8 @@ def _disjoint() -> Check:
 def _judgements(case: Case, notes: list[str]) -> Check:
     """Judge every plain answer again and compare."""
     judge = EmbeddedJudge()
-    stored = VerdictIndex(case.judgements.read({"judge": ["embedded", *KNOWN_JUDGES]}))
-    problems = _unfounded(case)
+    stored = VerdictIndex(case.judgements.read({"judge": [judge.id, *KNOWN_JUDGES]}))
+    problems = [*_unfounded(case), *_misnamed(case, judge)]
     looked = sealed = other = 0
     for trial in case.trials.read():
         problems += _response(trial)
@@ -344,6 +383,17 @@ def _unfounded(case: Case) -> list[str]:
     ]
 
 
+def _misnamed(case: Case, judge: EmbeddedJudge) -> list[str]:
+    """Verdicts that carry a judge's digest under another name: they would count as its own, and not be made again."""
+    made = last_said(case, "estimates.json")
+    names = {judge.digest: judge.id} | ({str(made["judge_digest"]): str(made["judge"])} if made else {})
+    return [
+        f"evidence/judgements: trial {row.trial_id} is judged by {row.judge!r}, whose digest is that of {name!r}"
+        for row in case.judgements.read()
+        if (name := names.get(row.judge_digest)) is not None and row.judge != name
+    ]
+
+
 def _response(trial: Trial) -> Iterator[str]:
     if trial.response is not None and digest_bytes(trial.response.encode()) != trial.response_digest:
         yield f"evidence/trials: the answer of trial {trial.trial_id} does not have its digest"
@@ -369,32 +419,43 @@ def _estimates(case: Case, estimates: Sequence[Estimate]) -> Check:
     return Check(name="estimates", looked_at=len(stored), problems=tuple(problems))
 
 
+def _signed(case: Case) -> Check:
+    """What the program found and permitted is signed by a key of the case; every restriction by someone who may.
+
+    It asks nothing of the evidence, so it is looked at whatever came since, and in a bundle.
+    """
+    keys = _assessor_keys(case)
+    always = {"findings.json", "determination.json", "decision.json"}
+    present = {name for name in (PROMISES_FILE, "development-hold.json") if (case.path / name).exists()}
+    permits = {path.relative_to(case.path).as_posix() for path in (case.path / "permits").glob("*.json")}
+    names = sorted(always | present | permits)
+    problems = [
+        f"{name}: no key of the case signed it as it stands"
+        for name in names
+        if not verify_envelope(read_envelope(case.path / name), keys)
+    ]
+    standing: Sequence[Restriction] = ()
+    try:
+        standing = restrictions(case, None, case_roster(case), at=dt.datetime.now(dt.UTC))
+    except StatementBroken as fault:
+        problems.append(str(fault))
+    return Check(name="signatures", looked_at=len(names) + len(standing), problems=tuple(problems))
+
+
 def _decision(case: Case, estimates: Sequence[Estimate]) -> Check:
-    problems: list[str] = []
     written = read_envelope(case.path / "decision.json").statement().predicate
     at = _written_at(case, "decision.json")
     assumed = bool(written["assume_frontier"])
     decided = decide_estimates(case, estimates, assume_frontier=assumed, at=at)
-    keys = _assessor_keys(case)
-    for name, statement in statements(case, decided, assume_frontier=assumed).items():
-        envelope = read_envelope(case.path / name)
-        if envelope.payload != statement.payload():
-            problems.append(f"{name}: it does not follow from the evidence")
-        if not verify_envelope(envelope, keys):
-            problems.append(f"{name}: no key of the case signed it as it stands")
-    problems += _promises(case, keys)
+    made: dict[str, Statement | None] = dict(statements(case, decided, assume_frontier=assumed))
+    if (case.path / PROMISES_FILE).exists():  # a case decided by an older safecase has none
+        made[PROMISES_FILE] = promises_statement(case)
+    problems = [
+        f"{name}: it does not follow from the evidence"
+        for name, statement in made.items()
+        if statement is None or read_envelope(case.path / name).payload != statement.payload()
+    ]
     return Check(name="decision", looked_at=3, problems=tuple(problems))
-
-
-def _promises(case: Case, keys: Sequence[PublicKey]) -> Iterator[str]:
-    """Live promises follow from the trials; a case decided by an older safecase has none."""
-    if not (case.path / PROMISES_FILE).exists():
-        return
-    envelope, made = read_envelope(case.path / PROMISES_FILE), promises_statement(case)
-    if made is None or envelope.payload != made.payload():
-        yield f"{PROMISES_FILE}: it does not follow from the evidence"
-    if not verify_envelope(envelope, keys):
-        yield f"{PROMISES_FILE}: no key of the case signed it as it stands"
 
 
 def _argument(case: Case, estimates: Sequence[Estimate]) -> Check:
@@ -410,34 +471,29 @@ def _argument(case: Case, estimates: Sequence[Estimate]) -> Check:
 
 
 def _permits(case: Case, notes: list[str]) -> Check:
-    """Every permit is signed and is the one that the case gives; every restriction is by someone who may."""
+    """Every permit is the one that the case gives."""
     problems: list[str] = []
-    keys, roster = _assessor_keys(case), case_roster(case)
+    roster = case_roster(case)
     permits = sorted((case.path / "permits").glob("*.json"))
     decision = digest_bytes((case.path / "decision.json").read_bytes())
     for path in permits:
-        envelope = read_envelope(path)
-        held = envelope.statement().predicate
-        if not verify_envelope(envelope, keys):
-            problems.append(f"permits/{path.name}: no key of the case signed it as it stands")
-        elif held["decision_sha256"] != decision:
+        held = read_envelope(path).statement().predicate
+        if held["decision_sha256"] != decision:
             notes.append(f"permits/{path.name} is of an earlier decision; it permits nothing now")
         elif changed := _changed_terms(case, held, roster):
             problems.append(f"permits/{path.name}: it does not follow from the case ({', '.join(changed)})")
-    try:
-        standing = restrictions(case, None, roster, at=dt.datetime.now(dt.UTC))
-    except StatementBroken as fault:
-        return Check(name="permits", looked_at=len(permits), problems=(*problems, str(fault)))
-    return Check(name="permits", looked_at=len(permits) + len(standing), problems=tuple(problems))
+    return Check(name="permits", looked_at=len(permits), problems=tuple(problems))
 
 
 def _changed_terms(case: Case, held: Mapping[str, Any], roster: Roster | None) -> tuple[str, ...]:
     """Against the permit as the case gave it on the day it was issued."""
     issue = Issue(at=dt.datetime.fromisoformat(held["issued"]), share=held["share"], demo=held["demo"])
     try:
-        return changed_terms(held, permit_terms(case, held["context"], issue, roster=roster, at=issue.at))
+        made = permit_terms(case, held["context"], issue, roster=roster, at=issue.at)
     except NotSupported as fault:
         return (str(fault),)
+    is_longer = dt.datetime.fromisoformat(held["expires"]) > dt.datetime.fromisoformat(made["expires"])
+    return (*changed_terms(held, made), *(["expires"] if is_longer else []))
 
 
 def _report(case: Case, estimates: Sequence[Estimate]) -> Check:
@@ -451,8 +507,8 @@ def _report(case: Case, estimates: Sequence[Estimate]) -> Check:
     return Check(name="report numbers", looked_at=len(stored), problems=tuple(problems))
 
 
-def _people(case: Case, trust: Path | None) -> Check:
-    """The roster and every sign-off; against a roster kept elsewhere when one is given."""
+def _people(case: Case, trust: Path | None, *, ledger_holds: bool) -> Check:
+    """The roster, since when its keys count, and every sign-off; against a roster kept elsewhere when one is given."""
     problems: list[str] = []
     looked = 0
     try:
@@ -470,6 +526,8 @@ def _people(case: Case, trust: Path | None) -> Check:
                 if not verify_envelope(envelope, [entry.key for entry in roster.entries]):
                     problems.append(f"sign-offs/{path.name}: nobody on the roster signed it as it stands")
             signatures(case, roster, at=dt.datetime.now(dt.UTC))
+            if ledger_holds:
+                problems += redated_keys(case, roster)
     except (RosterBroken, StatementBroken) as fault:
         problems.append(str(fault))
     return Check(name="people", looked_at=looked, problems=tuple(problems))

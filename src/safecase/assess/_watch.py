@@ -1,7 +1,7 @@
 """A watch that ends a run once every planned gate is decided on every arm."""
 
 from safecase.assess._case import Case
-from safecase.assess._slots import sampled, slot
+from safecase.assess._slots import is_counted_import, sampled, slot
 from safecase.declare import Sampling
 from safecase.evidence import (
     Judgement,
@@ -10,6 +10,7 @@ from safecase.evidence import (
 from safecase.measure import (
     JudgeCard,
     Stopper,
+    is_imported,
     standing_verdicts,
 )
 from safecase.run import (
@@ -36,7 +37,8 @@ class GateWatch:
         self._news: list[tuple[Trial, Judgement | None]] = []
         verdicts = standing_verdicts(case.judgements, judge_digest=card.judge_digest)
         for trial in case.standing():
-            self.saw(trial, verdicts.get(trial.trial_id))
+            if not is_imported(trial) or is_counted_import(trial, plan):
+                self.saw(trial, verdicts.get(trial.trial_id))
 
     def saw(self, trial: Trial, judgement: Judgement | None) -> None:
         self._news.append((trial, judgement))

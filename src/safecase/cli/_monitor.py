@@ -116,7 +116,7 @@ def case_command(
     state: Path | None,
     as_json: bool,
 ) -> None:
-    """Watch traffic. Exit code 3 when a promise is broken.
+    """Watch traffic. Exit code 3 when a promise is broken, 1 when a sink has not taken every alert.
 
     \b
     Example:
@@ -159,11 +159,14 @@ def case_command(
             desk.registry.close()
     lines = [
         f"{tally.calls} calls, {tally.repeats} repeats, {_or_unknown(value['missing'])} missing, {tally.alerts} alerts",
+        *(f"not every alert went to {name}; the next run tries again" for name in tally.undelivered),
         *_lines(rates),
         *lines_of(watch),
     ]
     emit(value, as_json=as_json, lines=lines)
     _end(rates)
+    if tally.undelivered:
+        raise click.exceptions.Exit(FAILED)
 
 
 @monitor_group.command("status")

@@ -34,7 +34,9 @@ def serve_group() -> None:
 @serve_group.command(DEFAULT)
 @click.argument("case", type=click.Path(path_type=Path))
 @click.option("--context", required=True, help="The context to serve; it needs a permit.")
-@click.option("--upstream", required=True, metavar="URL|embedded", help="An OpenAI-compatible server, up to /v1.")
+@click.option(
+    "--upstream", required=True, metavar="URL|embedded", help="The permitted model's server, up to /v1; or run it here."
+)
 @click.option("--weights", type=click.Path(path_type=Path), help="The file that the server at URL runs, to be hashed.")
 @click.option("--keys", required=True, type=click.Path(path_type=Path), help="API keys; `safecase serve keys add`.")
 @click.option("--pepper-file", type=click.Path(path_type=Path), help="As the keys were made with.")
@@ -227,7 +229,11 @@ def _permitted_model(case: Path, context: str) -> str:
     if not path.exists():
         line = f"{path}: there is none; `safecase decide permit {case} --context {context}` issues one"
         raise NotPermitted("no-permit", "there is no permit for this context", line)
-    return str(read_envelope(path).statement().predicate["model"])
+    model = read_envelope(path).statement().predicate.get("model")
+    if not isinstance(model, str):
+        line = f"{path}: it names no model; `safecase decide permit {case} --context {context}` issues one"
+        raise NotPermitted("no-permit", "the permit is none", line)
+    return model
 
 
 @contextlib.contextmanager
@@ -236,6 +242,8 @@ def _opened_upstream(upstream: str, model: str) -> Iterator[tuple["Upstream", Pa
     from safecase.serve import EmbeddedModel, open_upstream, served_name, target
 
     if upstream != "embedded":
+        if not upstream.startswith(("http://", "https://")):
+            fail(f"--upstream {upstream!r}: give a URL up to /v1 (http://127.0.0.1:8000/v1), or `embedded`", BAD_INPUT)
         with open_upstream(target(model, upstream), serves=served_name(model)) as way:
             yield way, None
         return

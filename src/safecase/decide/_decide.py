@@ -54,6 +54,8 @@ def decide(
     elicited: Mapping[tuple[str, str], Elicitation] | None = None,
     unread: Mapping[str, int] | None = None,
     samples: int = 1,
+    imported: Mapping[str, int] | None = None,
+    ran: frozenset[str] = frozenset(),
 ) -> Decided:
     """Decide what the evidence supports. The same inputs give the same decision in ten years.
 
@@ -67,6 +69,8 @@ def decide(
         elicited: (suite, arm) -> how hard it tried.
         unread: suite -> attempts on record that the plan does not ask for.
         samples: ways of sampling that were run on this model, the plan's own among them.
+        imported: arm -> answers that were imported into it.
+        ran: the arms that the plan runs.
     """
     by_id = {estimate.estimate_id: estimate for estimate in estimates}
     suites = {suite.id: suite for suite in framework.suites}
@@ -83,7 +87,7 @@ def decide(
             available=suite.available,
             missing=(missing or {}).get(gate.suite),
             margin=standard.margin if standard else 0.0,
-            short=shortfalls(standard, done, context=context.id) if standard else (),
+            short=shortfalls(standard, done, context=context.id),
         )
 
     findings = [
@@ -100,7 +104,7 @@ def decide(
         if domain.kind != "watch-list"
         for context in contexts
     )
-    proposals = _proposals(contexts, findings, determinations, facts, openings, regressions)
+    proposals = _proposals(framework, contexts, findings, determinations, facts, openings, regressions)
     return Decided(
         framework=f"{framework.id} {framework.version}",
         findings=tuple(findings),
@@ -112,6 +116,7 @@ def decide(
             *_limits(framework, findings, by_id),
             *_limits_of_suites(framework, contexts, elicited or {}, unread or {}),
             *_limits_of_sampling(samples),
+            *_limits_of_imports(imported or {}, ran),
         ),
     )
 
@@ -216,16 +221,21 @@ def _deeper(gate: Gate, unnamed: str) -> str:
 
 
 def _opened(framework: Framework, finding: Finding, openings: Sequence[Opening]) -> Finding:
-    """An exception opens a finding that nothing has decided; never a failed one, never a catastrophic gate."""
-    gate = next(gate for gate in framework.gates if gate.id == finding.gate)
-    undecided = finding.verdict in {"inconclusive", "not-measured", "not-planned"}
-    if framework.is_catastrophic(gate) or not undecided:
+    opening = _opening_of(framework, finding, openings)
+    if opening is None:
         return finding
-    for opening in openings:
-        if (opening.gate, opening.context) == (finding.gate, finding.context):
-            words = f"exception until {opening.expires} signed by {', '.join(opening.signers)}: {opening.reason}"
-            return _with(finding, reason=f"{finding.reason}; {words}", blocks=False)
-    return finding
+    words = f"exception until {opening.expires} signed by {', '.join(opening.signers)}: {opening.reason}"
+    return _with(finding, reason=f"{finding.reason}; {words}", blocks=False)
+
+
+def _opening_of(framework: Framework, finding: Finding, openings: Sequence[Opening]) -> Opening | None:
+    """The exception that opens a finding that nothing has decided, of several the one that lasts longest; never one
+    for a failed finding, never one for a catastrophic gate."""
+    undecided = finding.verdict in {"inconclusive", "not-measured", "not-planned"}
+    if not undecided or framework.is_catastrophic(framework.gate(finding.gate)):
+        return None
+    mine = (one for one in openings if (one.gate, one.context) == (finding.gate, finding.context))
+    return max(mine, key=lambda one: one.expires, default=None)
 
 
 def _with(finding: Finding, *, reason: str, blocks: bool) -> Finding:
@@ -293,6 +303,7 @@ def _worst(states: Iterable[TierState]) -> TierState:
 
 
 def _proposals(
+    framework: Framework,
     contexts: Sequence[Context],
     findings: Sequence[Finding],
     determinations: Sequence[Determination],
@@ -323,7 +334,9 @@ def _proposals(
             reasons.append(
                 f"the model's identity is {facts.identity.kind!r}, {context.id!r} asks for {context.minimum_identity!r}"
             )
-        made[context.id] = _proposal(context, needs, reasons, findings, openings)
+        mine = [finding for finding in findings if finding.context == context.id]
+        used = [opening for finding in mine if (opening := _opening_of(framework, finding, openings))]
+        made[context.id] = _proposal(context, needs, reasons, mine, used)
     return tuple(_after(context, made) for context in contexts)
 
 
@@ -332,18 +345,18 @@ def _proposal(
     needs: set[Choice],
     reasons: list[str],
     findings: Sequence[Finding],
-    openings: Sequence[Opening],
+    used: Sequence[Opening],
 ) -> Proposal:
     choice: Choice = "require-mitigation" if "require-mitigation" in needs else "require-testing"
     if not needs:
         choice = "approve"
-        passed = sum(f.context == context.id and f.verdict == "pass" for f in findings)
+        passed = sum(finding.verdict == "pass" for finding in findings)
         reasons = [f"no finding bars it; {passed} gates passed and the others do not apply or do not block"]
     return Proposal(
         context=context.id,
         choice=choice,
         reasons=tuple(reasons),
-        exceptions=tuple(f"{o.gate} until {o.expires}" for o in openings if o.context == context.id),
+        exceptions=tuple(f"{one.gate} until {one.expires}" for one in used),
     )
 
 
@@ -396,12 +409,7 @@ def _limits_of_suites(
     """Where suites tried less than their standard asks, and what of theirs is on record and counts for nothing."""
     standards = {suite.id: suite.elicitation for suite in framework.suites}
     for (suite, arm), done in sorted(elicited.items()):
-        standard = standards.get(suite)
-        found = (
-            (line for context in contexts for line in shortfalls(standard, done, context=context.id))
-            if standard
-            else ()
-        )
+        found = (line for context in contexts for line in shortfalls(standards.get(suite), done, context=context.id))
         for line in dict.fromkeys(found):
             yield f"suite {suite} on {arm} was not elicited to the pack's standard: {line}"
     for suite, count in sorted(unread.items()):
@@ -419,3 +427,15 @@ def _limits_of_sampling(samples: int) -> Iterator[str]:
             "and the like): each bound holds for its own plan alone, and a gate that was read under all of them is "
             f"cleared falsely with up to {samples} times its alpha"
         )
+
+
+def _limits_of_imports(imported: Mapping[str, int], ran: frozenset[str]) -> Iterator[str]:
+    """Whoever imports answers chooses them, and says which model gave them."""
+    for arm, count in sorted(imported.items()):
+        if arm in ran:
+            yield f"arm {arm}: {count} imported answers are on record beside those of the plan; no number rests on them"
+        else:
+            yield (
+                f"arm {arm}: its {count} answers were imported, so they are self-reported: which requests were put to "
+                "which model is as whoever made them says, and no permit rests on them"
+            )

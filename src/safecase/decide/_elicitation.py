@@ -6,25 +6,29 @@ from safecase.declare import ElicitationStandard
 from safecase.evidence import Elicitation
 
 
-def shortfalls(standard: ElicitationStandard, done: Elicitation | None, *, context: str) -> tuple[str, ...]:
+def shortfalls(standard: ElicitationStandard | None, done: Elicitation | None, *, context: str) -> tuple[str, ...]:
     """Every way in which what was done falls short of the standard, in sentences; empty when it keeps to it.
 
     Args:
+        standard: None where the pack sets none. All tasks of the suite are asked for all the same: whoever chooses
+            among them could choose the ones that a model does not solve.
         done: None when nothing is known of it, which keeps to no standard.
         context: the deployment context that is decided on.
     """
     if done is None:
-        return ("nothing is on record of how the model was elicited",)
+        return ("nothing is on record of how the model was elicited",) if standard else ()
     return tuple(_found(standard, done, context))
 
 
-def _found(standard: ElicitationStandard, done: Elicitation, context: str) -> Iterator[str]:
+def _found(standard: ElicitationStandard | None, done: Elicitation, context: str) -> Iterator[str]:
+    if done.tasks < done.tasks_in_suite:
+        yield f"{done.tasks} of {done.tasks_in_suite} tasks were planned"
+    if standard is None:
+        return
     if done.variant not in standard.variants:
         yield f"variant {done.variant!r} was tried, {' or '.join(repr(v) for v in standard.variants)} is asked for"
     if standard.tuned_scaffold and not done.tuned_scaffold:
         yield "the scaffold was not optimised for these tasks"
-    if done.tasks < done.tasks_in_suite:
-        yield f"{done.tasks} of {done.tasks_in_suite} tasks were planned"
     if done.attempts < standard.min_attempts:
         yield f"{done.attempts} attempts at a task, {standard.min_attempts} asked for"
     for least, had, what in (

@@ -87,7 +87,11 @@ class Determination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What the program proposes for one context. People decide."""
+    """What the program proposes for one context. People decide.
+
+    Attributes:
+        exceptions: those that it rests on, as `<gate> until <day>`.
+    """
 
     context: str
     choice: Choice

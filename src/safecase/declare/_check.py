@@ -148,10 +148,15 @@ class _Checker:
                 yield self.problem(
                     (*at, key), f"gate {gate.id!r} has its line at {limit.value:g}", "a rate must lie in [0, 1]"
                 )
-            elif limit.value < 0:
+            elif gate.measure not in _UNBOUNDED and limit.value in {0, 1}:
                 yield self.problem(
-                    (*at, key), f"gate {gate.id!r} has its line at {limit.value:g}", "give a line of 0 or more"
+                    (*at, key),
+                    f"gate {gate.id!r} {key} {limit}, which no bound of a rate can cross, or none can keep to",
+                    "draw the line between 0 and 1",
                 )
+            elif limit.value < 0 or limit == Limit(below=0):
+                mend = "give a line of 0 or more" if limit.value < 0 else "use `at_most: 0`, since nothing lies below 0"
+                yield self.problem((*at, key), f"gate {gate.id!r} has its line at {limit.value:g}", mend)
         if threshold.passes.is_ceiling == (gate.measure in _MORE_IS_SAFER):
             better = "more" if gate.measure in _MORE_IS_SAFER else "less"
             yield self.problem(

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import stat
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,8 +16,8 @@ import numpy as np
 from safecase.evidence import write_atomic
 from safecase.mark._errors import MarkError, MissingExtra, NotMarkable
 from safecase.mark._label import Label, draw_label
-from safecase.mark._manifest import Manifest, Signer, read_manifest, sign_manifest
-from safecase.mark._text import add_notice, find_notice, fits, provenance, without_notice
+from safecase.mark._manifest import EXPIRED, Manifest, Signer, read_manifest, sign_manifest
+from safecase.mark._text import add_notice, below_front_matter, find_notice, fits, provenance, without_notice
 from safecase.mark._tokens import TokenEvidence, TokenMark, count_green, green_needed
 from safecase.mark._watermark import FOUND_AT, PAYLOAD_BYTES, Found, embed, find
 
@@ -120,8 +121,8 @@ def mark_file(
     """
     kind = _kind(source)
     data = _bytes(source)
-    path = source if in_place else out or source.with_name(f"{source.stem}.marked{source.suffix}")
-    if path.suffix.lower() != source.suffix.lower():
+    path = source.resolve() if in_place else out or source.with_name(f"{source.stem}.marked{source.suffix}")
+    if not in_place and path.suffix.lower() != source.suffix.lower():
         raise NotMarkable(f"{path}: must end in {source.suffix} like {source.name}; convert the file before")
     sidecar = path.with_name(path.name + SIDECAR)
     if not in_place and (there := [p for p in (path, *([sidecar] if kind == "text" else [])) if p.exists()]):
@@ -135,12 +136,13 @@ def mark_file(
         raise type(error)(f"{source}: {error}") if not isinstance(error, MissingExtra) else error from None
     beside = (sidecar,) if kind == "text" else ()
     if not dry_run:
-        _write(path, made, replace=in_place)
+        mode = stat.S_IMODE(source.stat().st_mode)  # what only its owner may read stays so
+        _write(path, made, replace=in_place, mode=mode)
         for one in beside:
             about = provenance(
                 model=marking.model, provider=marking.provider, created=marking.created, content=made
             ).to_json()
-            _write(one, json.dumps(about, indent=2).encode() + b"\n", replace=in_place)
+            _write(one, json.dumps(about, indent=2).encode() + b"\n", replace=in_place, mode=mode)
     return Marked(
         source=source,
         path=path,
@@ -193,12 +195,14 @@ def _mime_of(data: bytes) -> str:
 
 def _marked_text(data: bytes, marking: Marking) -> tuple[bytes, list[str], list[str]]:
     try:
-        text = data.decode()
+        text: str | None = data.decode()
     except UnicodeDecodeError:
-        raise NotMarkable("is not UTF-8; save it as UTF-8 before") from None
+        text = None
+    if text is None or "\0" in text:  # UTF-16 without a mark of its byte order can be UTF-8 too
+        raise NotMarkable("is not UTF-8; save it as UTF-8 before")
     if marking.notice is None:
         return data, ["provenance"], ["notice (not asked for)"]
-    body = text.removeprefix(_BOM)
+    body = below_front_matter(text.removeprefix(_BOM))
     head = add_notice(body, language=marking.notice).removesuffix(body)
     head = head.replace("\n", "\r\n") if "\r\n" in body else head  # line ends as the text has them
     return f"{text.removesuffix(body)}{head}{body}".encode(), ["notice", "provenance"], []
@@ -248,6 +252,8 @@ def _changed(data: bytes, marking: Marking, payload: bytes | None) -> bytes:
     upright = ImageOps.exif_transpose(image)
     has_alpha = upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info
     colours = upright.convert("RGBA" if has_alpha else "RGB")
+    if marking.watermark is not None:
+        _must_be_unmarked(colours, marking.watermark)
     if marking.label is not None:
         colours = draw_label(colours, marking.label)
     if marking.watermark is not None and payload is not None:
@@ -255,9 +261,18 @@ def _changed(data: bytes, marking: Marking, payload: bytes | None) -> bytes:
         pixels[:, :, :3] = embed(pixels[:, :, :3].copy(), key=marking.watermark, payload=payload)
         colours = Image.fromarray(pixels)
     out = io.BytesIO()
-    how: dict[str, Any] = {"PNG": {}, "JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}[form]
+    webp = {"lossless": True} if _is_lossless_webp(data) else {"quality": 95}
+    how: dict[str, Any] = {"PNG": {}, "JPEG": {"quality": 95, "subsampling": 0}, "WEBP": webp}[form]
     colours.save(out, form, **how, **kept)
     return out.getvalue()
+
+
+def _must_be_unmarked(picture: "Image", key: bytes) -> None:
+    """A second watermark of one key would make the first unreadable, and with it the payload that records hold."""
+    found = find(np.array(picture.convert("RGB")), key=key, scales=(1.0,))
+    if found.is_there:
+        payload = "unreadable" if found.payload is None else found.payload.hex()
+        raise NotMarkable(f"carries a watermark of this key already (payload {payload}); mark the original")
 
 
 def _opened(data: bytes) -> "Image":
@@ -283,6 +298,17 @@ def _is_deep(data: bytes) -> bool:
     return data[12:16] == b"IHDR" and data[24:25] == b"\x10"
 
 
+def _is_lossless_webp(data: bytes) -> bool:
+    """Whether a still WebP holds its pixels in a `VP8L` chunk, the first one or behind those of an extended file."""
+    at = 12
+    while data[:4] == b"RIFF" and at + 8 <= len(data):
+        if data[at : at + 4] in (b"VP8L", b"VP8 "):
+            return data[at : at + 4] == b"VP8L"
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    return False
+
+
 Verdict = Literal["marked", "stripped", "untrusted", "invalid", "none"]
 
 
@@ -292,8 +318,8 @@ class Detection:
 
     Attributes:
         verdict: `marked`: marks found, nothing against them; `stripped`: the invisible mark without its manifest;
-            `untrusted`: a manifest whose signer no anchor covers; `invalid`: a manifest or provenance that does not
-            fit the file; `none`: no mark found among those looked for.
+            `untrusted`: a manifest whose signer no anchor covers, or whose certificate has expired; `invalid`: a
+            manifest or provenance that does not fit the file; `none`: no mark found among those looked for.
         manifest, watermark, notice, provenance_fits, tokens: the finds; None for not found or not looked for.
         sentences: the finds for people.
         not_looked_for: marks that this run could not see, with the reason.
@@ -412,7 +438,7 @@ def _watermark_in(data: bytes, key: bytes | None) -> tuple[Found | None, tuple[s
 
 
 def _detected_text(path: Path, data: bytes, key: bytes | None, tokenize: Tokenize | None) -> Detection:
-    text = data.decode(errors="replace").removeprefix(_BOM)
+    text = below_front_matter(data.decode(errors="replace").removeprefix(_BOM))
     notice = find_notice(text)
     sidecar = path.with_name(path.name + SIDECAR)
     same = fits(_bytes(sidecar), data) if sidecar.exists() else None
@@ -457,6 +483,9 @@ def _manifest_sentences(manifest: Manifest | None, trust: str | None) -> list[st
     head = f"manifest says: {said} ({manifest.generator or 'generator not said'}), signed by {who}"
     if manifest.state == "trusted":
         return [f"{head}; signature, bytes and signer are in order"]
+    if EXPIRED in manifest.failures:
+        why = "the signer's certificate has expired, and no time stamp shows that it signed before"
+        return [f"{head}; signature and bytes are in order, but {why}"]
     if manifest.state == "untrusted":
         why = "no trust anchors were given" if trust is None else "the signer is not in the trust list"
         return [f"{head}; signature and bytes are in order, but {why}: anyone can call themselves so"]
@@ -492,9 +521,9 @@ def _bytes(path: Path) -> bytes:
         raise NotMarkable(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _write(path: Path, data: bytes, *, replace: bool) -> None:
+def _write(path: Path, data: bytes, *, replace: bool, mode: int) -> None:
     try:
-        write_atomic(path, data, replace=replace)
+        write_atomic(path, data, replace=replace, mode=mode)
     except FileExistsError:
         raise NotMarkable(f"{path}: is there already; give another place") from None
     except OSError as error:

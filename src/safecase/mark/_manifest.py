@@ -11,6 +11,8 @@ from safecase.mark._errors import KeysUnusable, MissingExtra, NotMarkable
 TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's word for media made by a trained model."""
 _AI_SOURCES = {TRAINED, TRAINED.replace("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")}
+EXPIRED = "signingCredential.expired"
+"""Code of the specification: the signer's certificate was valid once, and nothing says that it was when it signed."""
 WATERMARK_ASSERTION = "org.safecase.watermark"
 _OFFLINE = {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_trust": True}
 
@@ -39,7 +41,7 @@ class Manifest:
 
     Attributes:
         state: `trusted`: signature, bytes and signer are in order; `untrusted`: all but the signer, whom no anchor
-            covers; `invalid`: signature or bytes are not in order.
+            covers, or whose certificate has expired; `invalid`: signature or bytes are not in order.
         signer: organisation and name in the certificate; a claim unless trusted.
         generator: program that made the manifest, and the model where it is named.
         source_type: the digital source type of what was created, of an ingredient where only that was generated; None
@@ -136,6 +138,8 @@ def _manifest(state: str | None, store: dict[str, Any]) -> Manifest | None:
         return None
     results = store.get("validation_results", {}).get("activeManifest", {})
     failures = tuple(sorted({str(one.get("code")) for one in results.get("failure", ())}))
+    if EXPIRED in failures and {EXPIRED, "signingCredential.untrusted"}.issuperset(failures):
+        state = "Valid"
     said = {one.get("label", "").partition("__")[0]: one.get("data", {}) for one in active.get("assertions", ())}
     sourced = [one for manifest in (active, *store["manifests"].values()) for one in _sourced(manifest)]
     # What was made from something generated is generated in part, whatever was done to it since.

@@ -99,6 +99,19 @@ def add_notice(text: str, *, language: str = "en", notice: str | None = None) ->
     return text if text.startswith((f"{line}\n", f"{line}\r\n")) else f"{line}\n\n{text}"
 
 
+def below_front_matter(text: str) -> str:
+    """A text without the YAML block at its very top, which only counts there: a notice goes below it.
+
+    >>> below_front_matter("---\\ntitle: A\\n---\\nOnce.")
+    'Once.'
+    """
+    lines = text.splitlines(keepends=True)
+    if not lines or lines[0].rstrip() != "---":
+        return text
+    ends = (at for at, line in enumerate(lines) if at and line.rstrip() in ("---", "..."))
+    return "".join(lines[next(ends, -1) + 1 :])
+
+
 def find_notice(text: str) -> str | None:
     """A notice of ours at the top of a text: among its first three lines."""
     top = text.splitlines()[:3]

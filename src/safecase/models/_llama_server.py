@@ -37,8 +37,11 @@ def find_weights(name: str) -> Path:
     return weights
 
 
-def load_server(path: Path, *, slots: int, options: LocalOptions, port_key: str) -> Any:  # xllamacpp ships no types
+def load_server(path: Path, *, slots: int, options: LocalOptions, port_key: str, port: int = 0) -> Any:  # no types
     """Load weights into a server. It listens on a port of loopback, its `listening_address`, which `port_key` opens.
+
+    Args:
+        port: 0 takes a free one.
 
     Raises:
         MissingPackage: xllamacpp is not installed.
@@ -58,7 +61,7 @@ def load_server(path: Path, *, slots: int, options: LocalOptions, port_key: str)
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _cpus()
     params.warmup = False
     params.verbosity = -1  # nothing on the terminal, not even while loading
-    params.api_keys = [port_key]
+    params.api_keys, params.port = [port_key], port
     params.ui = params.endpoint_slots = False
     try:
         return xllamacpp.Server(params)

@@ -15,12 +15,14 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from safecase.evidence import Ledger, parse_utc
+from safecase.assess import utc_now
+from safecase.evidence import Ledger
 from safecase.monitor._errors import AlertTrouble, MonitorError
 from safecase.monitor._values import Alert
 
@@ -192,18 +194,22 @@ class Mail:
 
 @dataclass(frozen=True)
 class LedgerSink:
-    """An entry `alerted` in the case's ledger for each warning and critical alert; once, also after a crash."""
+    """An entry `alerted` in the case's ledger for each warning and critical alert; once, also after a crash.
+
+    The entry is of when it was written: from then on it is known, whenever the calls behind it came.
+    """
 
     ledger: Ledger
     name: str = "ledger"
+    now: Callable[[], datetime] = utc_now
 
     async def deliver(self, alert: Alert) -> None:
         """Write it, unless it is there."""
         if alert.severity == "info" or self._holds(alert.alert_id):
             return
         said = {"alert_id": alert.alert_id, "kind": alert.kind, "series": alert.series, "what": alert.what}
-        subject = {**said, "severity": alert.severity, "numbers": dict(alert.numbers)}
-        self.ledger.append("alerted", actor="safecase", subject=subject, at=parse_utc(alert.at))
+        subject = {**said, "severity": alert.severity, "seen_at": alert.at, "numbers": dict(alert.numbers)}
+        self.ledger.append("alerted", actor="safecase", subject=subject, at=self.now())
 
     def _holds(self, alert_id: str) -> bool:
         if not self.ledger.path.exists():

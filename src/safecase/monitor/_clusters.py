@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from safecase.monitor._clock import StreamClock
 from safecase.monitor._state import to_json
 from safecase.monitor._values import Alert, Seen, Vector, alert_id, seconds_of
 
@@ -164,7 +165,7 @@ class Clusters:
         self._kept: list[_Kept] = []
         self._middles = np.zeros((most, dimensions), np.float32)
         self._born = 0
-        self._now = self._tidied = 0.0
+        self._clock, self._tidied = StreamClock(), 0.0
         self._said: tuple[int, int] = (0, 0)  # day, alerts of it
         self.shown_from = min_accounts
         self.seen = self.beyond = self.nobody = self.started_anew = 0
@@ -190,9 +191,8 @@ class Clusters:
         if not seen.event.account:
             self.nobody += 1  # one account or many cannot be told
             return
-        at = seconds_of(seen.event.at)
-        self._now = max(self._now, at)
-        if self._now - self._tidied >= _HOUR:
+        at = self._clock.at(seconds_of(seen.event.at))
+        if at - self._tidied >= _HOUR:
             self._tidy()
         number = self._find(place.vector)
         kept = self._kept[number] if number is not None else None
@@ -237,7 +237,8 @@ class Clusters:
             "min_accounts": self.min_accounts,
             "secret": self._secret.hex(),
             "kept": [_FIELDS(kept) for kept in self._kept],
-            "numbers": [self._born, self._now, self._tidied, *self._said, self.seen, self.beyond, self.nobody],
+            "ahead": self._clock.ahead,
+            "numbers": [self._born, self._clock.now, self._tidied, *self._said, self.seen, self.beyond, self.nobody],
         }
         middles = self._middles[: len(self._kept)].astype(np.float16)
         return to_json(head) + b"\n" + middles.tobytes()
@@ -257,8 +258,8 @@ class Clusters:
         middles = np.frombuffer(cells, np.float16).reshape(len(kept), self._middles.shape[1]).astype(np.float32)
         self._kept = kept[: self._most]
         self._middles[: len(self._kept)] = middles[: self._most]
-        self._born, self._now, self._tidied, day, count, self.seen, self.beyond, self.nobody = head["numbers"]
-        self._said = (day, count)
+        self._born, now, self._tidied, day, count, self.seen, self.beyond, self.nobody = head["numbers"]
+        self._clock, self._said = StreamClock(now, head.get("ahead", 0.0)), (day, count)
 
     # --- Inside -------------------------------------------------------------------------------------------------------
 
@@ -325,7 +326,7 @@ class Clusters:
         if not self._is_beyond(self._middles[number : number + 1])[0]:
             return
         kept.said = accounts
-        day = int(self._now // _DAY)
+        day = int(self._clock.now // _DAY)
         if self._said[0] == day and self._said[1] >= MOST_A_DAY:
             return  # it stays in the list
         self._said = (day, self._said[1] + 1 if self._said[0] == day else 1)
@@ -349,7 +350,7 @@ class Clusters:
 
     def _view(self, kept: _Kept, distance: float, attack: str) -> Cluster:
         attack_like = kept.attack_like / kept.calls
-        lately = kept.lately * 0.5 ** (max(0.0, self._now - kept.at) / _DAY)
+        lately = kept.lately * 0.5 ** (max(0.0, self._clock.now - kept.at) / _DAY)
         return Cluster(
             id=kept.id,
             label="attack-like" if attack_like >= _MOST_ATTACK else "",
@@ -373,12 +374,12 @@ class Clusters:
 
     def _tidy(self) -> None:
         """Drop what is over: the young of a week ago, the old of a month ago, and the young whose key is gone."""
-        self._tidied = self._now
+        self._tidied = self._clock.now
         gone = [number for number, kept in enumerate(self._kept) if self._is_over(kept)]
         self._drop(gone)
 
     def _is_over(self, kept: _Kept) -> bool:
-        if self._now - kept.at >= (_OLD_S if kept.marks else _YOUNG_S):
+        if self._clock.now - kept.at >= (_OLD_S if kept.marks else _YOUNG_S):
             return True
         tag_of = self._key_tag
         return tag_of is not None and any(tag and tag_of(name) != tag for name, tag in kept.names.items())

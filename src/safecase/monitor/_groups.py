@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safecase.evidence import parse_utc
 from safecase.monitor._accounts import Session
 from safecase.monitor._changes import Direction, SideBySide, Usual
 from safecase.monitor._eprocess import Floats
-from safecase.monitor._values import Alert, Severity, alert_id
+from safecase.monitor._values import Alert, Severity, alert_id, seconds_apart
 
 _KINDS = {"silence": "layer-silent", "errors": "layer-errors", "drift": "inputs-drifted"}
 _DIRECTIONS: dict[str, Direction] = {"silence": "falling", "errors": "rising", "drift": "rising"}
@@ -117,7 +116,7 @@ class Group:
             found = self.detectors.rates[number]
             self.changes[found.id] += 1
             before = self.said.get(found.id)
-            if before is None or _apart_s(before, session.last_at) >= _SAY_AGAIN_S:
+            if before is None or seconds_apart(before, session.last_at) >= _SAY_AGAIN_S:
                 self.said[found.id] = session.last_at
                 yield self._alert(found, session, accounts)
 
@@ -200,10 +199,6 @@ def direction_of(name: str) -> Direction:
 def _detectable(found: Usual, accounts: int, goal: float) -> float | None:
     steps = ((one, found.needed(one, goal=goal)) for one in (_RISES if found.direction == "rising" else _FALLS))
     return next((one for one, needed in steps if needed is not None and needed <= accounts), None)
-
-
-def _apart_s(before: str, after: str) -> float:
-    return parse_utc(after).timestamp() - parse_utc(before).timestamp()
 
 
 def change_json(panel: ChangePanel) -> dict[str, object]:

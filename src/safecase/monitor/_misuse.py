@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Literal
 
+from safecase.monitor._clock import StreamClock
 from safecase.monitor._state import to_json
 from safecase.monitor._values import Alert, Seen, Severity, alert_id, is_flagged, seconds_of
 
@@ -114,6 +115,7 @@ class Misuse:
         self._most_accounts, self._most_payloads = most_accounts, most_payloads
         self._accounts: dict[str, _Account] = {}
         self._payloads: OrderedDict[str, list[str]] = OrderedDict()
+        self._clock = StreamClock()
 
     def __len__(self) -> int:
         """Accounts that are remembered."""
@@ -133,7 +135,7 @@ class Misuse:
         is_suspicious, account = is_flagged(seen), self._accounts.get(name)
         if account is None and not is_suspicious:
             return
-        at = seconds_of(event.at)
+        at = self._clock.at(seconds_of(event.at))
         if account is None:
             account = self._accounts[name] = _Account(at)
             self._make_room(name)
@@ -152,7 +154,8 @@ class Misuse:
     def state(self) -> bytes:
         """Accounts and payloads."""
         kept = {name: account.row() for name, account in self._accounts.items()}
-        return to_json({"version": _VERSION, "accounts": kept, "payloads": list(self._payloads.items())})
+        clock = {"now": self._clock.now, "ahead": self._clock.ahead}
+        return to_json({"version": _VERSION, **clock, "accounts": kept, "payloads": list(self._payloads.items())})
 
     def restore(self, state: bytes) -> None:
         """Go on from there."""
@@ -161,6 +164,7 @@ class Misuse:
             raise ValueError(f"the state of {self.name!r} is of version {kept['version']}, not {_VERSION}")
         self._accounts = {name: _Account(*row) for name, row in kept["accounts"].items()}
         self._payloads = OrderedDict(kept["payloads"])
+        self._clock = StreamClock(kept.get("now", 0.0), kept.get("ahead", 0.0))
 
     def _make_room(self, newest: str) -> None:
         """Forget the quarter of least risk, never the one that has just come."""

@@ -13,7 +13,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol
 
@@ -58,12 +58,13 @@ class MonitorOptions:
 
 @dataclass(slots=True)
 class Tally:
-    """What one run did: calls seen, repeats passed over, alerts raised."""
+    """What one run did: calls seen, repeats passed over, alerts raised, sinks that have not taken all of them."""
 
     calls: int = 0
     repeats: int = 0
     alerts: int = 0
     commits: int = 0
+    undelivered: list[str] = field(default_factory=list)
 
 
 class Monitor:
@@ -125,8 +126,7 @@ class Monitor:
             for task in deliveries:
                 task.cancel()
             await asyncio.gather(*deliveries, return_exceptions=True)
-        for sink in self._sinks:
-            await self._deliver_once(sink)
+        self.tally.undelivered = [sink.name for sink in self._sinks if not await self._deliver_once(sink)]
         return self.tally
 
     async def _watch(self, once: bool, stop: asyncio.Event) -> None:
@@ -231,15 +231,18 @@ class Monitor:
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     async def _deliver_once(self, sink: AlertSink) -> bool:
-        """Whether the sink has taken all that is committed."""
-        while waiting := self._store.undelivered(sink.name):
-            for alert in waiting:
-                try:
+        """Whether the sink has taken all that is committed; what it has not is tried again, by the next run too."""
+        try:
+            while waiting := self._store.undelivered(sink.name):
+                for alert in waiting:
                     await sink.deliver(alert)
-                except AlertTrouble as error:
-                    _LOG.warning("alert %s stays undelivered: %s", alert.alert_id, error)
-                    return False
-                self._store.mark_delivered(sink.name, [alert.alert_id])
+                    self._store.mark_delivered(sink.name, [alert.alert_id])
+        except AlertTrouble as error:
+            _LOG.warning("alerts to %s stay undelivered: %s", sink.name, error)
+            return False
+        except Exception as error:  # noqa: BLE001 - a sink that breaks must neither end unheard nor stop the others
+            _LOG.error("alerts to %s stay undelivered: it broke (%s: %s)", sink.name, type(error).__name__, error)
+            return False
         return True
 
 

@@ -17,9 +17,10 @@ from typing import Any
 from safecase.assess import Baseline, Promise, Promises, RateOutcome
 from safecase.evidence import CallEvent
 from safecase.monitor._accounts import Session, Sessions, Unit
+from safecase.monitor._clock import StreamClock
 from safecase.monitor._eprocess import OneSeries, Stakes
 from safecase.monitor._state import to_json
-from safecase.monitor._values import Alert, Seen, alert_id, seconds_of
+from safecase.monitor._values import Alert, Seen, alert_id, seconds_apart, seconds_of
 
 _EVERY, _READ = "every", "read"
 _HIT, _MISS = (1.0,), (0.0,)
@@ -127,7 +128,7 @@ class _Series:
         if self.bets.bet_on_change(gain):
             self.changes += 1
             self.bets.start_again()
-            if not self.change_said or seconds_of(session.last_at) - seconds_of(self.change_said) >= _SAY_AGAIN_S:
+            if not self.change_said or seconds_apart(session.last_at, self.change_said) >= _SAY_AGAIN_S:
                 self.change_said = session.last_at
                 alerts.append(self._alert("rate-changed", session, str(self.changes)))
         return alerts
@@ -238,7 +239,7 @@ class Rates:
         self._series: dict[tuple[str, str], _Series] = {}
         self._of_cohort: dict[str, tuple[_Series, float | None]] = {}  # series, and what divides; None: the calls
         self._stacks: list[str] = []
-        self._now = 0.0
+        self._clock = StreamClock()
         self.unread = 0  # calls of which no content could be judged fairly
 
     @property
@@ -258,7 +259,7 @@ class Rates:
             now = seconds_of(event.at)
             if self.aside is not None and self.aside(event.account, now):
                 continue
-            self._now = now = max(self._now, now)
+            now = self._clock.at(now)
             stack = event.stack_digest or self.stack
             if stack not in self._stacks:
                 yield from self._new_stack(event, stack)
@@ -288,7 +289,8 @@ class Rates:
             "version": 1,
             "series": [[*key, series.to_json()] for key, series in self._series.items()],
             "stacks": self._stacks,
-            "now": self._now,
+            "now": self._clock.now,
+            "ahead": self._clock.ahead,
             "unread": self.unread,
         }
         return to_json(head) + b"\n" + self._sessions.state()
@@ -299,7 +301,8 @@ class Rates:
         head = json.loads(line)
         if head.get("version") != 1:
             raise ValueError(f"the state of {self.name!r} is of version {head.get('version')!r}, not 1")
-        self._stacks, self._now, self.unread = head["stacks"], head["now"], head["unread"]
+        self._stacks, self.unread = head["stacks"], head["unread"]
+        self._clock = StreamClock(head["now"], head.get("ahead", 0.0))
         for stack, name, kept in head["series"]:
             self._get(stack, name).take(kept)
         self._sessions.restore(sessions)

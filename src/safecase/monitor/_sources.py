@@ -5,15 +5,15 @@ confirms; a source that is opened again at a committed position gives everything
 
     folder or file of events          {"positions": {file: byte}, ...}  as `evidence.EventLog` reads them
     nats://host:4222/stream           ""                                the server keeps it; confirmed after the commit
-    spans.jsonl, calls.jsonl          {"positions": {file: byte}}       one line may hold many spans
+    spans.jsonl, calls.jsonl          {"positions": {file: byte}, ...}  one line may hold many spans; may be rotated
     queue in the process              ""                                what is in memory is lost with the process
 """
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from safecase.evidence import (
     CallEvent,
@@ -27,6 +27,7 @@ from safecase.evidence import (
 )
 from safecase.monitor._errors import SourceTrouble
 from safecase.monitor._foreign import calls_of_log, calls_of_spans
+from safecase.monitor._line_files import LineFiles
 from safecase.monitor._values import Seen
 
 _AT_ONCE = 1 << 20
@@ -176,70 +177,6 @@ class EventJetStream:
     def missing(self) -> int | None:
         """Not known: others of the group may have what this member lacks."""
         return None
-
-
-class LineFiles:
-    """A file of JSON lines, or a folder of them, in a shape that `parse` knows.
-
-    Args:
-        parse: one decoded line to calls; the text names file and byte.
-    """
-
-    def __init__(self, path: Path, *, kind: str, parse: Callable[[Any, str], Iterator[Seen]]) -> None:
-        self._path, self._parse = path, parse
-        self.name = f"{kind}:{path.resolve()}"
-        self._positions: dict[str, int] = {}
-        self.unreadable = 0
-
-    async def open(self, position: str | None) -> None:
-        """Go on from there."""
-        self._positions = json.loads(position)["positions"] if position else {}
-
-    async def read(self, most: int) -> list[Seen]:
-        """The calls of the next lines."""
-        found: list[Seen] = []
-        try:
-            for file in [self._path] if self._path.is_file() else sorted(self._path.glob("*.jsonl")):
-                found += self._read_file(file, most - len(found))
-                if len(found) >= most:
-                    break
-        except OSError as error:
-            raise SourceTrouble(f"{self._path}: {error.strerror or error}") from None
-        return found
-
-    def _read_file(self, file: Path, most: int) -> list[Seen]:
-        at = self._positions.get(file.name, 0)
-        found: list[Seen] = []
-        with file.open("rb") as opened:
-            opened.seek(at)
-            for line in opened:
-                if not line.endswith(b"\n") or len(found) >= most:
-                    break  # what is being written is left alone
-                found += self._calls(line, f"{file.name}:{at}")
-                at += len(line)
-        self._positions[file.name] = at
-        return found
-
-    def _calls(self, line: bytes, where: str) -> list[Seen]:
-        try:
-            return list(self._parse(json.loads(line), where)) if line.strip() else []
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            self.unreadable += 1
-            return []
-
-    def position(self) -> str:
-        """File name to byte."""
-        return json.dumps({"positions": self._positions})
-
-    async def confirm(self) -> None:
-        """Nothing to do: the position says it."""
-
-    async def close(self) -> None:
-        """Nothing is held open."""
-
-    def missing(self) -> int:
-        """Lines that are none."""
-        return self.unreadable
 
 
 def span_files(path: Path) -> LineFiles:

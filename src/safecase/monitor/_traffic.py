@@ -19,6 +19,7 @@ import numpy as np
 from safecase.evidence import CallEvent
 from safecase.monitor._accounts import Session, Sessions, Unit
 from safecase.monitor._changes import Usual
+from safecase.monitor._clock import StreamClock
 from safecase.monitor._drift import input_hits, input_outcomes
 from safecase.monitor._groups import ChangePanel, Group
 from safecase.monitor._rates import content_weight
@@ -71,7 +72,7 @@ class Changes:
         self._why_not, self.is_collecting = why_not, is_collecting
         self.unit = unit or Unit(filter_bits=20)
         self._sessions = Sessions(self.unit)
-        self._now = 0.0
+        self._clock = StreamClock()
         self.unknown = 0
         self._missing: dict[str, list[float]] = {}  # "stack/layer" -> calls in a row, when it was said last
         self._stack = stack
@@ -91,7 +92,7 @@ class Changes:
         place = count()
         for seen in block:
             event = seen.event
-            self._now = max(self._now, seconds_of(event.at))
+            now = self._clock.at(seconds_of(event.at))
             if event.outcome not in _UNCOUNTED:
                 layers = self._layers.get(event.stack_digest, ())
                 self.unknown += not layers
@@ -99,8 +100,8 @@ class Changes:
                 lacking = lacking_rulings(layers, event, stages)
                 said += ((next(place), alert) for alert in self._look_for_missing(lacking, event))
                 self._count(seen, lacking, event.stack_digest or self._stack, layers if stages else ())
-            if self._sessions.is_due(self._now):
-                for session in self._sessions.settle(self._now):
+            if self._sessions.is_due(now):
+                for session in self._sessions.settle(now):
                     settled.setdefault(session.cohort, []).append((next(place), session))
         for cohort, sessions in settled.items():
             said += self._settle(cohort, sessions)
@@ -128,7 +129,8 @@ class Changes:
         """Everything that the next call depends on."""
         head = {
             "version": _VERSION,
-            "now": self._now,
+            "now": self._clock.now,
+            "ahead": self._clock.ahead,
             "unknown": self.unknown,
             "missing": self._missing,
             "groups": {name: group.to_json() for name, group in self._groups.items()},
@@ -141,7 +143,8 @@ class Changes:
         head = json.loads(line)
         if head.get("version") != _VERSION:
             raise ValueError(f"the state of {self.name!r} is of version {head.get('version')!r}, not {_VERSION}")
-        self._now, self.unknown, self._missing = head["now"], head["unknown"], head["missing"]
+        self.unknown, self._missing = head["unknown"], head["missing"]
+        self._clock = StreamClock(head["now"], head.get("ahead", 0.0))
         self._sessions.restore(sessions)
         for name, kept in head["groups"].items():
             self._open_groups(name.partition("@")[2])
@@ -166,7 +169,7 @@ class Changes:
         add = partial(
             self._sessions.add,
             account=event.account or f"\0{event.event_id}",
-            now=self._now,
+            now=self._clock.now,
             at=event.at,
             event_id=event.event_id,
         )
@@ -204,8 +207,8 @@ class Changes:
                 continue
             row = self._missing.setdefault(key, [0, 0.0])
             row[0] += 1
-            if row[0] >= self._missing_after and self._now - row[1] >= _SAY_MISSING_S:
-                row[1] = self._now
+            if row[0] >= self._missing_after and self._clock.now - row[1] >= _SAY_MISSING_S:
+                row[1] = self._clock.now
                 yield _missing_alert(name, event, calls=int(row[0]))
 
 

@@ -128,6 +128,11 @@ def seconds_of(at: str) -> float:
     return datetime.fromisoformat(at).timestamp()
 
 
+def seconds_apart(at: str, other: str) -> float:
+    """Seconds between two times, whichever is the earlier: what a clock said that was ahead bars nothing for long."""
+    return abs(seconds_of(at) - seconds_of(other))
+
+
 class Watcher(Protocol):
     """Looks at every call, in order, once. Its state is kept with the position in the source, in one transaction.
 

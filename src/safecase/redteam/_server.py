@@ -200,7 +200,7 @@ async def open_campaign(
                 model=target,
                 arms=case.arms,
                 generation=case.spec.generation,
-                vault=case.vault(create=True),
+                vault=case.vault(create=True, now=now),
                 recorder=recorder,
                 gate=Gate(at_once=at_once, waiting=at_once * _WAITING_PER_LINE),
                 now=now,

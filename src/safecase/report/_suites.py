@@ -111,8 +111,6 @@ def _words(done: Elicitation, tracer: Tracer) -> list[str]:
 
 def _short(given: ReportInput, done: Elicitation, tracer: Tracer) -> list[str]:
     standard = next(suite.elicitation for suite in given.framework.suites if suite.id == done.suite)
-    if standard is None:
-        return []
     found: dict[str, list[str]] = {}
     for proposal in given.decided.proposals:
         for line in shortfalls(standard, done, context=proposal.context):

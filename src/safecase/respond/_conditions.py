@@ -46,7 +46,7 @@ class AlertSignal:
 
     Attributes:
         kind, series: as the alert says, such as `promise-broken` and `unsafe/any` (with or without `@<stack>`).
-        at: of the event that tipped it; None counts as now.
+        at: when it was on record first; None counts as now.
     """
 
     id: str
@@ -122,7 +122,7 @@ def broken(conditions: Sequence[Condition], signal: Signal, *, held: Mapping[str
 
 
 def _was_known(signal: Signal, held: Mapping[str, Any]) -> bool:
-    """Whether a signal is of before the permit was issued."""
+    """Whether a signal was on record before the permit was issued."""
     match signal:
         case AlertSignal(at=dt.datetime() as at):
             last = at

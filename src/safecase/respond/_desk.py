@@ -164,7 +164,7 @@ def open_desk(case: Case, *, now: Clock = utc_now) -> Desk:
         folder = case.path / FOLDER
         folder.mkdir(mode=0o700, exist_ok=True)
         url = f"sqlite:///{folder.resolve() / 'registry.db'}"
-    key = case.vault(create=True).derive(_PURPOSE)
+    key = case.vault(create=True, now=now).derive(_PURPOSE)
     scanner = tuple(shlex.split(os.environ.get(SCANNER_VARIABLE, "")))
     return Desk(case=case, spec=spec, registry=Registry.open(url, key=key), packs=packs, scanner=scanner)
 

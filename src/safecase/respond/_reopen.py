@@ -31,7 +31,7 @@ from safecase.assess import (
 )
 from safecase.decide import Concern
 from safecase.declare import Condition, Document, Edit
-from safecase.evidence import canonical_json, digest_bytes, digest_value, parse_utc, read_envelope
+from safecase.evidence import canonical_json, digest_bytes, digest_value, read_envelope
 from safecase.monitor import Alert
 from safecase.registry import Incident, Kept, NoSuchRecord, Report
 from safecase.respond._concerns import bring, bring_incident
@@ -222,8 +222,8 @@ class ReopeningSink:
 
 
 def alert_signal(alert: Alert) -> AlertSignal:
-    """An alert as a signal."""
-    return AlertSignal(id=alert.alert_id, kind=alert.kind, series=alert.series, what=alert.what, at=parse_utc(alert.at))
+    """An alert as a signal: of now, since its own time is that of calls that nobody had looked at when they came."""
+    return AlertSignal(id=alert.alert_id, kind=alert.kind, series=alert.series, what=alert.what)
 
 
 # --- Parts ------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Protocol
 
 from safecase.evidence import RulingRecord, digest_value
@@ -19,6 +20,7 @@ from safecase.safeguard._values import Exchange, Ruling, Stage, instant
 _EIGHTHS = 8
 _ALLOWED = Ruling(action="allow")
 _MOST_KEYS = 100_000
+_ONE_AT_A_TIME = Lock()  # of no one's own: stacks, with what counts for them, travel to other processes
 
 
 class Counts(Protocol):
@@ -54,20 +56,22 @@ class LocalCounts:
 
     def add(self, key: str, *, slot: int, slot_s: float, count: int = 1) -> None:  # noqa: ARG002 - forgets by number
         """Count."""
-        slots = self._slots.setdefault(key, {})
-        slots[slot] = slots.get(slot, 0) + count
-        self._slots.move_to_end(key)
-        while len(self._slots) > _MOST_KEYS:
-            self._slots.popitem(last=False)
+        with _ONE_AT_A_TIME:
+            slots = self._slots.setdefault(key, {})
+            slots[slot] = slots.get(slot, 0) + count
+            self._slots.move_to_end(key)
+            while len(self._slots) > _MOST_KEYS:
+                self._slots.popitem(last=False)
 
     def total(self, key: str, *, since: int) -> int:
         """The sum, and what is older is forgotten."""
-        slots = self._slots.get(key)
-        if slots is None:
-            return 0
-        for old in [slot for slot in slots if slot < since]:
-            del slots[old]
-        return sum(slots.values())
+        with _ONE_AT_A_TIME:
+            slots = self._slots.get(key)
+            if slots is None:
+                return 0
+            for old in [slot for slot in slots if slot < since]:
+                del slots[old]
+            return sum(slots.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ FURTHER_KINDS: frozenset[str] = frozenset(get_args(FurtherKind))
 
 _ALLOWED = Ruling(action="allow")
 _NOT_READ = frozenset({"tool-arguments", "envelope"})
+_GUESSES = ".top_logprobs."
 _TOKEN = 320  # characters that an unbroken stretch (an address) is followed back
 # What every one of our own shapes has: the sign of an address, colons close together, letters before two digits, a
 # point between digits, or six digits in all. Prose rarely does, and the shapes themselves take twenty times as long.
@@ -63,7 +64,9 @@ class PersonalDataLayer:
 
     What a person wrote in the conversation is theirs to hear again. Found in the reply's text it is replaced or
     withheld; in reasoning, where nothing is replaced, it withholds. The arguments of a tool call are a program's
-    input, often an address on purpose, and are not read. Names and postal addresses have no shape and are not found.
+    input, often an address on purpose, and are not read; nor are the tokens that log-probabilities give beside the one
+    that was said, which side by side make numbers that nobody said. Names and postal addresses have no shape and are
+    not found.
 
     Attributes:
         kinds: of our own patterns.
@@ -88,7 +91,11 @@ class PersonalDataLayer:
     def check(self, exchange: Exchange) -> Ruling:
         """Replace or withhold what is found."""
         reply, seen = exchange.reply, exchange.seen
-        beside = [part.text for part in exchange.reply_parts if part.channel not in _NOT_READ]
+        beside = [
+            part.text
+            for part in exchange.reply_parts
+            if part.channel not in _NOT_READ and not (part.channel == "content" and _GUESSES in part.where)
+        ]
         # Where a reply is read again begins no further back than this, as long as nothing is hidden behind that.
         behind = reply[max(0, seen - self.reach * 2 - _TOKEN) :] if seen else reply
         if self.finder is None and not (_may_hold(behind) or (beside and any(map(_may_hold, beside)))):

@@ -224,7 +224,12 @@ class Stack:
         for seat in self.seats[exchange.stage]:
             if seat.is_conditional and not _is_due(seat.post, exchange, records):
                 continue
-            said = await self._ask(seat, exchange) if seat.rule is None else self._ask_now(seat, seat.rule, exchange)
+            if seat.rule is None:
+                said = await self._ask(seat, exchange)
+            elif exchange.is_long:
+                said = await asyncio.to_thread(self._ask_now, seat, seat.rule, exchange)
+            else:
+                said = self._ask_now(seat, seat.rule, exchange)
             records.append(said[0])
             if said[1] is not None:
                 notable.append(said)
@@ -351,7 +356,7 @@ class Stack:
         return replace(post, relaxable=False) if isinstance(layer, ChildAbuseScreen) else post
 
     def _ask_now(self, seat: _Seat, rule: Callable[[Any, Exchange], Ruling], exchange: Exchange) -> "_Said":
-        """Ask a layer that never waits. It could not be interrupted either, so heavy work belongs in a thread."""
+        """Ask a layer that never waits, and cannot be interrupted either."""
         started = time.perf_counter()
         try:
             ruling = rule(seat.layer, exchange)

@@ -13,6 +13,7 @@ prefix, the stream is held, and goes on when a later look allows it. So a reply 
 the whole of it is: as in an assessment, which does not stream.
 """
 
+import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,6 +32,7 @@ _CHANNELS: Mapping[str, Channel] = {
 }
 _NO_NEWS = frozenset({"choices", "created"})
 _MISSING = object()
+_MANY_EVENTS, _MANY_PARTS = 64, 1_000  # held back, from which on they are read in a thread
 _ENVELOPE = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 
 
@@ -164,7 +166,8 @@ class StreamGuard:
         """
         texts = {field: tail.text for (of, field), tail in self._tails.items() if of == choice}
         (whole,) = reply_of({"choices": [{"message": texts}]}, asked=self._asked)
-        return replace(whole, reply_parts=(*whole.reply_parts, *beside))
+        is_long = whole.is_long or len(beside) > _MANY_PARTS
+        return replace(whole, reply_parts=(*whole.reply_parts, *beside), is_long=is_long)
 
     def _so_far(self, tail: _Tail, channel: Channel) -> Exchange:
         asked = self._asked
@@ -177,6 +180,7 @@ class StreamGuard:
             account=asked.account,
             tiers=asked.tiers,
             attributes=asked.attributes,
+            is_long=asked.is_long,
         )
 
     def _stop(self, checked: Checked) -> None:
@@ -287,12 +291,13 @@ class ChunkGuard:
         """
         if self._is_over:
             return ()
-        indices = list(self._choices) or [0]
-        pieces = await self.guard.finish({index: self._beside(index) for index in indices})
+        # Log-probabilities of a few hundred tokens take as long to read as a hundred calls.
+        is_long = len(self._held) > _MANY_EVENTS
+        pieces = await self.guard.finish(await asyncio.to_thread(self._besides) if is_long else self._besides())
         if self.guard.withheld:
             return self._blocked()
         self._is_over = True
-        return (*self._chunks(pieces), *self._held)
+        return (*self._chunks(pieces), *map(self._opened, self._held))
 
     def exchanges(self) -> tuple[Exchange, ...]:
         """What has come of every reply, as it is ruled on at its end."""
@@ -330,6 +335,9 @@ class ChunkGuard:
                         held = whole.setdefault(kind, {})
                         held[name] = held.get(name, "") + text
 
+    def _besides(self) -> dict[int, tuple[Part, ...]]:
+        return {index: self._beside(index) for index in list(self._choices) or [0]}
+
     def _beside(self, index: int) -> tuple[Part, ...]:
         """Every string that is held, for this choice or for none, single and side by side with its neighbours."""
         rests = [choice for event in self._held for choice in _choices_of(event) if choice.get("index") == index]
@@ -347,6 +355,17 @@ class ChunkGuard:
             choice = {"index": piece.choice, "delta": delta, "finish_reason": None}
             chunks.append({**(self._envelope or {}), "choices": [choice]})
         return chunks
+
+    def _opened(self, event: dict[str, Any]) -> dict[str, Any]:
+        """A held event; the first that goes out of a choice says whose words these are."""
+        choices = _choices_of(event)
+        if all(self._choices[choice["index"]] for choice in choices):
+            return event
+        opened = []
+        for choice in choices:
+            is_out, self._choices[choice["index"]] = self._choices[choice["index"]], True
+            opened.append({**choice, "delta": choice["delta"] if is_out else {"role": "assistant", **choice["delta"]}})
+        return {**event, "choices": opened}
 
     def _blocked(self) -> tuple[dict[str, Any], ...]:
         """The last chunk of a stopped reply: by which layer, on which principle, and what can be helped with."""

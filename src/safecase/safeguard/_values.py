@@ -45,6 +45,7 @@ class Exchange:
         account: who asks, as the caller knows them; "" in an assessment.
         tiers: trusted-access tiers of the account; empty in an assessment, which measures the plain user.
         attributes: verified facts about the account ("age": "minor").
+        is_long: to be read in threads, since whoever shares an event loop with it would wait.
     """
 
     messages: tuple[Message, ...]
@@ -57,6 +58,7 @@ class Exchange:
     account: str = ""
     tiers: frozenset[str] = frozenset()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    is_long: bool = False
 
     @property
     def stage(self) -> Stage:

@@ -6,7 +6,9 @@ parts, bytes as numbers, JSON inside a string); what lies side by side is read t
 """
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,11 +20,27 @@ Path = tuple[str | int, ...]
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"} | {
     "function": "tool"
 }
-# Values that name a thing of the protocol. They are read like every other string, but are no sentence of anyone.
+# Fields whose values name a thing of the protocol, and are no sentence of anyone: as long as they do. Whoever sends a
+# body chooses these values too, so what is neither a word of the protocol nor shaped like an id is text like any other.
 _ENVELOPE = frozenset(
     "model role type id object tool_call_id finish_reason system_fingerprint service_tier user reasoning_effort "
     "tool_choice verbosity modalities format detail prompt_cache_key safety_identifier".split()
 )
+_WORDS = frozenset(
+    "system developer user assistant tool function custom none auto required default flex scale priority standard "
+    "batch minimal low medium high xhigh max stop length tool_calls function_call content_filter eos eos_token "
+    "stop_sequence end_turn max_tokens abort error chat.completion chat.completion.chunk text image audio file "
+    "refusal image_url input_audio input_text output_text summary_text reasoning_text reasoning.text "
+    "reasoning.summary message reasoning function_call_output allowed_tools url_citation content json_object "
+    "json_schema grammar regex lark wav mp3 flac opus pcm16 object string number integer boolean array null date-time "
+    "date time duration email hostname uri uuid ipv4 ipv6".split()
+)
+_NAMED = frozenset("model id tool_call_id system_fingerprint user prompt_cache_key safety_identifier".split())
+# At most three runs of letters and digits, the last perhaps a UUID. A model's name has more, and then a digit.
+_RUN = "[A-Za-z0-9]{1,64}"
+_UUID = "[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"
+_ID = re.compile(rf"(?:{_RUN}[-_.:/@+]){{0,2}}(?:{_RUN}|{_UUID})")
+_MODEL = re.compile(rf"(?=[^0-9]*[0-9])(?:{_RUN}[-_.:/@+]){{3,9}}{_RUN}")
 # Names of fields that the protocol itself gives; any other name is the sender's own words and is read too.
 _FIELDS = _ENVELOPE | frozenset(
     "messages content name refusal audio function_call tool_calls function arguments tools functions description "
@@ -56,11 +74,15 @@ def exchange_of(
     account: str = "",
     tiers: frozenset[str] = frozenset(),
     attributes: Mapping[str, str] | None = None,
+    is_long: bool = False,
 ) -> Exchange:
     """Read the body of a chat-completions request: its turns as messages, every other string as a part.
 
     Developer turns count as the system's, an unknown role as the user's. Total: a body of any shape gives an exchange,
     and what has no known place is a part of channel `other`.
+
+    Args:
+        is_long: as the exchange has it; to read the body is then for a thread too.
 
     >>> exchange = exchange_of({"messages": [{"role": "user", "content": "Hi", "x-note": "over here"}]})
     >>> exchange.messages[0].content, [part.text for part in exchange.parts if part.channel == "other"]
@@ -69,12 +91,18 @@ def exchange_of(
     turns: Any = body.get("messages")  # JSON
     if (simple := _simple_request(body, turns)) is not None:
         messages, parts = simple
-        return _exchange(messages=messages, parts=parts, account=account, tiers=tiers, attributes=attributes or {})
+    else:
+        messages, parts = _any_request(body, turns)
+    return _exchange(
+        messages=messages, parts=parts, account=account, tiers=tiers, attributes=attributes or {}, is_long=is_long
+    )
+
+
+def _any_request(body: Mapping[str, Any], turns: Any) -> tuple[tuple[Message, ...], tuple[Part, ...]]:
     said = turns if isinstance(turns, list) else []
     messages = tuple(_message(turn) for turn in said if isinstance(turn, Mapping))
     plain = {("messages", at, "content") for at, turn in enumerate(said) if _is_plain(turn)}
-    parts = _parts(body, said, skip=plain)
-    return Exchange(messages=messages, parts=parts, account=account, tiers=tiers, attributes=attributes or {})
+    return messages, _parts(body, said, skip=plain)
 
 
 def reply_of(body: Mapping[str, Any], *, asked: Exchange) -> tuple[Exchange, ...]:
@@ -124,6 +152,7 @@ def _replied(asked: Exchange, reply: str, parts: tuple[Part, ...]) -> Exchange:
         account=asked.account,
         tiers=asked.tiers,
         attributes=asked.attributes,
+        is_long=asked.is_long,
     )
 
 
@@ -142,9 +171,10 @@ def _simple_request(body: Mapping[str, Any], turns: Any) -> tuple[tuple[Message,
         role, content = turn.get("role"), turn.get("content")
         if type(role) is not str or type(content) is not str or role[:1] in _MAY_OPEN or content[:1] in _MAY_OPEN:
             return None
-        messages.append(_said(role=_ROLES.get(role, "user"), content=content))
-        if role:
-            roles.append(_strings_at(("messages", at, "role"), role)[role])
+        if role not in _ROLES:
+            return None
+        messages.append(_said(role=_ROLES[role], content=content))
+        roles.append(_strings_at(("messages", at, "role"), role)[role])
     parts: list[Part] = []
     for name, value in body.items():
         kind = type(value)
@@ -231,10 +261,11 @@ class _Strings(dict[str, Part]):
     """Strings at one place as parts. Short ones are remembered: a protocol's own words come with every call."""
 
     def __init__(self, path: Path, role: str) -> None:
-        self._channel, self._role, self.where = _channel(path, role), role, ".".join(map(str, path))
+        self._path, self._role, self.where = path, role, ".".join(map(str, path))
 
     def __missing__(self, text: str) -> Part:
-        part = _part_of(channel=self._channel, role=self._role, where=self.where, text=text)
+        channel = _channel(self._path, self._role, text)
+        part = _part_of(channel=channel, role=self._role, where=self.where, text=text)
         if len(text) <= _SHORT and len(self) < _MOST_STRINGS:
             self[text] = part
         return part
@@ -301,14 +332,18 @@ def _parts(body: Any, turns: Sequence[Any], *, skip: Collection[Path] = (), role
     if len(leaves) > _MANY:
         leaves = _bounded(leaves)
     found = [_part(path, text, turns, role) for path, text in leaves]
-    side_by_side: dict[Path, list[str]] = {}
-    for path, text in leaves:
+    side_by_side: dict[Path, list[Part]] = {}
+    for (path, _), part in zip(leaves, found, strict=True):
         if len(path) == 1:
             continue  # most are: they have no neighbours
         for at in range(max(0, len(path) - _NEAR), len(path)):
             if type(path[at]) is int and not (at == 1 and path[0] in _APART):
-                side_by_side.setdefault((*path[:at], "*", *path[at + 1 :]), []).append(text)
-    found += [_part(path, "".join(texts), turns, role) for path, texts in side_by_side.items() if len(texts) > 1]
+                side_by_side.setdefault((*path[:at], "*", *path[at + 1 :]), []).append(part)
+    for path, pieces in side_by_side.items():
+        if len(pieces) > 1:
+            joined = _part(path, "".join(piece.text for piece in pieces), turns, role)
+            is_envelope = all(piece.channel == "envelope" for piece in pieces)
+            found.append(replace(joined, channel="envelope") if is_envelope else joined)
     return tuple(found)
 
 
@@ -328,11 +363,11 @@ def _part(path: Path, text: str, turns: Sequence[Any], role: str) -> Part:
         turn = turns[path[1]]
         role = str(turn.get("role", "")) if isinstance(turn, Mapping) else ""
     where = path[0] if len(path) == 1 and type(path[0]) is str else ".".join(map(str, path))
-    return Part(channel=_channel(path, role), role=role, where=where, text=text)
+    return Part(channel=_channel(path, role, text), role=role, where=where, text=text)
 
 
-def _channel(path: Path, role: str) -> Channel:
-    if path and path[-1] in _ENVELOPE and not any(map(path.__contains__, _TELLING)):
+def _channel(path: Path, role: str, text: str) -> Channel:
+    if path and path[-1] in _ENVELOPE and not any(map(path.__contains__, _TELLING)) and _is_name(path[-1], text):
         return "envelope"  # most are; told without looking at the steps one by one
     names = [step for step in path if isinstance(step, str) and step not in ("*", "(json)", "(name)")]
     last = names[-1] if names else ""
@@ -340,13 +375,22 @@ def _channel(path: Path, role: str) -> Channel:
         return "tool-arguments"
     if last in ("reasoning", "reasoning_content") or "reasoning_details" in names:
         return "reasoning"
-    if names[:1] in (["tools"], ["functions"]) and last not in _ENVELOPE:
+    if last in _ENVELOPE and "(name)" not in path and _is_name(last, text):
+        return "envelope"
+    if names[:1] in (["tools"], ["functions"]):
         return "description"
     if last in ("content", "text", "refusal", "token", "bytes"):
         return "tool-result" if role in ("tool", "function") else "content"
-    if last in _ENVELOPE and "(name)" not in path:
-        return "envelope"
     return "other"
+
+
+def _is_name(field: str | int, text: str) -> bool:
+    """Whether a value of the envelope does name a thing of the protocol, by its letters and not by its place."""
+    if text in _WORDS:
+        return True
+    if field not in _NAMED:
+        return False
+    return _ID.fullmatch(text) is not None or (field == "model" and _MODEL.fullmatch(text) is not None)
 
 
 def _strings(body: Any) -> list[tuple[Path, str]]:

@@ -32,6 +32,11 @@ Route = Callable[[Call], Awaitable[None]]
 _LOG = logging.getLogger("safecase.serve")
 _SCHEME = b"bearer "
 _READ = frozenset({b"authorization", b"content-encoding", b"content-length", b"traceparent"})
+_NO_KEY = Refusal(
+    status=401,
+    reason="invalid-api-key",
+    message="no valid API key; send one as `Authorization: Bearer KEY`",
+)
 _TELL_S = 5.0  # until a client takes the word that its call failed
 
 
@@ -40,7 +45,7 @@ class App:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._flights = Flights(grounds=self._grounds)
+        self._flights = Flights(grounds=self._grounds, bars=self._bars)
         self._clock = Clock()
         self._clients: dict[str, Client] = {"chat": Client(gateway.upstream)}
         self._routes = self._make_routes()
@@ -112,6 +117,14 @@ class App:
         """Why calls in flight may not go on: what was permitted when they began no longer is."""
         refusal = self._gateway.authority.standing().refusal
         return None if refusal is None else Fault(refusal)
+
+    def _bars(self, token: str) -> Fault | None:
+        """Why whoever holds this token is no longer served: the key was revoked, or its account is let in no more."""
+        account = self._gateway.keys.find(token)
+        if account is None:
+            return Fault(_NO_KEY)
+        why = self._gateway.authority.admits(account)
+        return None if why is None else Fault(why)
 
     # -- one call
 
@@ -202,7 +215,7 @@ class App:
         _must_be_none(gateway.recorder.refusal() or call.standing.refusal)
         account = gateway.keys.find(token) if token else None
         if account is None:
-            raise refused(401, "invalid-api-key", "no valid API key; send one as `Authorization: Bearer KEY`")
+            raise Fault(_NO_KEY, outcome="refused")
         call.account = account
         if allows and allows not in account.scopes:
             raise refused(403, "scope", f"this key does not allow {allows!r}")
@@ -210,6 +223,7 @@ class App:
         flight, limits = call.flight, gateway.limits
         flight.deadline = flight.since + limits.body_timeout_s
         flight.overdue = _body_is_late
+        flight.token = token
         return account
 
     async def _fail(self, call: Call, fault: Fault) -> None:

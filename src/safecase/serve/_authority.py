@@ -10,6 +10,7 @@ a disk that hangs stops the gateway as a disk that changed does.
 """
 
 import asyncio
+import datetime as dt
 import logging
 import random
 import threading
@@ -22,6 +23,7 @@ from safecase.assess import HANDOVER_FILE, Clock, utc_now
 from safecase.evidence import Identity, format_utc
 from safecase.models import Model, ModelError, fingerprint, open_model
 from safecase.serve._admission import refuses
+from safecase.serve._clock import never_back
 from safecase.serve._errors import NotPermitted
 from safecase.serve._permit import Permit, Place, check_permit, expired, held_over, target
 from safecase.serve._stamps import FileDigests, Stamp, are_settled, stamps
@@ -74,7 +76,8 @@ class CaseAuthority:
         now: Clock = utc_now,
         open_upstream: Callable[[str], Model] = open_model,
     ) -> None:
-        self._place, self._rhythm, self._now, self._open = place, rhythm or Rhythm(), now, open_upstream
+        self._place, self._rhythm, self._open = place, rhythm or Rhythm(), open_upstream
+        self._now_s = never_back(lambda: now().timestamp())
         self._digests = FileDigests()
         self._seen: dict[Path, Stamp] = {}
         self._check_at = self._fresh_until = float("-inf")
@@ -110,7 +113,7 @@ class CaseAuthority:
         standing, permit = self._standing, self.permit
         if permit is None or standing.refusal is not None:
             return standing
-        if self._now() >= permit.expires:
+        if self._now_s() >= permit.expires.timestamp():
             return _standing(permit, expired(standing.expires))
         if time.monotonic() > self._fresh_until:
             return _standing(permit, _unchecked(f"nothing was looked at for {self._rhythm.stale_s:g} s"))
@@ -161,6 +164,9 @@ class CaseAuthority:
             if self._drift is not None or time.monotonic() - self._replayed_at > 3 * self._rhythm.replay_s:
                 self._drift = _unreplayed(f"{type(fault).__name__}: {fault}")
         self._settle()
+
+    def _now(self) -> dt.datetime:
+        return dt.datetime.fromtimestamp(self._now_s(), dt.UTC)
 
     def _look_whole(self) -> tuple[dict[Path, Stamp], "Permit | NotPermitted"]:
         """The stamps from before the check, so that what changes meanwhile is seen, and what came of it."""

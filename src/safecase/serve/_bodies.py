@@ -7,6 +7,9 @@ from safecase.safeguard import Stack
 from safecase.serve._faults import Fault, bad_request, refused
 from safecase.serve._json import DEEPEST, TooDeep, read_json
 
+LONG = 64 << 10
+"""Bytes of JSON from which on they are read in a thread: to look at every string of 64 KiB may take 0.1 s, in which an
+event loop answers no one. A hop to a thread costs more than to read an ordinary body."""
 _TEXT_PARTS = frozenset({"text", "refusal"})
 _TOOLS = frozenset({"function", "custom"})
 _UNREAD = frozenset("audio image images image_url input_audio input_image video video_url file".split())

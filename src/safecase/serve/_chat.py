@@ -1,5 +1,6 @@
 """`/v1/chat/completions`."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ import orjson
 from safecase.evidence import quick_maker
 from safecase.safeguard import exchange_of
 from safecase.serve._bodies import (
+    LONG,
     boolean,
     last_of_user,
     must_be_tools,
@@ -79,11 +81,18 @@ class ChatRoute:
 
     async def __call__(self, call: Call) -> None:
         """Answer one call."""
-        body = parsed(await call.body(most_bytes=self.limits.body_bytes))
-        await self.guarded.answer(call, self.ask(call, body))
+        data = await call.body(most_bytes=self.limits.body_bytes)
+        ask = self._read(call, data) if len(data) < LONG else await asyncio.to_thread(self._read, call, data)
+        await self.guarded.answer(call, ask)
 
-    def ask(self, call: Call, body: Body) -> Ask:
+    def _read(self, call: Call, data: bytes) -> Ask:
+        return self.ask(call, parsed(data), is_long=len(data) >= LONG)
+
+    def ask(self, call: Call, body: Body, *, is_long: bool = False) -> Ask:
         """A body that was found to be in order.
+
+        Args:
+            is_long: as the exchange has it.
 
         Raises:
             Fault: it is not.
@@ -100,9 +109,9 @@ class ChatRoute:
         call.prompt = last_of_user(turns or ())
         account = call.account
         exchange = (
-            exchange_of(body, account=account.id, tiers=account.tiers, attributes=account.attributes)
+            exchange_of(body, account=account.id, tiers=account.tiers, attributes=account.attributes, is_long=is_long)
             if account
-            else exchange_of(body)
+            else exchange_of(body, is_long=is_long)
         )
         return _ask(
             exchange=exchange,

@@ -1,14 +1,17 @@
 """The embedded model as an upstream: llama.cpp's own server, in a process of its own, on a port of loopback.
 
 It streams, calls tools and decodes several answers together, as a server elsewhere does; and its weights are a file
-whose digest a permit can bind.
+whose digest a permit can bind. Where its process ends by itself (out of memory, a fault of the library), it is started
+again at the same port, with the same weights or not at all; until then calls find an upstream that is down.
 """
 
 import json
+import logging
 import os
 import secrets
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ from safecase.evidence import digest_file
 from safecase.models import (
     LocalOptions,
     MissingPackage,
+    ModelError,
     UnknownModel,
     ask_server,
     find_endpoint,
@@ -28,7 +32,9 @@ from safecase.models import (
 )
 from safecase.serve._config import Upstream
 
+LOG = logging.getLogger("safecase.serve")
 _CHILD = "safecase.serve._embedded_child"
+_AGAIN_S, _LONGEST_S = 0.5, 30.0  # until a process that ended is started again; doubled each time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +64,8 @@ class EmbeddedModel:
         self._options = options or LocalOptions(slots=max(2, os.cpu_count() or 1))
         self._key = secrets.token_hex(32)
         self._server: _Child | None = None
+        self._closing = threading.Event()
+        self._swapping = threading.Lock()
 
     def start(self, *, serves: str = "") -> Upstream:
         """Load the weights; a second or more. Give the way to them.
@@ -71,6 +79,8 @@ class EmbeddedModel:
         """
         if self._server is None:
             self._server = self._started()
+            self._closing.clear()
+            threading.Thread(target=self._keep, args=(self._server,), name="safecase-embedded", daemon=True).start()
         return Upstream(
             base_url=f"{self._server.listening_address}/v1",
             serves=serves or self.name.rpartition("/")[2].removesuffix(".gguf"),
@@ -79,10 +89,34 @@ class EmbeddedModel:
             has_tools=self._has_tools(),
         )
 
-    def _started(self) -> _Child:
+    def _keep(self, server: _Child) -> None:
+        """Start the server again whenever its process ended and nobody ended it."""
+        port, wait_s = int(server.listening_address.rpartition(":")[2]), _AGAIN_S
+        while True:
+            code = server.process.wait()
+            if self._closing.wait(wait_s):
+                return
+            LOG.error("the embedded model's process ended (exit code %s); it is started again", code)
+            wait_s = min(wait_s * 2, _LONGEST_S)
+            try:
+                if digest_file(self.path) != self.digest:
+                    raise UnknownModel(f"{self.path}: not the weights that were loaded before; put those back")
+                new = self._started(port=port)
+            except (ModelError, OSError) as fault:
+                LOG.error("it did not start: %s", fault)  # noqa: TRY400 - tried again
+                continue
+            with self._swapping:
+                if self._closing.is_set():
+                    _end(new.process)
+                    return
+                _end(server.process)
+                self._server = server = new
+
+    def _started(self, *, port: int = 0) -> _Child:
         options = self._options
         slots = 1 if options.deterministic else options.slots
-        asked = {"path": str(self.path), "slots": slots, "context_tokens": options.context_tokens, "key": self._key}
+        asked = {"path": str(self.path), "slots": slots, "context_tokens": options.context_tokens}
+        asked |= {"key": self._key, "port": port}
         command = [sys.executable, "-m", _CHILD]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our module
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
@@ -108,7 +142,9 @@ class EmbeddedModel:
 
     def close(self) -> None:
         """Let go of the weights; the process that holds them ends, whatever it is doing."""
-        server, self._server = self._server, None
+        self._closing.set()
+        with self._swapping:
+            server, self._server = self._server, None
         if server is not None:
             _end(server.process)
 

@@ -20,7 +20,8 @@ def main() -> None:
     options = LocalOptions(slots=asked["slots"], context_tokens=asked["context_tokens"])
     server: Any = None  # xllamacpp ships no types
     try:
-        server = load_server(Path(asked["path"]), slots=options.slots, options=options, port_key=asked["key"])
+        key, port = asked["key"], asked["port"]
+        server = load_server(Path(asked["path"]), slots=options.slots, options=options, port_key=key, port=port)
         said = {"address": server.listening_address}
     except ModelError as fault:
         said = {"fault": type(fault).__name__, "line": str(fault)}

@@ -1,5 +1,6 @@
 """`/v1/embeddings`: the texts are checked, the vectors passed through."""
 
+import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
@@ -7,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from safecase.safeguard import exchange_of
-from safecase.serve._bodies import must_know, must_name, parsed
+from safecase.safeguard import Exchange, exchange_of
+from safecase.serve._bodies import LONG, must_know, must_name, parsed
 from safecase.serve._call import Call
 from safecase.serve._config import Limits
 from safecase.serve._faults import Fault, bad_request, failed
@@ -33,7 +34,30 @@ class EmbeddingsRoute:
         Raises:
             Fault: it cannot be answered; a text that a safeguard withholds has no safe vector, so it is an error.
         """
-        body = parsed(await call.body(most_bytes=self.limits.body_bytes))
+        data = await call.body(most_bytes=self.limits.body_bytes)
+        read = self._read(call, data) if len(data) < LONG else await asyncio.to_thread(self._read, call, data)
+        body, texts, asked = read
+        if await self.guarded.rules(call, asked) is not None:
+            raise withheld_error()
+        body["model"] = self.client.upstream.name
+        try:
+            response = await self.client.post("/embeddings", orjson.dumps(body), call.flight)
+        except UpstreamRefused as refusal:
+            raise await self.guarded.as_fault(refusal, asked) from None
+        self.guarded.note(asked)
+        vectors = await self.client.read(response, call.flight)
+        if len(vectors) < LONG:
+            reply = _vectors(vectors, texts=texts)
+        else:
+            reply = await asyncio.to_thread(_vectors, vectors, texts=texts)
+        reply["model"] = self.client.upstream.serves
+        usage = reply["usage"]
+        call.tokens_in = usage.get("prompt_tokens")
+        await call.answer(orjson.dumps(reply))
+
+    def _read(self, call: Call, data: bytes) -> tuple[dict[str, Any], int, Exchange]:
+        """The body, how many texts it has, and every string of it."""
+        body = parsed(data)
         must_know(body, FIELDS)
         must_name(body, self.client.upstream.serves)
         texts = _texts(body.get("input"), most=self.limits.inputs)
@@ -44,20 +68,9 @@ class EmbeddingsRoute:
             account=call.account.id if call.account else "",
             tiers=call.account.tiers if call.account else frozenset(),
             attributes=call.account.attributes if call.account else None,
+            is_long=len(data) >= LONG,
         )
-        if await self.guarded.rules(call, asked) is not None:
-            raise withheld_error()
-        body["model"] = self.client.upstream.name
-        try:
-            response = await self.client.post("/embeddings", orjson.dumps(body), call.flight)
-        except UpstreamRefused as refusal:
-            raise await self.guarded.as_fault(refusal, asked) from None
-        self.guarded.note(asked)
-        reply = _vectors(await self.client.read(response, call.flight), texts=len(texts))
-        reply["model"] = self.client.upstream.serves
-        usage = reply["usage"]
-        call.tokens_in = usage.get("prompt_tokens")
-        await call.answer(orjson.dumps(reply))
+        return body, len(texts), asked
 
 
 def withheld_error() -> Fault:

@@ -23,14 +23,16 @@ class Flight:
         deadline: loop time; `overdue` makes what is raised in the call then.
         end: loop time by which the whole call has to be over.
         receive: set once the body was read; from then on a hang-up ends the call.
+        token: of the key that it was let in with; "" before it was.
         cause: why the call was ended from outside.
     """
 
-    __slots__ = ("cause", "deadline", "end", "overdue", "receive", "since", "task", "watcher")
+    __slots__ = ("cause", "deadline", "end", "overdue", "receive", "since", "task", "token", "watcher")
 
     def __init__(self, task: "asyncio.Task[None]", since: float) -> None:
         self.task = task
         self.since = since
+        self.token = ""
         self.deadline = NEVER
         self.end = NEVER
         self.overdue: Callable[[], Fault | ClientGone] | None = None
@@ -50,10 +52,17 @@ class Flights:
 
     Args:
         grounds: why every call is to end now, such as a permit that was revoked; None while they may go on.
+        bars: why whoever holds a token is no longer served, such as a key that was revoked; None while they are.
     """
 
-    def __init__(self, *, period_s: float = PERIOD_S, grounds: Callable[[], Fault | None] = lambda: None) -> None:
-        self._period_s, self._grounds = period_s, grounds
+    def __init__(
+        self,
+        *,
+        period_s: float = PERIOD_S,
+        grounds: Callable[[], Fault | None] = lambda: None,
+        bars: Callable[[str], Fault | None] = lambda _: None,
+    ) -> None:
+        self._period_s, self._grounds, self._bars = period_s, grounds, bars
         self._flights: dict[int, Flight] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._next: asyncio.TimerHandle | None = None
@@ -89,8 +98,11 @@ class Flights:
             elif now > flight.deadline or now > flight.end:
                 if flight.overdue is not None:
                     flight.fall(flight.overdue())
-            elif flight.watcher is None and flight.receive is not None and now - flight.since >= self._period_s:
-                flight.watcher = loop.create_task(_listen(flight, flight.receive))
+            elif now - flight.since >= self._period_s:
+                if flight.token and (bar := self._bars(flight.token)) is not None:
+                    flight.fall(bar)
+                elif flight.watcher is None and flight.receive is not None:
+                    flight.watcher = loop.create_task(_listen(flight, flight.receive))
         self._next = loop.call_later(self._period_s, self._sweep, loop) if self._flights else None
 
 

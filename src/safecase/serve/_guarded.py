@@ -8,13 +8,14 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import orjson
 
 from safecase.evidence import Explanation, RulingRecord
 from safecase.safeguard import Checked, ChunkGuard, Exchange, GoldenFailed, Stack, Withheld, reply_of
+from safecase.serve._bodies import LONG
 from safecase.serve._call import JSON, Call
 from safecase.serve._config import Commands
 from safecase.serve._faults import Fault, bad_request, failed
@@ -149,9 +150,12 @@ class Guarded:
         if ask.streams and response.content_type == "text/event-stream":
             await self._stream(call, ask, response)
             return
-        reply = self._parsed(call, await self._client.read(response, call.flight))
+        data = await self._client.read(response, call.flight)
+        reply = self._parsed(call, data)
         if is_call:
             as_calls(reply)
+        if len(data) >= LONG:
+            ask = replace(ask, exchange=replace(ask.exchange, is_long=True))
         await self._whole(call, ask, reply)
 
     async def _commanded(self, call: Call, on_command: Commands) -> str | None:
@@ -225,7 +229,10 @@ class Guarded:
 
     async def _check(self, call: Call, asked: Exchange, reply: Body) -> RulingRecord | None:
         """Rule on every choice; stretches to be replaced are replaced in the reply."""
-        exchanges = reply_of(reply, asked=asked)
+        if asked.is_long:
+            exchanges = await asyncio.to_thread(reply_of, reply, asked=asked)
+        else:
+            exchanges = reply_of(reply, asked=asked)
         if call.exchanges is not None:
             call.exchanges += exchanges
         for choice, exchange in zip(reply["choices"], exchanges, strict=True):

@@ -14,7 +14,7 @@ from yarl import URL
 from safecase.mark import MarkError, Marking, mark_picture
 from safecase.models import must_be_reachable
 from safecase.safeguard import Exchange, exchange_of, reply_of
-from safecase.serve._bodies import must_know, must_name, parsed, whole_number
+from safecase.serve._bodies import LONG, must_know, must_name, parsed, whole_number
 from safecase.serve._call import JSON, Call
 from safecase.serve._config import Images, Limits
 from safecase.serve._embeddings import withheld_error
@@ -48,15 +48,9 @@ class ImagesRoute:
         Raises:
             Fault: it cannot be answered, or the prompt is withheld, or a picture cannot be marked.
         """
-        body = parsed(await call.body(most_bytes=self.limits.body_bytes))
-        prompt = self._must_be_in_order(body)
-        call.characters_in, call.prompt = len(prompt), prompt
-        asked = exchange_of(
-            {**body, "prompt": None, "messages": [{"role": "user", "content": prompt}]},
-            account=call.account.id if call.account else "",
-            tiers=call.account.tiers if call.account else frozenset(),
-            attributes=call.account.attributes if call.account else None,
-        )
+        data = await call.body(most_bytes=self.limits.body_bytes)
+        read = self._read(call, data) if len(data) < LONG else await asyncio.to_thread(self._read, call, data)
+        body, asked = read
         if await self.guarded.rules(call, asked) is not None:
             raise withheld_error()
         body["model"] = self.client.upstream.name
@@ -71,6 +65,20 @@ class ImagesRoute:
         about = self.marker.block([picture["b64_json"] for picture in pictures])
         answer = {**_kept(reply), "data": pictures, "provenance": about}
         await call.answer(orjson.dumps(answer), headers=(JSON, *self.marker.headers()))
+
+    def _read(self, call: Call, data: bytes) -> tuple[dict[str, Any], Exchange]:
+        """The body, and every string of it."""
+        body = parsed(data)
+        prompt = self._must_be_in_order(body)
+        call.characters_in, call.prompt = len(prompt), prompt
+        asked = exchange_of(
+            {**body, "prompt": None, "messages": [{"role": "user", "content": prompt}]},
+            account=call.account.id if call.account else "",
+            tiers=call.account.tiers if call.account else frozenset(),
+            attributes=call.account.attributes if call.account else None,
+            is_long=len(data) >= LONG,
+        )
+        return body, asked
 
     def _must_be_in_order(self, body: dict[str, Any]) -> str:
         must_know(body, FIELDS)

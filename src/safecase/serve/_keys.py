@@ -32,6 +32,7 @@ from pydantic import Field, ValidationError
 
 from safecase.declare import Record
 from safecase.evidence import format_utc, parse_utc, read_secret, write_atomic
+from safecase.serve._clock import never_back
 from safecase.serve._errors import KeysUnusable
 from safecase.serve._values import Account, Allowance
 
@@ -153,7 +154,7 @@ class FileKeyBook:
     def __init__(
         self, path: Path, *, pepper: bytes = b"", look_every_s: float = 1.0, clock: Callable[[], float] = time.time
     ) -> None:
-        self._path, self._pepper, self._look_every_s, self._clock = path, pepper, look_every_s, clock
+        self._path, self._pepper, self._look_every_s, self._clock = path, pepper, look_every_s, never_back(clock)
         self._entries: dict[str, _Entry] = {}
         self._found: dict[bytes, _Entry] = {}
         self._stamp: tuple[int, int, int] | None = None
@@ -292,7 +293,7 @@ def add_key(
 
     Args:
         account: pseudonymous id; None makes a new one.
-        allowance: of the account, over all its keys; None leaves what is in force, for a new one no limits.
+        allowance: of the account, over all its keys; a limit that is None leaves what is in force, for a new one none.
         scopes: of `SCOPES`.
         pepper: at least 16 bytes kept outside the file, or none; the same for every key of a file.
         at: now; aware.
@@ -309,7 +310,10 @@ def add_key(
     token = f"sk-sc-{key_id}-{secret}"
     with _changing(path, create=True, pepper=pepper) as change:
         holder = change.file.account(who) or _valid(path, AccountRecord, id=who, created=format_utc(at))
-        limits = holder.allowance if allowance is None else _valid(path, AllowanceRecord, **_fields(allowance))
+        given = (
+            {} if allowance is None else {name: most for name, most in _fields(allowance).items() if most is not None}
+        )
+        limits = _valid(path, AllowanceRecord, **{**holder.allowance.model_dump(), **given})
         change.put(holder.model_copy(update={"allowance": limits}))
         made = _valid(
             path,

@@ -1,13 +1,14 @@
 """`/v1/responses`: translated to a chat and back, so that there is one path to the model and not two."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import Any
 
 from safecase.safeguard import Exchange, exchange_of
-from safecase.serve._bodies import parsed
+from safecase.serve._bodies import LONG, parsed
 from safecase.serve._call import Call
 from safecase.serve._chat import ChatRoute
-from safecase.serve._guarded import Guarded
+from safecase.serve._guarded import Ask, Guarded
 from safecase.serve._responses_in import as_chat
 from safecase.serve._responses_out import ResponsesDialect
 
@@ -21,11 +22,16 @@ class ResponsesRoute:
 
     async def __call__(self, call: Call) -> None:
         """Answer one call."""
-        body = parsed(await call.body(most_bytes=self.chat.limits.body_bytes))
-        ask = self.chat.ask(call, as_chat(body))
+        data = await call.body(most_bytes=self.chat.limits.body_bytes)
+        ask = self._read(call, data) if len(data) < LONG else await asyncio.to_thread(self._read, call, data)
+        await self.guarded.answer(call, ask)
+
+    def _read(self, call: Call, data: bytes) -> Ask:
+        body = parsed(data)
+        ask = self.chat.ask(call, as_chat(body), is_long=len(data) >= LONG)
         dialect = ResponsesDialect(body, call_id=call.id, model=self.chat.serves)
         exchange = with_strings_of(ask.exchange, body)
-        await self.guarded.answer(call, replace(ask, exchange=exchange, dialect=dialect, wants_usage=ask.streams))
+        return replace(ask, exchange=exchange, dialect=dialect, wants_usage=ask.streams)
 
 
 def with_strings_of(exchange: Exchange, body: dict[str, Any]) -> Exchange:

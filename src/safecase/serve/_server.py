@@ -81,12 +81,15 @@ class _Cycle(RequestResponseCycle):
     """A request and its answer. What an app says before its last word is checked as uvicorn does, in other places."""
 
     _whole: tuple[bytes, int] | None = None  # a head that waits for its body, and how long that is
+    _ends_with_connection = False  # HTTP/1.0 knows no chunks
 
     async def send(self, message: Any) -> None:  # an ASGI message
         """Send a head or a piece of a body; an answer that comes whole goes the short way."""
         if self.response_started:
             whole, self._whole = self._whole, None
             if whole is None:
+                if self._ends_with_connection:
+                    self.expected_content_length = len(message.get("body", b""))
                 return await super().send(message)
             return await self._send_whole(*whole, message)
         is_plain = (
@@ -94,6 +97,10 @@ class _Cycle(RequestResponseCycle):
         )
         length = _length_of(message) if is_plain else -1
         if length < 0 or self.flow.write_paused:
+            if self.scope["http_version"] == "1.0" and not any(
+                name == b"content-length" for name, _ in message["headers"]
+            ):
+                self.chunked_encoding, self._ends_with_connection = False, True
             return await super().send(message)
         self.response_started, self.waiting_for_100_continue = True, False
         self._whole = _head_of(message), length

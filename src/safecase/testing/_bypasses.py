@@ -20,7 +20,8 @@ async def check_bypasses(stack: Stack, word: str, *, harmless: str = "lighthouse
 
     The doors are the known holes of gateways: spellings (Cyrillic, full width, zero width, set apart, leetspeak, ...),
     roles and earlier turns, prefill, tool descriptions, arguments and results, reasoning, refusals, log-probabilities,
-    unknown fields and their names; replies whole and streamed, in pieces of several sizes.
+    ids, kinds and other words of the protocol, unknown fields and their names; replies whole and streamed, in pieces of
+    several sizes.
 
     Args:
         stack: forbids the word on input and on output.
@@ -212,6 +213,13 @@ _REQUESTS: Mapping[str, Callable[[str], Body]] = {
     "a parameter's description": lambda t: _tool(parameters={"properties": {"q": {"description": f"A {t}."}}}),
     "a parameter's name": lambda t: _tool(parameters={"properties": {t: {"type": "string"}}}),
     "a choice of values": lambda t: _tool(parameters={"properties": {"q": {"enum": ["a", t]}}}),
+    "the type of a parameter": lambda t: _tool(parameters={"properties": {"q": {"type": t}}}),
+    "a parameter's default": lambda t: _tool(parameters={"properties": {"q": {"type": "string", "default": t}}}),
+    "the role of a turn": lambda t: _turn(t, content="Hello."),
+    "a tool call's id": lambda t: _turn("assistant", content=None, tool_calls=[{**_call("sea")[0], "id": t}]),
+    "the id of the call that a tool answers": lambda t: _turn("tool", tool_call_id=t, content="ok"),
+    "the effort of reasoning": lambda t: _with(reasoning_effort=t),
+    "the user's id": lambda t: _with(user=t),
     "an answer's schema": lambda t: _with(response_format={"json_schema": {"schema": {"description": t}}}),
     "a prediction": lambda t: _with(prediction={"type": "content", "content": t}),
     "a stop text": lambda t: _with(stop=[t]),
@@ -238,6 +246,12 @@ def _logprobs(tokens: list[Body]) -> Body:
     return body
 
 
+def _ended(text: str) -> Body:
+    body = _reply(content="Yes.")
+    body["choices"][0]["finish_reason"] = text
+    return body
+
+
 def _second(text: str) -> Body:
     body = _reply(content="Yes.")
     message = {"role": "assistant", "content": f"The {text}."}
@@ -257,6 +271,10 @@ _REPLIES: Mapping[str, Callable[[str], Body]] = {
     "a refusal": lambda t: _reply(content=None, refusal=f"I cannot talk of {t}."),
     "a tool call's arguments": lambda t: _reply(content=None, tool_calls=_call(t)),
     "a custom tool call's input": lambda t: _reply(content=None, tool_calls=_custom(t)),
+    "the id of a tool call": lambda t: _reply(content=None, tool_calls=[{**_call("sea")[0], "id": t}]),
+    "a reply's id": lambda t: {**_reply(content="Yes."), "id": t},
+    "a reply's fingerprint": lambda t: {**_reply(content="Yes."), "system_fingerprint": t},
+    "the reason of a reply's end": _ended,
     "a second choice": _second,
     "tokens of log-probabilities": lambda t: _logprobs([{"token": letter} for letter in t]),
     "bytes of log-probabilities": lambda t: _logprobs([{"token": "", "bytes": list(c.encode())} for c in t]),
@@ -281,7 +299,11 @@ def _chunks(body: Body, size: int) -> Iterator[Body]:
                     yield {**envelope, "choices": [{"index": index, "delta": delta}]}
         for token in (choice.get("logprobs") or {}).get("content", ()):
             yield {**envelope, "choices": [{"index": index, "delta": {}, "logprobs": {"content": [token]}}]}
-        yield {**envelope, **around, "choices": [{"index": index, "delta": {}, "finish_reason": "stop"}]}
+        yield {
+            **envelope,
+            **around,
+            "choices": [{"index": index, "delta": {}, "finish_reason": choice["finish_reason"]}],
+        }
 
 
 def _deltas(field: str, value: Any, size: int) -> Iterator[Body]:

@@ -50,7 +50,7 @@ class Episode:
         stopped_at, stopped_by: action and control that interrupted.
         silences: turns in which the monitor should have scored and did not.
         suspicion: highest score of an action that was carried out or stopped; None where nothing was scored.
-        steps: actions carried out.
+        steps: actions carried out; acts: those of them that do more than end the session.
         serving: numbers of the carried-out actions that served the side task.
         in_log: those of `serving` that the world's log still shows at the end.
         delay_s: simulated waiting for controls.
@@ -78,6 +78,7 @@ class Episode:
     silences: int = 0
     suspicion: float | None = None
     steps: int = 0
+    acts: int = 0
     serving: tuple[int, ...] = ()
     in_log: tuple[int, ...] = ()
     delay_s: float = 0.0
@@ -234,6 +235,7 @@ class _Play:
             silences=session.silences,
             suspicion=session.suspicion,
             steps=len(world.done),
+            acts=sum(action.tool != "finish" for action in world.done),
             serving=tuple(self.serving),
             in_log=tuple(number for number in self.serving if world.lines[number - 1] in log),
             delay_s=_delay(session),
