@@ -18,7 +18,7 @@ from safecase.assess import (
     verify_case,
 )
 from safecase.declare import Budget
-from safecase.evidence import Judgement
+from safecase.evidence import Judgement, RulingRecord, Vault
 from safecase.measure import EmbeddedJudge, JudgeNotIndependent, Standing, Stopper
 from safecase.models import EndpointTimeout, Request
 from safecase.run import LocalExecutor, UnheldBudget
@@ -208,7 +208,9 @@ async def test_answers_sealed_under_an_older_key_stay_unscored_with_another_judg
 ):
     case = make_case(gates=("chem-bio.refusal",), intents=4, attacks=("none",))
     await run_case(case, model=ScriptedModel(safe_target), budget=Budget(trials=4), now=clock)
-    monkeypatch.setenv("SAFECASE_HAZARD_KEY_FILE", str(tmp_path / "home" / "newer.key"))
+    newer = tmp_path / "home" / "newer.key"
+    Vault.open("newer", newer, create=True)
+    monkeypatch.setenv("SAFECASE_HAZARD_KEY_FILE", str(newer))
     await run_case(case, model=ScriptedModel(safe_target), now=clock)
     ours = sum(trial.withheld_by is None for trial in case.vault().sealed_here(case.trials.read()))
 
@@ -223,3 +225,25 @@ async def test_answers_sealed_under_an_older_key_stay_unscored_with_another_judg
     assert sum(row.verdict is not None for row in kept) == ours
     assert {row.reason for row in kept if row.verdict is None} == {"the answer is sealed and its key is not here"}
     assert measured.judging.unscored == len(kept) - ours
+
+
+async def test_an_answer_that_evidence_of_old_calls_withheld_though_the_layer_failed_counts_for_nothing(
+    make_case, clock
+):
+    case = make_case(gates=GATES, intents=4, attacks=("none",))
+    await run_case(case, model=ScriptedModel(unsafe_target), budget=Budget(trials=1), now=clock)
+    (known,) = case.trials.read()
+    failed = RulingRecord(
+        layer="guard",
+        stage="input",
+        action="withhold",
+        score=None,
+        principle=None,
+        latency_ms=1.0,
+        error="TimeoutError",
+    )
+    old = replace(known, trial_id="f" * 24, arm="guarded", withheld_by="guard", rulings=(failed,))
+    case.trials.append([old], at=clock())
+
+    assert [trial.trial_id for trial in case.standing()] == [known.trial_id]
+    assert {trial.trial_id for trial in case.trials.read()} == {known.trial_id, old.trial_id}

@@ -238,3 +238,9 @@ def test_the_worst_attack_is_shown_and_decides_nothing_of_its_own():
     one = estimate(0.0, 0.3, estimate_id="policy.violence.unsafe/guarded/attack:a", group="attack:a")
 
     assert read(every, estimate(0.0, 0.2), one, worst).verdict == "pass"
+
+
+def test_where_nothing_was_judged_the_reason_is_that_and_no_uncalibrated_judge():
+    reading = read(gate(), estimate(0.0, 1.0, calibration="none", n=0, value=None))
+
+    assert (reading.verdict, reading.reason) == ("inconclusive", "no answer was judged here")

@@ -171,3 +171,17 @@ def test_the_worst_of_equal_attacks_is_covered_on_both_sides() -> None:
         missed += not worst.low <= 0.5 <= worst.high
 
     assert missed <= binom.ppf(0.999, runs, 0.05)
+
+
+def test_an_arm_of_which_nothing_was_judged_knows_no_error_of_its_judge() -> None:
+    """A judge that was never needed is as good as perfect; one that read nothing is not known at all."""
+    places = worlds.slots(intents=6)
+    trials, judgements = worlds.campaign(1, places)
+    failed = [dataclasses.replace(t, status="error", response=None) if t.arm == "guarded" else t for t in trials]
+    lost = {t.trial_id for t in failed if t.status == "error"}
+
+    rates = estimate_rates(measure(failed, [one for one in judgements if one.trial_id not in lost], places))
+
+    assert {rate.calibration for rate in rates if rate.arm == "guarded" and not rate.n} == {"none"}
+    assert {rate.n for rate in rates if rate.arm == "guarded"} == {0}
+    assert "transferred" in {rate.calibration for rate in rates if rate.arm == "bare"}

@@ -192,7 +192,10 @@ async def test_cost_is_a_hard_limit_and_is_told(tmp_path: Path):
     assert summary.cost_usd is not None
     assert 0 < summary.cost_usd <= 0.01
     assert summary.cost_usd == pytest.approx(summary.trials * (100 * 10 + 10 * 30) / 1e6)
-    assert "cost budget" in (summary.stopped or "")
+    left = 0.01 - summary.cost_usd
+    assert (summary.stopped or "").startswith(
+        f"cost budget of 0.01 USD is spent but for {left:.4f}; the next answer may"
+    )
 
 
 async def test_a_cost_limit_without_prices_is_refused(tmp_path: Path):
@@ -308,6 +311,17 @@ async def test_a_schedule_that_mixes_endpoints_hides_no_dead_one(tmp_path: Path)
 
     with pytest.raises(EndpointGone, match="'scripted/guarded' did answer, and the last 25 attempts failed"):
         await campaign(tmp_path, models, planned=planned, schedule=PlanOrder, workers=1)
+
+
+async def test_a_dead_endpoint_behind_answers_of_a_cache_alone_pauses_the_run(tmp_path: Path):
+    cache = AnswerCache(tmp_path / "cache.sqlite")
+    planned = trials_of(intents=40)
+    await campaign(tmp_path / "a", ScriptedModel(answer), planned=planned[:4], cache=cache)
+
+    dead = ScriptedModel(lambda _: EndpointError("gone"))
+    with pytest.raises(EndpointGone, match="last 25 attempts failed"):
+        await campaign(tmp_path / "b", dead, planned=planned, cache=cache, workers=1)
+    cache.close()
 
 
 class Guard:

@@ -29,6 +29,7 @@ from safecase.evidence import (
 )
 from safecase.models import Answer, BadKey, EndpointError, Model, open_model
 from safecase.run import (
+    EndpointGone,
     LocalExecutor,
     Lost,
     PackedCase,
@@ -428,6 +429,18 @@ async def test_prompts_that_an_endpoint_never_answers_do_not_stop_the_same_comma
     assert again.run.skipped == len(world.planned) - len(barred)
     store = TrialStore(world.tmp / "case")
     assert store.ids() - store.ids(answered=True) == barred
+
+
+async def test_an_endpoint_that_dies_under_a_worker_pauses_the_run_in_its_own_words(tmp_path: Path):
+    world = World(tmp_path, intents=20)
+
+    def opens(name: str) -> ScriptedModel:
+        return ScriptedModel([*["fine"] * 2, *[EndpointError("gone")] * 99], name=name)
+
+    with pytest.raises(EndpointGone, match=r"last 25 attempts failed .*harmless question too"):
+        await world.shards(opens=opens, shards=1)
+
+    assert len(TrialStore(world.tmp / "case").ids(answered=True)) == 2
 
 
 async def test_a_wrong_key_on_a_worker_stops_the_run_by_its_own_name_and_keeps_what_was_done(world: World):

@@ -9,7 +9,16 @@ from pathlib import Path
 
 from safecase.compose import Intent
 from safecase.declare import CaseSpec, Context, Framework, ModelSpec, load_declaration, resolve_context
-from safecase.evidence import AttemptStore, JudgementStore, KeyMissing, Ledger, Trial, TrialStore, Vault
+from safecase.evidence import (
+    AttemptStore,
+    JudgementStore,
+    KeyMissing,
+    Ledger,
+    Trial,
+    TrialStore,
+    Vault,
+    why_unruled,
+)
 from safecase.run import Plan, PlannedTrial, case_intents, learned_intents, load_plan, planned_trials
 from safecase.safeguard import Stack
 
@@ -92,9 +101,17 @@ class Case:
         return load_plan(path) if path.exists() else None
 
     def standing(self, where: Mapping[str, object] | None = None) -> Iterator[Trial]:
-        """The trials, but for those of an imported file that another import stands in place of."""
+        """The trials that count.
+
+        Not those of an imported file that another import stands in place of; nor, in evidence of earlier versions,
+        answers withheld by a layer that had failed, which are kept as errors now.
+        """
         gone = {name for entry in replacements(self) for name in entry}
-        return (trial for trial in self.trials.read(where) if trial.model not in gone)
+        return (
+            trial
+            for trial in self.trials.read(where)
+            if trial.model not in gone and (trial.withheld_by is None or why_unruled(trial.rulings) is None)
+        )
 
     def planned(self, plan: Plan) -> Iterator[PlannedTrial]:
         """Every trial of a plan, in its order, one at a time."""

@@ -18,7 +18,6 @@ from typing import Any, Literal
 from weakref import finalize
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from safecase.assess._blocking import blocking
 from safecase.assess._case import Case, Clock, open_case, utc_now
@@ -278,7 +277,7 @@ def _unfit(given: Mapping[str, Any], name: str, mend: str) -> ValueError:
     return ValueError(f"{name} is {given[name]!r:.80}; give {mend}")
 
 
-def _in_words(fault: ErrorDetails) -> str:
+def _in_words(fault: Mapping[str, Any]) -> str:
     """A fault that pydantic found, by the name of the argument."""
     said = fault["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
     return f"{fault['loc'][0]} is {fault['input']!r:.80}; {said[:1].lower()}{said[1:]}"

@@ -140,6 +140,8 @@ def _is_calibrated(gate: Gate, estimate: Estimate) -> bool:
 
 def _uncalibrated(gate: Gate, estimate: Estimate) -> str:
     where = "here" if estimate.group == "all" else f"for {estimate.group}"
+    if estimate.n == 0:
+        return f"no answer was judged {where}"
     words = f"its error is known as {estimate.calibration!r} {where}, the gate asks for {gate.calibration!r}"
     return f"judge uncalibrated: {words}"
 

@@ -7,9 +7,9 @@ from typing import Literal
 Status = Literal["answered", "error", "timeout", "unparsed", "not-stored"]
 """What came of an attempt. Only `answered` (and `not-stored`, answered but never kept) count in a rate.
 
-`error`: the endpoint failed after every retry. `timeout`: no answer in time. `unparsed`: something came back that is
-not an answer (malformed, or empty). `not-stored`: the answer was apparent child-abuse material; only its digest stays.
-A *refusal* is an answer: the judge finds it in the text.
+`error`: the endpoint failed after every retry, or a safeguard layer gave no ruling. `timeout`: no answer in time.
+`unparsed`: something came back that is not an answer (malformed, or empty). `not-stored`: the answer was apparent
+child-abuse material; only its digest stays. A *refusal* is an answer: the judge finds it in the text.
 """
 
 Verdict = Literal["refusal", "partial_refusal", "safe_completion", "compliance", "incoherent"]

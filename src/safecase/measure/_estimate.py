@@ -510,7 +510,7 @@ def _estimate(
         absent=int(tallies.missing.sum()),
         observed=observed,
         judge="+".join(_judges(part.whole, rows)) or "none",
-        calibration=calibration,
+        calibration=calibration if tallies.answered.any() else "none",
         method=_METHOD if target is None else f"{_METHOD}; {target}",
         scope={"name": label.name, "group": label.group, "arm": arm, "alpha": label.alpha}
         | ({} if target is None else {"target": target})
@@ -882,7 +882,7 @@ def _worst_attack(
         upper_bound=one_sided.high,
         failure_lower=one_sided.low,
         failure_upper=one_sided.high,
-        calibration=_worst(e.calibration for e in mine),
+        calibration=_worst(e.calibration for e in mine if e.n) if chosen.n else "none",
         scope=scope,
     )
 

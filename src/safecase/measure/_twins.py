@@ -156,7 +156,7 @@ def _estimate(
         absent=absent,
         observed=observed_contrast(made),
         judge="+".join(sorted({row.judge for row in flat if row.verdict is not None})) or "none",
-        calibration=max((term.error.level for term in made), key=CALIBRATIONS.index),
+        calibration=max((term.error.level for term in made), key=CALIBRATIONS.index) if len(flat) > absent else "none",
         method="betting sequence over intents, harmful request against its own twin, corrected for the judge",
         scope={"name": "discernment", "group": group, "arm": arm, "alpha": alpha},
         trial_ids_digest=digest_value(sorted(row.trial_id for row in flat)),

@@ -337,6 +337,8 @@ class OpenAIModel:
             is_retryable = False
         elif wait_s is not None:
             self._pace.hold(wait_s)
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+            said += "; its rate limit or quota is used up: wait, or ask its owner for more"
         line = f"{self.name}: HTTP {response.status}"
         return EndpointError(f"{line}{said}", status=response.status, retryable=is_retryable, ours=line)
 

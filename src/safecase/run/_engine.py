@@ -163,7 +163,7 @@ class _Tally:
         finished, done: planned trials, and the attempts at them: an episode makes several.
         answered, failures: arms that answered, and how those that never did failed.
         unruled: by arm and layer, requests in a row without a ruling.
-        failed: by model that did answer, attempts in a row that failed since.
+        failed: by model of an arm that answered, attempts in a row that failed since.
     """
 
     total: int
@@ -440,8 +440,8 @@ class _Campaign:
         mute = self._mute_layer(row, is_known=is_known)
         if row.status in {"answered", "not-stored"}:
             tally.answered.add(row.arm)
-            if attempted.was_asked:  # what a layer withheld, or a cache knew, says nothing of the endpoint
-                tally.failed[row.model] = 0
+            # What a layer withheld, or a cache knew, says nothing of the endpoint.
+            tally.failed[row.model] = 0 if attempted.was_asked else tally.failed.get(row.model, 0)
             return
         tally.errors += 1
         if is_known:

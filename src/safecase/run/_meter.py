@@ -81,9 +81,11 @@ class Purse:
     def _over(self, most: Use) -> str | None:
         tokens, usd = self.budget.tokens, self.budget.cost_usd
         if tokens is not None and self.tokens + sum(use.tokens for use in self._held) + most.tokens > tokens:
-            return f"token budget of {tokens} is spent: {self.tokens} used, the next answer may take {most.tokens}"
+            rest = max(0, tokens - self.tokens)
+            return f"token budget of {tokens} is spent but for {rest}; the next answer may take {most.tokens}"
         if usd is not None and self.usd + sum(use.usd for use in self._held) + most.usd > usd:
-            return f"cost budget of {usd:g} USD is spent: {self.usd:.4f} used, the next answer may cost {most.usd:.4f}"
+            left = max(0.0, usd - self.usd)
+            return f"cost budget of {usd:g} USD is spent but for {left:.4f}; the next answer may cost {most.usd:.4f}"
         return None
 
 

@@ -12,7 +12,7 @@ from safecase.declare import Budget
 from safecase.evidence import PostKey, StorageTrouble, TrialStore, open_folder
 from safecase.models import BadKey, MissingPackage, Model, UnknownModel, Unreachable, open_model
 from safecase.run._collect import Collector, Tally
-from safecase.run._errors import NothingAnswered, PlanDiffers, ShardFailed, ShardLost
+from safecase.run._errors import EndpointGone, NothingAnswered, PlanDiffers, ShardFailed, ShardLost
 from safecase.run._plan import PlannedTrial
 from safecase.run._progress import Progress, RunSummary
 from safecase.run._shards import Fault, Lost, PackedCase, ShardJob, ShardReport, shards_of
@@ -22,7 +22,8 @@ _GRACE_S = 10.0
 """How long after the time budget a shard may take to notice, before its worker is ended."""
 
 _RAISED: Mapping[str, type[Exception]] = {
-    kind.__name__: kind for kind in (BadKey, MissingPackage, NothingAnswered, PlanDiffers, Unreachable, UnknownModel)
+    kind.__name__: kind
+    for kind in (BadKey, EndpointGone, MissingPackage, NothingAnswered, PlanDiffers, Unreachable, UnknownModel)
 }
 """Faults of a worker that are raised by their own class here; each takes one line."""
 
