@@ -35,6 +35,7 @@ from safecase.monitor._errors import (
 )
 from safecase.monitor._groups import ChangePanel, change_json
 from safecase.monitor._labels import Corrected, correct_rates, read_event_labels
+from safecase.monitor._line_files import LineFiles
 from safecase.monitor._misuse import Misuse, proposed_action
 from safecase.monitor._monitor import BatchReader, Monitor, MonitorOptions, Opener, Tally
 from safecase.monitor._places import Places, Reference, Text, make_reference, reference_texts
@@ -48,7 +49,6 @@ from safecase.monitor._sources import (
     EventFiles,
     EventJetStream,
     EventQueue,
-    LineFiles,
     Source,
     log_files,
     open_source,
