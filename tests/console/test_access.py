@@ -2,6 +2,7 @@
 
 import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,20 @@ async def test_a_broken_form_is_refused_and_is_no_fault_of_the_server(made: Perm
 
     async with browser.session.post("/case/case/verify", data=data, headers=headers) as answer:
         assert answer.status in {400, 403}
+
+
+def test_keys_that_are_issued_and_revoked_at_once_all_count(tmp_path):
+    """Also the first ones, which make the file and its salt."""
+    keys = tmp_path / "console" / "keys.json"
+
+    def issue(number: int) -> None:
+        issue_key(keys, person=f"p{number}", role="viewer", out=tmp_path / f"{number}.key")
+        if number % 2:
+            revoke_keys(keys, f"p{number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(issue, range(24)))
+
+    kept = read_keys(keys).keys
+    assert {one.person for one in kept} == {f"p{number}" for number in range(24)}
+    assert {one.person for one in kept if one.revoked} == {f"p{number}" for number in range(1, 24, 2)}
