@@ -1,6 +1,7 @@
 """Who gets in, and what other sites, wrong names, old forms and crafted paths get."""
 
 import re
+import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,21 @@ from safecase.console import KeysRefused, issue_key, read_keys, revoke_keys
 from tests.serve.permitted import Permitted
 
 PAGES = ("/", "/case/case", "/case/case/argument", "/case/case/sign", "/case/case/desk", "/case/case/live")
+
+
+async def test_a_case_that_has_vanished_is_said_on_every_page_and_is_not_made_anew(made: Permitted, serve, tmp_path):
+    (tmp_path / "sheets").mkdir()
+    browser = await serve(made.path, sheets=tmp_path / "sheets")
+    for path in PAGES:
+        await browser.get(path)
+    shutil.rmtree(made.path)
+
+    for path in (*PAGES, "/case/case/reports", "/case/case/queue"):
+        page = await browser.get(path)
+        assert browser.status == 200, path
+        assert "cannot be read" in page, path
+
+    assert not made.path.exists()
 
 
 async def test_every_answer_forbids_what_it_does_not_need(made: Permitted, serve):
