@@ -12,6 +12,7 @@ import pytest
 
 from safecase.assess import (
     Case,
+    NothingToRead,
     assess,
     bundle_case,
     new_case,
@@ -73,6 +74,20 @@ async def test_an_untouched_case_is_self_consistent_and_no_more(signed):
 
     assert found.sentence == "self-consistent, not authenticated"
     assert all(check.looked_at for check in found.checks)
+
+
+def test_a_case_before_its_first_run_says_so(tmp_path, clock):
+    new_case(tmp_path / "case", gates=("policy.overrefusal",), contexts=("internal",))
+    case = open_case(tmp_path / "case")
+    with pytest.raises(NothingToRead, match="nothing to verify yet; run `safecase assess"):
+        verify_case(case)
+
+    generate_key(tmp_path / "root.pem", demo=False)
+    write_roster(case, tmp_path / "root.pem", [f"one:chief-ai-officer:{tmp_path}/root.pem"], now=clock)
+
+    found = verify_case(case)
+    assert found.holds
+    assert "the case holds no trials yet" in found.notes
 
 
 async def test_a_roster_and_a_head_from_elsewhere_authenticate_it(signed, tmp_path):

@@ -1,7 +1,9 @@
 """Who gets in, and what other sites, wrong names, old forms and crafted paths get."""
 
 import re
+import shutil
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,21 @@ from safecase.console import KeysRefused, issue_key, read_keys, revoke_keys
 from tests.serve.permitted import Permitted
 
 PAGES = ("/", "/case/case", "/case/case/argument", "/case/case/sign", "/case/case/desk", "/case/case/live")
+
+
+async def test_a_case_that_has_vanished_is_said_on_every_page_and_is_not_made_anew(made: Permitted, serve, tmp_path):
+    (tmp_path / "sheets").mkdir()
+    browser = await serve(made.path, sheets=tmp_path / "sheets")
+    for path in PAGES:
+        await browser.get(path)
+    shutil.rmtree(made.path)
+
+    for path in (*PAGES, "/case/case/reports", "/case/case/queue"):
+        page = await browser.get(path)
+        assert browser.status == 200, path
+        assert "cannot be read" in page, path
+
+    assert not made.path.exists()
 
 
 async def test_every_answer_forbids_what_it_does_not_need(made: Permitted, serve):
@@ -214,3 +231,20 @@ async def test_a_broken_form_is_refused_and_is_no_fault_of_the_server(made: Perm
 
     async with browser.session.post("/case/case/verify", data=data, headers=headers) as answer:
         assert answer.status in {400, 403}
+
+
+def test_keys_that_are_issued_and_revoked_at_once_all_count(tmp_path):
+    """Also the first ones, which make the file and its salt."""
+    keys = tmp_path / "console" / "keys.json"
+
+    def issue(number: int) -> None:
+        issue_key(keys, person=f"p{number}", role="viewer", out=tmp_path / f"{number}.key")
+        if number % 2:
+            revoke_keys(keys, f"p{number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(issue, range(24)))
+
+    kept = read_keys(keys).keys
+    assert {one.person for one in kept} == {f"p{number}" for number in range(24)}
+    assert {one.person for one in kept if one.revoked} == {f"p{number}" for number in range(1, 24, 2)}

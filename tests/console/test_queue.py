@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -267,3 +268,21 @@ async def test_with_keys_a_labeller_sees_the_queue_and_nothing_else(case, sheets
         assert other.status == status
         await other.get("/")
         await other.post("/leave")
+
+
+def test_a_person_who_takes_two_sheets_of_a_draw_at_once_gets_one(case, sheets, tmp_path):
+    queue = Sheets(folder=tmp_path / "sheets")
+    names = [one.id for one in queue.listing(case)]
+
+    def claim(name: str) -> bool:
+        try:
+            queue.claim(case, name, rater="ana")
+        except NotTheirs:
+            return False
+        return True
+
+    for _ in range(10):
+        with ThreadPoolExecutor(2) as pool:
+            assert sum(pool.map(claim, names)) == 1
+        for file in sheets:
+            file.with_name(f"{file.name}.rater").unlink(missing_ok=True)

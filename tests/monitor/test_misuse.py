@@ -1,6 +1,7 @@
 """Patterns of misuse: what is raised, what is not, and that a person decides."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -157,3 +158,20 @@ def test_a_person_decides_and_the_ledger_names_no_account(store, tmp_path):
         decide_proposal(store, ledger, waiting.alert.alert_id, action="warn", actor="ana", why="again")
     with pytest.raises(ValueError, match="who and why"):
         decide_proposal(store, ledger, waiting.alert.alert_id, action="warn", actor="ana", why=" ")
+
+
+def test_two_who_decide_at_once_are_one(store, tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    (waiting,) = open_proposals(store, ledger)
+
+    def decide(action):
+        try:
+            decide_proposal(store, ledger, waiting.alert.alert_id, action=action, actor="ana", why="seen")
+        except MonitorError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        decided = sum(pool.map(decide, ["warn", "none", "limit", "suspend"]))
+
+    assert decided == len(list(ledger.entries())) == 1

@@ -252,6 +252,29 @@ async def test_a_sink_that_breaks_is_named_tried_again_and_holds_up_nobody(tmp_p
     assert len(lines) == 3
 
 
+async def test_a_source_in_trouble_does_not_hold_up_the_others(tmp_path, store):
+    """What the others show is committed and said while it is down."""
+
+    class Down(EventQueue):
+        async def read(self, most):
+            raise SourceTrouble("down")
+
+    write_events(tmp_path / "events" / "w0-0.jsonl", range(200))
+    stop, lines = asyncio.Event(), []
+
+    def write(line):
+        lines.append(line)
+        if len(lines) == 2:
+            stop.set()
+
+    monitor = _monitor(store, EventFiles(tmp_path / "events"), Down(name="down"), sinks=[Console(write)])
+    async with asyncio.timeout(20):
+        tally = await monitor.run(stop=stop)
+
+    assert tally.calls == 200
+    assert len(lines) == 2
+
+
 async def test_two_monitors_do_not_share_a_file(tmp_path, store):
     with pytest.raises(StoreTrouble, match="another monitor"):
         MonitorStore(tmp_path / "monitor.sqlite")

@@ -2,13 +2,14 @@
 
 import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from safecase.assess import utc_now, verify_case
 from safecase.declare import PackError
 from safecase.redteam import KeysRefused, NotDeclared, issue_keys, load_campaign, new_campaign
-from safecase.redteam._keys import KEYS, KeyRing
+from safecase.redteam._keys import KEYS, KeyRing, participants
 
 
 def test_a_new_campaign_runs_as_it_is(make_case):
@@ -107,3 +108,20 @@ def test_keys_that_should_not_be_are_refused(case, tmp_path, options, said):
 
     assert not out.exists()
     assert not (case.path / KEYS).exists()
+
+
+def test_keys_that_are_issued_at_once_all_count_and_take_no_more_seats_than_there_are(case, tmp_path):
+    declared = load_campaign(case)
+
+    def issue(number: int) -> bool:
+        try:
+            issue_keys(case, declared, team="staff", count=1, out=tmp_path / f"{number}.csv", now=utc_now)
+        except KeysRefused:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        issued = sum(pool.map(issue, range(8)))
+
+    assert issued == len(participants(case, declared.campaign.id)) == 4
+    assert case.ledger.check() == []

@@ -241,3 +241,11 @@ def test_an_obligation_is_open_until_it_is_met_or_lapsed():
     assert owed.is_open
     assert not owed.model_copy(update={"met": NOW}).is_open
     assert not owed.model_copy(update={"lapsed": "why"}).is_open
+
+
+def test_a_registry_where_nothing_can_be_written_says_so(tmp_path):
+    path = tmp_path / "registry.db"
+    path.touch()
+
+    with pytest.raises(RegistryUnavailable, match="copy the case to a place that can be written"):
+        Registry.open(f"sqlite:///file:{path}?mode=ro&uri=true", key=KEY)

@@ -360,3 +360,31 @@ def test_a_late_draft_says_so_and_a_clock_without_a_filing_has_none(desk, opened
     )
     with pytest.raises(BadWord, match="no filing"):
         draft_filing(desk, update.id, by="ana", now=NOW)
+
+
+@pytest.mark.parametrize("days", [-1, 0, 400])
+def test_a_look_at_the_clocks_of_another_day_keeps_nothing_and_shows_what_a_step_would(desk, days):
+    """Periods to come would else be on record as owed since that day."""
+    open_incident(desk, title="t", kinds=("death",), severity=4, by="ana", at=NOW)
+    head, at = desk.registry.head(), NOW + dt.timedelta(days=days)
+
+    seen = clocks(desk, now=at, everything=True, foresee=True)
+
+    assert desk.registry.head() == head
+    assert seen == clocks(desk, now=at, everything=True)
+
+
+def test_a_report_of_one_incident_is_taken_into_no_other(desk, send, opened):
+    """Its moment would else be shown as what the other was known by, and it would be told about one of them only."""
+    receipt = send(at=NOW - 3 * DAY)
+    first, second = opened(reports=(receipt.report,)), opened()
+
+    with pytest.raises(WrongStep, match=f"belongs to incident '{first.id}'"):
+        update_incident(desk, second.id, by="ana", at=NOW, reports=(receipt.report,))
+    with pytest.raises(WrongStep, match="update that one"):
+        opened(reports=(receipt.report,))
+
+    assert desk.registry.get(Incident, second.id) == second
+    assert len(incidents(desk, by="ana")) == 2
+    again = update_incident(desk, first.id, by="ana", at=NOW, reports=(receipt.report,), what="seen again")
+    assert again.reports == (receipt.report,)

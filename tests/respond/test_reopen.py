@@ -58,6 +58,16 @@ pytestmark = pytest.mark.respond
 RATE = AlertSignal(id="a1", kind="promise-broken", series="unsafe/any", what="promised at most 2 %, seen 9 %")
 
 
+LOST = Alert(
+    alert_id="a7",
+    at="2026-11-20T00:00:00.000000Z",
+    kind="promise-broken",
+    severity="critical",
+    series="unsafe/any",
+    what="seen too often",
+)
+
+
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Permitted]:
     with permitted_at_home(tmp_path_factory.mktemp("reopen")) as made:
@@ -229,15 +239,7 @@ def test_what_a_signal_does_not_speak_about_holds():
 
 
 def test_the_watch_command_takes_alerts_from_the_ledger(made):
-    alert = Alert(
-        alert_id="a7",
-        at="2026-11-20T00:00:00.000000Z",
-        kind="promise-broken",
-        severity="critical",
-        series="unsafe/any",
-        what="seen too often",
-    )
-    asyncio.run(LedgerSink(made.case.ledger).deliver(alert))
+    asyncio.run(LedgerSink(made.case.ledger).deliver(LOST))
     watch = ["respond", "watch", str(made.path), "--key", str(made.key("watch")), "--json"]
     first = CliRunner().invoke(main, watch)
     assert first.exit_code == 0, first.stderr
@@ -465,3 +467,26 @@ def test_the_commands_take_a_re_assessment_through(made, tmp_path):
     assert "decides nothing anew" in early.stderr
     inside = CliRunner().invoke(main, ["respond", "successor", "begin", str(made.path), f"{made.path}/x", "--by", "a"])
     assert inside.exit_code == 2
+
+
+def test_a_watch_that_follows_outlives_a_declaration_that_is_half_edited(made, monkeypatch):
+    """It says so once, closes nothing meanwhile, and goes on when the file is whole again."""
+    path, looks = made.path / "safecase.yaml", iter(range(1, 100))
+    whole = path.read_text()
+
+    def next_second(_: float) -> None:
+        match next(looks):
+            case 1:
+                path.write_text(whole[: len(whole) // 2] + "\n: [")
+            case 3:
+                path.write_text(whole)
+            case 4:
+                asyncio.run(LedgerSink(made.case.ledger).deliver(LOST))
+            case 6:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", next_second)
+    done = CliRunner().invoke(main, ["respond", "watch", str(made.path), "--key", str(made.key("watch")), "--follow"])
+
+    assert done.stderr.count("nothing is watched: ") == 1
+    assert "alert a7" in done.stdout

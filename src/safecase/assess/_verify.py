@@ -17,7 +17,7 @@ from safecase.assess._argument import ARGUMENT, argument_bytes, arguments_of, ke
 from safecase.assess._balance import paired_estimates
 from safecase.assess._bundle import MANIFEST, PEOPLES, TRANSCRIPTS, left_out_of
 from safecase.assess._campaign_check import campaign_problems
-from safecase.assess._case import Case
+from safecase.assess._case import Case, NothingToRead
 from safecase.assess._judge import judge_card, unmeasured_card
 from safecase.assess._kept import last_said
 from safecase.assess._labels_kept import labels_digest
@@ -114,7 +114,14 @@ def verify_case(case: Case, *, trust: Path | None = None, head: str | None = Non
     Args:
         trust: a roster kept elsewhere; the case's own must be the same and its signers count by it.
         head: a ledger head kept elsewhere, 64 hex digits.
+
+    Raises:
+        NothingToRead: the case file is all that there is.
     """
+    if {path.name for path in case.path.iterdir()} == {"safecase.yaml"} and not (trust or head):
+        raise NothingToRead(
+            f"case {str(case.path)!r} holds nothing to verify yet; run `safecase assess {case.path}` first"
+        )
     left_out = left_out_of(case)
     ledger = [str(problem) for problem in case.ledger.check(head=head)]
     checks = [Check(name="ledger", looked_at=1, problems=tuple(ledger))]
@@ -153,10 +160,11 @@ def _files(case: Case, left_out: frozenset[str]) -> Check:
         for path in case.path.rglob("*")
         if path.is_file() and not path.name.startswith(".")
     )
+    unlisted = _UNLISTED if has_evidence(case) or case.plan is not None else _UNLISTED | {"safecase.yaml"}
     problems += [
         f"{name}: the ledger does not name this file; remove it, or find out who put it there"
         for name in present
-        if name not in named and name not in _UNLISTED
+        if name not in named and name not in unlisted
     ]
     return Check(name="files", looked_at=len(present), problems=tuple(dict.fromkeys(problems)))
 

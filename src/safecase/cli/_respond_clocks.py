@@ -31,7 +31,7 @@ def clocks_group() -> None:
 @clocks_group.command(DEFAULT)
 @case_argument
 @click.option("--all", "everything", is_flag=True, help="Also what was met, or fell away.")
-@click.option("--now", "moment", type=moment_type, help="As of this moment; now by default.")
+@click.option("--now", "moment", type=moment_type, help="As of this moment, keeping nothing; now by default.")
 @json_option
 @guarded
 def list_command(case: Path, everything: bool, moment: dt.datetime | None, as_json: bool) -> None:
@@ -45,7 +45,7 @@ def list_command(case: Path, everything: bool, moment: dt.datetime | None, as_js
     from safecase.respond import clocks
 
     with desk_of(case, banner=False) as desk:
-        found = clocks(desk, now=moment or utc_now(), everything=everything)
+        found = clocks(desk, now=moment or utc_now(), everything=everything, foresee=moment is not None)
     lines = [f"{'state':9} {'left':>14}  {'due (UTC)':16}  obligation"]
     for one in found:
         owed = one.obligation

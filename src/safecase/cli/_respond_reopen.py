@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from safecase.cli._common import emit, guarded, json_option
+from safecase.cli._common import emit, guarded, json_option, note
 from safecase.cli._respond_common import by_option, case_argument, desk_of, must_be_installed, safe
 
 if TYPE_CHECKING:
@@ -26,21 +26,32 @@ _TLP = click.Choice(["clear", "green", "amber", "amber+strict"])
 def watch_command(case: Path, key_file: Path, once: bool, as_json: bool) -> None:
     """Hold incidents, the monitor's alerts, the clock and the declarations against every permit; close what breaks.
 
+    With --follow, what goes wrong after the first look (a declaration half edited, a registry that is busy) is told,
+    and the next look tries again.
+
     \b
     Example:
         safecase respond watch my-case --key watch.pem --follow
     """
-    from safecase.assess import utc_now
-    from safecase.respond import tick
+    from safecase.declare import DeclareError
+    from safecase.evidence import EvidenceError
+    from safecase.registry import RegistryError
 
     with desk_of(case, banner=False) as desk:
+        made, told = _look(desk, key_file), ""
         while True:
-            made = [*tick(desk, key_file=key_file, at=utc_now()), *_alerted(desk, key_file)]
             if made or once:
                 emit([_row(one) for one in made], as_json=as_json, lines=[_line(one) for one in made])
             if once:
                 return
             time.sleep(1.0)
+            try:
+                made, told = _look(desk, key_file), ""
+            except (DeclareError, EvidenceError, RegistryError) as fault:
+                made, trouble = [], f"nothing is watched: {fault}; trying again"
+                if trouble != told:
+                    note(trouble)
+                told = trouble
 
 
 @click.group("reopened")
@@ -295,6 +306,14 @@ def shared_flaw(case: Path, incident: str, out: Path, by: str, as_json: bool) ->
     with desk_of(case) as desk:
         write_atomic(out, flaw_report(desk, incident_for(desk, incident, by), by=by, at=utc_now()))
     emit({"file": str(out)}, as_json=as_json, lines=[str(out)])
+
+
+def _look(desk: Any, key_file: Path) -> "list[Reopening]":  # respond.Desk, loaded late
+    """Hold everything that is on record against every permit."""
+    from safecase.assess import utc_now
+    from safecase.respond import tick
+
+    return [*tick(desk, key_file=key_file, at=utc_now()), *_alerted(desk, key_file)]
 
 
 def _alerted(desk: Any, key_file: Path) -> "list[Reopening]":  # respond.Desk, loaded late

@@ -21,7 +21,7 @@ from safecase.assess import Clock, home, utc_now
 from safecase.console._errors import KeysRefused
 from safecase.declare import Record
 from safecase.evidence import format_utc, write_atomic
-from safecase.web import is_key, key_id_of, new_key
+from safecase.web import is_key, key_id_of, keys_held, new_key
 
 Role = Literal["viewer", "labeller", "overseer"]
 """`viewer` reads every page but the queue; `labeller` sees the queue and nothing else, so that labels stay blind;
@@ -91,14 +91,15 @@ def issue_key(file: Path, *, person: str, role: Role, out: Path, now: Clock = ut
     name = " ".join(unicodedata.normalize("NFC", person).split())
     if not name or ":" in name or any(unicodedata.category(sign)[0] == "C" for sign in name):
         raise KeysRefused(f"--person is {person!r}; give a name without colons and control characters")
-    kept = read_keys(file)
-    made = new_key(_PREFIX, kept.salt)
-    entry = ConsoleKey(key_id=made.key_id, person=name, role=role, hash=made.hash, issued=format_utc(now()))
-    try:
-        write_atomic(out, f"{made.text}\n".encode(), mode=0o600, replace=False)
-    except FileExistsError:
-        raise KeysRefused(f"{out}: a file is there; keys are never overwritten, choose another name") from None
-    _keep(file, kept.model_copy(update={"keys": (*kept.keys, entry)}))
+    with keys_held(file):
+        kept = read_keys(file)
+        made = new_key(_PREFIX, kept.salt)
+        entry = ConsoleKey(key_id=made.key_id, person=name, role=role, hash=made.hash, issued=format_utc(now()))
+        try:
+            write_atomic(out, f"{made.text}\n".encode(), mode=0o600, replace=False)
+        except FileExistsError:
+            raise KeysRefused(f"{out}: a file is there; keys are never overwritten, choose another name") from None
+        _keep(file, kept.model_copy(update={"keys": (*kept.keys, entry)}))
     return entry
 
 
@@ -111,17 +112,14 @@ def revoke_keys(file: Path, person: str, *, now: Clock = utc_now) -> int:
     Raises:
         KeysRefused: the person has no valid key.
     """
-    kept = read_keys(file)
-    theirs = [key for key in kept.keys if key.person == person and key.revoked is None]
-    if not theirs:
-        raise KeysRefused(f"{file}: {person!r} has no valid key; list them with `safecase console keys`")
-    at = format_utc(now())
-    _keep(
-        file,
-        kept.model_copy(
-            update={"keys": tuple(k.model_copy(update={"revoked": at}) if k in theirs else k for k in kept.keys)}
-        ),
-    )
+    with keys_held(file):
+        kept = read_keys(file)
+        theirs = [key for key in kept.keys if key.person == person and key.revoked is None]
+        if not theirs:
+            raise KeysRefused(f"{file}: {person!r} has no valid key; list them with `safecase console keys`")
+        at = format_utc(now())
+        keys = tuple(k.model_copy(update={"revoked": at}) if k in theirs else k for k in kept.keys)
+        _keep(file, kept.model_copy(update={"keys": keys}))
     return len(theirs)
 
 
@@ -142,7 +140,6 @@ def read_keys(file: Path) -> KeyFile:
 
 
 def _keep(file: Path, kept: KeyFile) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     data = json.dumps(kept.model_dump(mode="json"), indent=1).encode() + b"\n"
     write_atomic(file, data, mode=0o600)
 

@@ -142,7 +142,7 @@ class Sheets:
         """
         rater = rater_name(rater)
         view, known = self.sheet(case, sheet_id), self._drawn(case)
-        with _held(_claim_of(view.file)):
+        with _held(self.folder / f".{known[sheet_id].draw}"):  # two sheets of a draw must not be taken at once
             holder = _rater_of(view.file)
             if holder not in {None, rater} or view.taken_by not in {None, rater}:
                 raise NotTheirs(f"sheet {sheet_id} is {holder or view.taken_by}'s; take another one of its draw")

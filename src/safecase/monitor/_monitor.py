@@ -130,21 +130,24 @@ class Monitor:
         return self.tally
 
     async def _watch(self, once: bool, stop: asyncio.Event) -> None:
-        pause = _FIRST_PAUSE_S
+        pauses: dict[str, tuple[float, float]] = {}  # source in trouble -> how long it is left alone, until when
         while not stop.is_set():
-            try:
-                found = [await self._take(source) for source in self._sources]
-                pause = _FIRST_PAUSE_S
-            except SourceTrouble as error:
-                if once:
-                    raise
-                _LOG.warning("%s; trying again in %.1f s", error, pause)
-                await _wait(stop, pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_S)
-                continue
-            if not any(found) or self._is_due(time.monotonic()):
+            found = 0
+            for source in self._sources:
+                pause, until = pauses.get(source.name, (_FIRST_PAUSE_S, 0.0))
+                if time.monotonic() < until:
+                    continue
+                try:
+                    found += await self._take(source)
+                    pauses.pop(source.name, None)
+                except SourceTrouble as error:
+                    if once:
+                        raise
+                    _LOG.warning("%s; trying again in %.1f s", error, pause)
+                    pauses[source.name] = (min(2 * pause, _LONGEST_PAUSE_S), time.monotonic() + pause)
+            if not found or self._is_due(time.monotonic()):
                 await self._commit()
-            if not any(found):
+            if not found:
                 if once:
                     return
                 await _wait(stop, self._options.idle_s)

@@ -64,11 +64,13 @@ def decide_proposal(
     """
     if not actor.strip() or not why.strip():
         raise ValueError("a person decides, and for a reason; say who and why")
-    for proposal in open_proposals(store, ledger):
-        if proposal.alert.alert_id == alert_id:
-            subject = {"alert_id": alert_id, "proposed": proposal.action, "action": action, "why": why}
-            ledger.append(DECIDED, actor=actor, subject=subject, at=now())
-            return proposal
+    at = now()
+    with ledger.writing(at=at) as chain:  # two who decide at once: the second finds it decided
+        for proposal in open_proposals(store, ledger):
+            if proposal.alert.alert_id == alert_id:
+                subject = {"alert_id": alert_id, "proposed": proposal.action, "action": action, "why": why}
+                chain.append(DECIDED, actor=actor, subject=subject, at=at)
+                return proposal
     raise MonitorError(f"{alert_id}: no such proposal is open; `safecase monitor proposals` lists them")
 
 

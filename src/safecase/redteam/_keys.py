@@ -17,7 +17,7 @@ from safecase.declare import Record
 from safecase.evidence import canonical_json, write_atomic
 from safecase.redteam._campaign import FILE, Declared, HazardousDomain, keep_declared
 from safecase.redteam._errors import KeysRefused
-from safecase.web import is_key, key_id_of, new_key
+from safecase.web import is_key, key_id_of, keys_held, new_key
 
 KEYS = "redteam/keys.json"
 _PREFIX = "rt"
@@ -117,17 +117,18 @@ def issue_keys(
     if out.exists():
         raise KeysRefused(f"{out}: a file is there; keys are never overwritten, choose another name")
     keep_declared(case, declared, now=now)
-    file = _read(case.path / KEYS)
-    seated = sum(key.team == team and key.campaign == campaign.id and key.revoked is None for key in file.keys)
-    if seated + count > found.seats:
-        raise KeysRefused(
-            f"{FILE}: team {team!r} has {found.seats} seats, {seated} taken; {count} more do not fit, "
-            "revoke keys or raise `seats:`"
-        )
-    made = [_make(file.salt, campaign=campaign.id, team=team, cleared=cleared) for _ in range(count)]
-    # The secrets first: an entry whose key nobody holds would only take up a seat.
-    write_atomic(out, _as_csv(made), mode=0o600, replace=False)
-    _keep(case, file.model_copy(update={"keys": (*file.keys, *(entry for entry, _ in made))}), by=by, now=now)
+    with keys_held(case.path / KEYS):
+        file = _read(case.path / KEYS)
+        seated = sum(key.team == team and key.campaign == campaign.id and key.revoked is None for key in file.keys)
+        if seated + count > found.seats:
+            raise KeysRefused(
+                f"{FILE}: team {team!r} has {found.seats} seats, {seated} taken; {count} more do not fit, "
+                "revoke keys or raise `seats:`"
+            )
+        made = [_make(file.salt, campaign=campaign.id, team=team, cleared=cleared) for _ in range(count)]
+        # The secrets first: an entry whose key nobody holds would only take up a seat.
+        write_atomic(out, _as_csv(made), mode=0o600, replace=False)
+        _keep(case, file.model_copy(update={"keys": (*file.keys, *(entry for entry, _ in made))}), by=by, now=now)
     return Issued(out=out, participants=tuple(entry.participant for entry, _ in made))
 
 
@@ -137,11 +138,14 @@ def revoke_key(case: Case, participant: str, *, by: str, now: Clock) -> None:
     Raises:
         KeysRefused: no valid key belongs to that participant.
     """
-    file = _read(case.path / KEYS)
-    if not any(key.participant == participant and key.revoked is None for key in file.keys):
-        raise KeysRefused(f"{KEYS}: no valid key belongs to participant {participant!r}; check the id")
-    keys = tuple(key.model_copy(update={"revoked": by}) if key.participant == participant else key for key in file.keys)
-    _keep(case, file.model_copy(update={"keys": keys}), by=by, now=now)
+    with keys_held(case.path / KEYS):
+        file = _read(case.path / KEYS)
+        if not any(key.participant == participant and key.revoked is None for key in file.keys):
+            raise KeysRefused(f"{KEYS}: no valid key belongs to participant {participant!r}; check the id")
+        keys = tuple(
+            key.model_copy(update={"revoked": by}) if key.participant == participant else key for key in file.keys
+        )
+        _keep(case, file.model_copy(update={"keys": keys}), by=by, now=now)
 
 
 def participants(case: Case, campaign: str) -> tuple[KeyRecord, ...]:

@@ -479,6 +479,9 @@ def _named() -> Iterator[None]:
     try:
         yield
     except DBAPIError as fault:
+        if "readonly" in str(fault.orig):
+            line = "the registry lies where nothing can be written, and SQLite needs that even to look"
+            raise RegistryUnavailable(f"{line}; copy the case to a place that can be written") from fault
         raise RegistryUnavailable(f"the registry did not take it ({_first_line(fault.orig)}); try again") from fault
     except ImportError as fault:  # the driver of another database than SQLite
         line = f"the registry's database needs the package {fault.name!r}"

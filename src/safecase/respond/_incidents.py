@@ -72,9 +72,6 @@ def open_incident(
     by = person_name(by)
     _must_be_known(desk, kinds=kinds, title=title, contexts=contexts, scenario=scenario)
     linked = [report_for(desk, one, by) for one in dict.fromkeys(reports)]
-    for report in linked:
-        if report.incident is not None:
-            raise WrongStep(f"report {report.id!r} belongs to incident {report.incident!r}; update that one")
     signals = _signals(linked, alerts or {}, at=at, by=by)
     incident = Incident(
         id=f"i-{secrets.token_hex(6)}",
@@ -303,7 +300,7 @@ def _changed(
     with desk.registry.writing() as writer:
         done = writer.change(Incident, incident_id, change, action=action, actor=by, at=at)
         for report in linked:
-            if report.incident is None:
+            if report.incident != incident_id:
                 _link(writer, report, incident_id, by=by, at=at)
         _step(desk, writer, done, now=at)
     desk.log(f"incident-{action}", by=by, at=at, incident=incident_id, status=done.status)
@@ -318,6 +315,8 @@ def _step(desk: Desk, writer: Writer, incident: Incident, *, now: dt.datetime) -
 
 def _link(writer: Writer, report: Report, incident_id: str, *, by: str, at: dt.datetime) -> None:
     def linked(one: Report) -> Report:
+        if one.incident is not None:
+            raise WrongStep(f"report {one.id!r} belongs to incident {one.incident!r}; update that one")
         return one.model_copy(update={"incident": incident_id})
 
     writer.change(Report, report.id, linked, action="linked", actor=by, at=at, said={"incident": incident_id})

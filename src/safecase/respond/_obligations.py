@@ -1,11 +1,11 @@
 """Obligations kept in step with incidents, reports and the case; overdue is computed, never stored."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
-from safecase.registry import Incident, Obligation, Report, Writer
+from safecase.registry import Incident, Obligation, Registry, Report, Writer
 from safecase.respond._clocks import due, owed_for_incident, owed_for_report
 from safecase.respond._desk import Desk, person_name
 from safecase.respond._errors import BadWord, WrongStep
@@ -42,30 +42,83 @@ def standing(obligation: Obligation, *, now: dt.datetime) -> Standing:
     return Standing(obligation=obligation, state="due-soon" if left <= SOON else "open", left=left)
 
 
-def clocks(desk: Desk, *, now: dt.datetime, everything: bool = False) -> tuple[Standing, ...]:
+def clocks(desk: Desk, *, now: dt.datetime, everything: bool = False, foresee: bool = False) -> tuple[Standing, ...]:
     """Every open obligation of the case, the earliest due first; with `everything` also those met or lapsed.
 
     Clocks are brought into step first, so an incident that somebody changed, or a period that ran out, is never missed.
+
+    Args:
+        foresee: say how they will stand at `now`, or would have, and keep nothing of it.
     """
-    keep_in_step(desk, now=now)
-    found = (standing(one, now=now) for one in desk.registry.all(Obligation, case=desk.case.spec.id))
+    if foresee:
+        owed = foreseen(desk, now=now)
+    else:
+        keep_in_step(desk, now=now)
+        owed = desk.registry.all(Obligation, case=desk.case.spec.id)
+    found = (standing(one, now=now) for one in owed)
     wanted = (one for one in found if everything or one.obligation.is_open)
     return tuple(sorted(wanted, key=lambda one: (one.obligation.due, one.obligation.id)))
 
 
 def keep_in_step(desk: Desk, *, now: dt.datetime) -> None:
     """Add what became owed, move what became due earlier, end what fell away; for the whole case."""
-    case = desk.case.spec.id
     with desk.registry.writing() as writer:
-        existing = {one.id: one for one in writer.all(Obligation, case=case)}
-        for incident in writer.all(Incident, case=case):
-            step_incident(desk, writer, incident, existing, now=now)
-        for report in writer.all(Report, case=case):
-            step_report(desk, writer, report, existing, now=now)
+        _step(desk, writer, writer, now=now)
+
+
+def foreseen(desk: Desk, *, now: dt.datetime) -> tuple[Obligation, ...]:
+    """The obligations as `keep_in_step` would leave them at a moment; nothing is written."""
+    case = desk.case.spec.id
+    draft = _Draft({one.id: one for one in desk.registry.all(Obligation, case=case)})
+    _step(desk, desk.registry, draft, now=now)
+    return tuple(draft.obligations.values())
+
+
+class _Keeper(Protocol):
+    """What takes obligations: a registry's writer, or a draft."""
+
+    def add(self, record: Obligation, *, action: str, actor: str, at: dt.datetime) -> object: ...
+
+    def change(
+        self,
+        kind: type[Obligation],
+        record_id: str,
+        change: Callable[[Obligation], Obligation],
+        /,
+        *,
+        action: str,
+        actor: str,
+        at: dt.datetime,
+        said: Mapping[str, Any] | None = None,
+    ) -> object: ...
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """Obligations as they would be kept."""
+
+    obligations: dict[str, Obligation]
+
+    def add(self, record: Obligation, **_: object) -> None:
+        self.obligations[record.id] = record
+
+    def change(
+        self, _: type[Obligation], record_id: str, change: Callable[[Obligation], Obligation], **__: object
+    ) -> None:
+        self.obligations[record_id] = change(self.obligations[record_id])
+
+
+def _step(desk: Desk, source: Registry | Writer, keeper: _Keeper, *, now: dt.datetime) -> None:
+    case = desk.case.spec.id
+    existing = {one.id: one for one in source.all(Obligation, case=case)}
+    for incident in source.all(Incident, case=case):
+        step_incident(desk, keeper, incident, existing, now=now)
+    for report in source.all(Report, case=case):
+        step_report(desk, keeper, report, existing, now=now)
 
 
 def step_incident(
-    desk: Desk, writer: Writer, incident: Incident, existing: dict[str, Obligation], *, now: dt.datetime
+    desk: Desk, writer: _Keeper, incident: Incident, existing: dict[str, Obligation], *, now: dt.datetime
 ) -> None:
     """Bring one incident's obligations into step, inside a transaction."""
     wanted = {one.id: one for loaded in desk.packs.values() for one in _wanted(incident, loaded, now=now)}
@@ -77,7 +130,7 @@ def step_incident(
 
 
 def step_report(
-    desk: Desk, writer: Writer, report: Report, existing: dict[str, Obligation], *, now: dt.datetime
+    desk: Desk, writer: _Keeper, report: Report, existing: dict[str, Obligation], *, now: dt.datetime
 ) -> None:
     """Bring what is owed to one reporter into step, inside a transaction."""
     if report.status == "closed":
@@ -247,7 +300,7 @@ def _id(about: str, rule: str, number: int) -> str:
     return f"o-{about}-{rule}-{number}"
 
 
-def _put(writer: Writer, wanted: Obligation, existing: dict[str, Obligation], *, now: dt.datetime) -> None:
+def _put(writer: _Keeper, wanted: Obligation, existing: dict[str, Obligation], *, now: dt.datetime) -> None:
     old = existing.get(wanted.id)
     if old is None:
         writer.add(wanted, action="owed", actor=PROGRAM, at=now)
@@ -260,11 +313,11 @@ def _put(writer: Writer, wanted: Obligation, existing: dict[str, Obligation], *,
     existing[wanted.id] = wanted
 
 
-def _change(writer: Writer, to: Obligation, action: str, *, now: dt.datetime, **said: str) -> None:
+def _change(writer: _Keeper, to: Obligation, action: str, *, now: dt.datetime, **said: str) -> None:
     writer.change(Obligation, to.id, lambda _: to, action=action, actor=PROGRAM, at=now, said=said)
 
 
-def _lapse(writer: Writer, old: Obligation, why: str, *, now: dt.datetime) -> None:
+def _lapse(writer: _Keeper, old: Obligation, why: str, *, now: dt.datetime) -> None:
     _change(writer, old.model_copy(update={"lapsed": why}), "lapsed", now=now, why=why)
 
 

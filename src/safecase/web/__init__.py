@@ -17,7 +17,7 @@ from safecase.web._answers import (
     source_of,
 )
 from safecase.web._errors import CannotListen, Refused, WebError
-from safecase.web._keys import NewKey, is_key, key_id_of, new_key
+from safecase.web._keys import NewKey, is_key, key_id_of, keys_held, new_key
 from safecase.web._listen import is_loopback, listen
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "is_loopback",
     "json_answer",
     "key_id_of",
+    "keys_held",
     "listen",
     "new_key",
     "read_form",

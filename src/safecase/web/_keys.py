@@ -6,11 +6,16 @@ The key id finds the entry, the secret's HMAC-SHA-256 under the keeper's salt is
 256 random bits, so a slow hash would protect nothing.
 """
 
+import fcntl
 import hmac
+import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 _KEY = re.compile(r"(?P<prefix>[a-z]{2})-(?P<id>[a-z2-7]{10})-(?P<secret>[A-Za-z0-9_-]{43})")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -41,6 +46,21 @@ def new_key(prefix: str, salt: str) -> NewKey:
     key_id = "".join(secrets.choice(_ALPHABET) for _ in range(10))
     secret = secrets.token_urlsafe(32)
     return NewKey(key_id=key_id, text=f"{prefix}-{key_id}-{secret}", hash=_hash(salt, secret))
+
+
+@contextmanager
+def keys_held(file: Path) -> Iterator[None]:
+    """Keep others off a file of keys between reading it and writing it back, so that no key or revocation is lost.
+
+    What is locked is the file in `.<name>.lock` beside it, since the file itself is replaced.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(file.with_name(f".{file.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def key_id_of(text: str, prefix: str) -> str | None:
