@@ -145,14 +145,16 @@ def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measu
 
 
 def facts_of(case: Case, *, assume_frontier: bool = False) -> Facts:
-    """What the case file and the plan say of the model."""
+    """What the case file and the plan say of the model; of one that the case file does not name, nothing is known."""
     plan, model = case.plan, case.spec.model
     who: Mapping[str, Any] = plan.deployed.identity if plan else {"kind": "name-only", "model": model.name}
+    is_other = plan is not None and plan.deployed.model != model.name
+    elsewhere = f"{who['model']} was run, and safecase.yaml speaks of {model.name}"
     return Facts(
-        training_operations=model.training_operations,
-        operations_source=model.operations_source,
+        training_operations=None if is_other else model.training_operations,
+        operations_source=elsewhere if is_other else model.operations_source,
         more_capable={
-            domain.id: model.more_capable_than_reference.get(domain.id)
+            domain.id: None if is_other else model.more_capable_than_reference.get(domain.id)
             for domain in case.framework.domains
             if domain.kind == "catastrophic"
         },

@@ -142,7 +142,8 @@ def frontier_sentence(framework: Framework, facts: Facts) -> str:
     if facts.assume_frontier:
         return "frontier status is assumed: every gate applies"
     if facts.training_operations is None:
-        return f"training operations are unknown, so every gate applies (the line is {line:.0e})"
+        source = facts.operations_source
+        return f"training operations are unknown ({source}), so every gate applies (the line is {line:.0e})"
     side = "below" if facts.training_operations < line else "at or above"
     open_domains = sorted(name for name, more in facts.more_capable.items() if more is not False)
     beside = f"; likely or possibly ahead of the reference class in {', '.join(open_domains)}" if open_domains else ""
