@@ -151,6 +151,12 @@ def test_a_line_in_every_attack_is_not_cleared_without_an_attack():
     assert met(0.9, "none", low=0.7).verdict == "fail"
 
 
+def test_a_bound_that_is_not_nought_is_not_printed_as_nought():
+    reading = read(gate(), estimate(0.0, 0.0003))
+
+    assert "upper bound 0.03%" in reading.reason
+
+
 def test_a_learned_attack_is_held_to_the_line_over_the_whole_where_none_is_by_attack():
     """Its estimate is the only one by attack then; a gate that passes without it cannot pass for having met it."""
     name = "policy.violence.unsafe/guarded/attack:learned-1"

@@ -169,7 +169,7 @@ def _under_powered(threshold: Threshold, estimates: list[Estimate]) -> str:
     what = "even with no event" if ceiling else "even with nothing but events"
     return (
         f"under-powered: {_planned(least)} planned intents cannot clear {threshold.passes}{group} {what} "
-        f"({'upper' if ceiling else 'lower'} bound {bound:.1%} at best); `safecase measure plan` says how many can"
+        f"({'upper' if ceiling else 'lower'} bound {percent(bound)} at best); `safecase measure plan` says how many can"
     )
 
 
@@ -197,7 +197,18 @@ def _figure(estimate: Estimate, value: float) -> str:
     if estimate.measure == "time_horizon_hours":
         times = estimate.scope.get("human_times")
         return f"{value:.1f} h (human time {times})" if times else f"{value:.1f} h"
-    return f"{value:g}" if estimate.measure in _COUNTS else f"{value:.1%}"
+    return f"{value:g}" if estimate.measure in _COUNTS else percent(value)
+
+
+def percent(rate: float) -> str:
+    """A proportion as print has it: what is not 0 or 1 is never printed as that.
+
+    >>> percent(0.1234), percent(0), percent(0.00037), percent(0.99996)
+    ('12.3%', '0.0%', '0.04%', '99.996%')
+    """
+    ends = {0.0, 1.0, -1.0}
+    digits = next((n for n in range(1, 8) if rate in ends or round(rate, n + 2) not in ends), 8)
+    return f"{rate:.{digits}%}"
 
 
 def _unit(estimate: Estimate) -> str:
