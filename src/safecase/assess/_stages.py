@@ -26,6 +26,7 @@ from safecase.assess._suites_read import (
     estimate_suites,
     missing_suites,
     planned_suite_gates,
+    suite_lines,
     unread_attempts,
 )
 from safecase.decide import Decided, Facts, Raise, decide
@@ -184,6 +185,7 @@ def decide_estimates(
         samples=samples_run(case, plan),
         imported=_imported(case),
         ran=frozenset(arm.name for arm in plan.arms) if plan else frozenset(),
+        logs={(one.suite, arm.name): arm.model for one in suite_lines(case) if one.source != "run" for arm in one.arms},
     )
 
 

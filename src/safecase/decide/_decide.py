@@ -56,6 +56,7 @@ def decide(
     samples: int = 1,
     imported: Mapping[str, int] | None = None,
     ran: frozenset[str] = frozenset(),
+    logs: Mapping[tuple[str, str], str] | None = None,
 ) -> Decided:
     """Decide what the evidence supports. The same inputs give the same decision in ten years.
 
@@ -71,6 +72,7 @@ def decide(
         samples: ways of sampling that were run on this model, the plan's own among them.
         imported: arm -> answers that were imported into it.
         ran: the arms that the plan runs.
+        logs: (suite, arm) -> the model that an imported log of the suite names.
     """
     by_id = {estimate.estimate_id: estimate for estimate in estimates}
     suites = {suite.id: suite for suite in framework.suites}
@@ -117,6 +119,7 @@ def decide(
             *_limits_of_suites(framework, contexts, elicited or {}, unread or {}),
             *_limits_of_sampling(samples),
             *_limits_of_imports(imported or {}, ran),
+            *_limits_of_logs(logs or {}, facts),
         ),
     )
 
@@ -440,3 +443,12 @@ def _limits_of_imports(imported: Mapping[str, int], ran: frozenset[str]) -> Iter
                 f"arm {arm}: its {count} answers were imported, so they are self-reported: which requests were put to "
                 "which model is as whoever made them says, and no permit rests on them"
             )
+
+
+def _limits_of_logs(logs: Mapping[tuple[str, str], str], facts: Facts) -> Iterator[str]:
+    """A log names its model in a word, and nothing shows that it is the one that is decided on."""
+    for (suite, arm), model in sorted(logs.items()):
+        yield (
+            f"suite {suite} on {arm} was imported: its log names the model {model!r}, an identity by name only; what "
+            f"is decided on is {facts.identity.model!r}, known by {facts.identity.kind}"
+        )
