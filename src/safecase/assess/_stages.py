@@ -13,7 +13,7 @@ from safecase.assess._balance import is_political, paired_estimates, read_with_r
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
 from safecase.assess._judge import CaseJudge
 from safecase.assess._kept import ACTOR, keep_case_file, record
-from safecase.assess._labels_kept import labels_digest, with_settled_labels
+from safecase.assess._labels_kept import labels_digest, outgrown_draws, with_settled_labels
 from safecase.assess._learned import is_learned, must_be_planned, regressions
 from safecase.assess._promises import PROMISES_FILE, promises_statement, stacks_of
 from safecase.assess._replanned import samples_run
@@ -184,6 +184,7 @@ def decide_estimates(
         unread=unread_attempts(case),
         samples=samples_run(case, plan),
         imported=_imported(case),
+        outgrown=outgrown_draws(case),
         ran=frozenset(arm.name for arm in plan.arms) if plan else frozenset(),
         logs={(one.suite, arm.name): arm.model for one in suite_lines(case) if one.source != "run" for arm in one.arms},
     )

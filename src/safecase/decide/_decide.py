@@ -57,6 +57,7 @@ def decide(
     imported: Mapping[str, int] | None = None,
     ran: frozenset[str] = frozenset(),
     logs: Mapping[tuple[str, str], str] | None = None,
+    outgrown: Mapping[str, tuple[str, int]] | None = None,
 ) -> Decided:
     """Decide what the evidence supports. The same inputs give the same decision in ten years.
 
@@ -73,6 +74,7 @@ def decide(
         imported: arm -> answers that were imported into it.
         ran: the arms that the plan runs.
         logs: (suite, arm) -> the model that an imported log of the suite names.
+        outgrown: draw of labels -> its arm, and how many answers came after it.
     """
     by_id = {estimate.estimate_id: estimate for estimate in estimates}
     suites = {suite.id: suite for suite in framework.suites}
@@ -120,6 +122,7 @@ def decide(
             *_limits_of_sampling(samples),
             *_limits_of_imports(imported or {}, ran),
             *_limits_of_logs(logs or {}, facts),
+            *_limits_of_labels(outgrown or {}),
         ),
     )
 
@@ -451,4 +454,13 @@ def _limits_of_logs(logs: Mapping[tuple[str, str], str], facts: Facts) -> Iterat
         yield (
             f"suite {suite} on {arm} was imported: its log names the model {model!r}, an identity by name only; what "
             f"is decided on is {facts.identity.model!r}, known by {facts.identity.kind}"
+        )
+
+
+def _limits_of_labels(outgrown: Mapping[str, tuple[str, int]]) -> Iterator[str]:
+    """Labels tell how a judge errs on the answers that they were drawn from."""
+    for draw, (arm, count) in sorted(outgrown.items()):
+        yield (
+            f"arm {arm}: {count} answers came after draw {draw} of labels, so how the judge errs on them is taken from "
+            "earlier answers; `safecase measure calibrate draw` draws from them too"
         )
