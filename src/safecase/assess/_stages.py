@@ -30,7 +30,7 @@ from safecase.assess._suites_read import (
     unread_attempts,
 )
 from safecase.decide import Decided, Facts, Raise, decide
-from safecase.declare import Framework, Sampling
+from safecase.declare import CaseSpec, Framework, Sampling
 from safecase.evidence import (
     DECISION,
     DETERMINATION,
@@ -185,6 +185,7 @@ def decide_estimates(
         samples=samples_run(case, plan),
         imported=_imported(case),
         outgrown=outgrown_draws(case),
+        names_author=case.spec.author != CaseSpec.model_fields["author"].default,
         ran=frozenset(arm.name for arm in plan.arms) if plan else frozenset(),
         logs={(one.suite, arm.name): arm.model for one in suite_lines(case) if one.source != "run" for arm in one.arms},
     )

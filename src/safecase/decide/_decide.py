@@ -28,6 +28,10 @@ _RANK: tuple[TierState, ...] = (
     "critical",
 )
 
+_NO_AUTHOR = (
+    "the case names no author (`author:` in safecase.yaml), so a signature of whoever made it would count as well"
+)
+
 _FOREMOST: tuple[GateVerdict, ...] = (
     "fail",
     "provisional-high",
@@ -58,6 +62,7 @@ def decide(
     ran: frozenset[str] = frozenset(),
     logs: Mapping[tuple[str, str], str] | None = None,
     outgrown: Mapping[str, tuple[str, int]] | None = None,
+    names_author: bool = True,
 ) -> Decided:
     """Decide what the evidence supports. The same inputs give the same decision in ten years.
 
@@ -75,6 +80,7 @@ def decide(
         ran: the arms that the plan runs.
         logs: (suite, arm) -> the model that an imported log of the suite names.
         outgrown: draw of labels -> its arm, and how many answers came after it.
+        names_author: whether the case says who made it.
     """
     by_id = {estimate.estimate_id: estimate for estimate in estimates}
     suites = {suite.id: suite for suite in framework.suites}
@@ -123,6 +129,7 @@ def decide(
             *_limits_of_imports(imported or {}, ran),
             *_limits_of_logs(logs or {}, facts),
             *_limits_of_labels(outgrown or {}),
+            *(() if names_author else (_NO_AUTHOR,)),
         ),
     )
 
