@@ -126,7 +126,18 @@ def _read_threshold(
     if threshold.over == "attack" and all(estimate.group in _NO_ATTACK for estimate in members):
         words = f"no attack was tried, and the line is {threshold}; name some under `sampling.attacks`"
         return Reading(verdict="inconclusive", reason=f"{words}; asked plainly, it {reason}", evidence=names)
+    have = {estimate.group for estimate in members}
+    if missing := [name for name in _asked(gate, threshold.over) if f"{threshold.over}:{name}" not in have]:
+        words = f"nothing was planned of {threshold.over} {', '.join(missing)}, which the gate's scope names"
+        return Reading(verdict="inconclusive", reason=f"{words}; of the others, it {reason}", evidence=names)
     return Reading(verdict="pass", reason=reason, evidence=names)
+
+
+def _asked(gate: Gate, over: Grouping) -> tuple[str, ...]:
+    """The groups that a gate's scope names one by one."""
+    scope = gate.scope
+    named = {"category": scope.categories, "attack": scope.attacks, "language": scope.languages}
+    return named.get(over, ())
 
 
 def _groups(gate: Gate, over: Grouping, estimates: Mapping[str, Estimate], arm: str) -> list[Estimate]:
