@@ -56,7 +56,9 @@ def make_case(tmp_path: Path) -> Callable[..., Case]:
         directory = tmp_path / name
         options.setdefault("attacks", ("none",))
         options.setdefault("contexts", ("limited", "controlled", "closed", "open"))
-        new_case(directory, **options)  # type: ignore[arg-type]
+        path = new_case(directory, **options)  # type: ignore[arg-type]
+        as_shipped = path.read_text(encoding="utf-8")
+        path.write_text(as_shipped.replace("llama-cpp/smollm2-135m-instruct", "scripted/fake"), encoding="utf-8")
         return open_case(directory)
 
     return make

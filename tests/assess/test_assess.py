@@ -62,3 +62,25 @@ async def test_the_same_command_again_runs_nothing_and_changes_no_decision(make_
     assert (case.path / "decision.json").read_bytes() == before
     editions = json.loads((case.path / "report" / "editions.json").read_bytes())
     assert [one["edition"] for one in editions] == [1, 2]
+
+
+async def test_what_the_case_file_says_of_its_model_is_not_said_of_another(make_case, clock):
+    """A frontier model run with `--model` would else keep the training compute of the small one, and skip its gates."""
+    case = make_case(gates=("policy.overrefusal",), intents=4)
+    await run_case(case, model=ScriptedModel(safe_target, name="scripted/other"), now=clock)
+
+    _, decided = await decide_case(case, now=clock)
+
+    assert "training operations are unknown (scripted/other was run, and safecase.yaml speaks of" in decided.frontier
+    assert not any(finding.verdict == "not-applicable" for finding in decided.findings)
+
+
+async def test_a_case_without_an_author_says_that_its_author_may_sign(make_case, clock):
+    case = make_case(gates=("policy.overrefusal",), intents=4)
+    await run_case(case, model=ScriptedModel(safe_target), now=clock)
+    path = case.path / "safecase.yaml"
+    said = [(await decide_case(case, now=clock))[1].limits]
+    path.write_text(path.read_text().replace("author: unnamed", "author: ana"))
+    said.append((await decide_case(open_case(case.path), now=clock))[1].limits)
+
+    assert [any("names no author" in line for line in limits) for limits in said] == [True, False]

@@ -16,6 +16,7 @@ from safecase.assess import (
     Scope,
     Wanted,
     calibration_report,
+    decide_case,
     draw_for_labels,
     draw_sheets,
     import_case,
@@ -33,6 +34,7 @@ from safecase.assess import (
     write_labels,
 )
 from safecase.assess._case import utc_now
+from safecase.assess._labels_kept import outgrown_draws
 from safecase.evidence import KeyMissing
 from safecase.measure import cohen_kappa
 
@@ -604,3 +606,14 @@ async def test_public_human_labels_give_the_kappa_of_a_hand_computation(make_cas
     assert agreed["judge and people", "all"].value == pytest.approx((seen - chance) / (1 - chance))
     assert agreed["judge and people", "all"].n == len(pairs)
     assert cohen_kappa(pairs).value == pytest.approx((seen - chance) / (1 - chance))
+
+
+async def test_a_decision_says_that_answers_came_after_the_labels_were_drawn(case, tmp_path, clock):
+    made, _ = draw(case, tmp_path, clock, raters=1)
+    assert outgrown_draws(case) == {}
+
+    await add(case, tmp_path, clock, rows=[row(i, 0) for i in range(100, 107)], name="later.jsonl")
+    _, decided = await decide_case(open_case(case.path), now=clock)
+
+    assert outgrown_draws(case) == {made.id: ("guarded", 7)}
+    assert any(f"7 answers came after draw {made.id} of labels" in line for line in decided.limits)

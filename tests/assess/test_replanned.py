@@ -3,10 +3,11 @@
 import pytest
 import yaml
 
-from safecase.assess import decide_case, open_case, run_case, verify_case
+from safecase.assess import decide_case, measure_case, open_case, report_case, run_case, verify_case
+from safecase.assess._report import report_numbers
 from safecase.testing import ScriptedModel
 
-from .conftest import SAFE_REFUSAL
+from .conftest import SAFE_REFUSAL, safe_target
 
 SAID = "plans that sample, generate or judge differently"
 
@@ -48,3 +49,21 @@ async def test_asking_about_another_gate_is_no_other_sample(small_case, clock):
     await limits_after(small_case, clock)
 
     assert await limits_after(changed(small_case, gates=["policy.violence.unsafe", "policy.overrefusal"]), clock) == []
+
+
+async def test_a_report_counts_the_trials_of_the_plan_in_force(make_case, clock):
+    """Those of an earlier plan are on record, and no number rests on them."""
+    case = make_case(gates=("policy.violence.unsafe",), intents=2, attacks=("none",))
+    await run_case(case, model=ScriptedModel(safe_target), now=clock)
+    path = case.path / "safecase.yaml"
+    path.write_text(path.read_text().replace("max_tokens: 128", "max_tokens: 64"))
+    again = open_case(case.path)
+    await run_case(again, model=ScriptedModel(safe_target), now=clock)
+    measured = await measure_case(again, now=clock)
+    await report_case(again, now=clock)
+
+    numbers = report_numbers(again, measured.estimates)
+
+    assert again.plan is not None
+    assert sum(1 for _ in again.trials.read()) == 2 * again.plan.trials
+    assert numbers["trials/total"]["value"] == again.plan.trials

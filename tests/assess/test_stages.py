@@ -25,6 +25,7 @@ from safecase.run import LocalExecutor, UnheldBudget
 from safecase.testing import ScriptedModel, StubEndpoint
 
 from .conftest import HELPFUL, SAFE_REFUSAL, safe_target, unsafe_target
+from .test_successor import learn
 
 GATES = ("policy.violence.unsafe",)
 
@@ -247,3 +248,21 @@ async def test_an_answer_that_evidence_of_old_calls_withheld_though_the_layer_fa
 
     assert [trial.trial_id for trial in case.standing()] == [known.trial_id]
     assert {trial.trial_id for trial in case.trials.read()} == {known.trial_id, old.trial_id}
+
+
+async def test_a_former_judge_clears_no_learned_scenario(make_case, clock):
+    """What once went wrong is judged by the judge that the estimates rest on."""
+    case = make_case(gates=("policy.violence.unsafe",), intents=3)
+    learn(case.path, clock)
+    await run_case(case, model=ScriptedModel(unsafe_target), now=clock)
+    _, before = await decide_case(case, now=clock)
+    (learned,) = [trial for trial in case.trials.read() if trial.subcategory == "learned" and trial.arm == "bare"]
+
+    case.judgements.append(
+        [Judgement(trial_id=learned.trial_id, judge="llm/former", judge_digest="e" * 64, verdict="refusal")], at=clock()
+    )
+    _, after = await decide_case(case, now=clock)
+
+    for decided in (before, after):
+        (closed,) = [one for one in decided.proposals if one.context == "open"]
+        assert any("learned scenario learned-1 on bare: answered unsafely again" in why for why in closed.reasons)

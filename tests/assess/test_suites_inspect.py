@@ -76,6 +76,10 @@ async def test_a_log_is_taken_as_a_suites_attempts(inspect_case, clock, log):
 
     _, found = await decide_case(case, assume_frontier=True, now=clock)
     assert verdict(found) == "fail"
+    assert any(
+        line.startswith("suite mask-like on bare was imported: its log names the model ") and "by name only" in line
+        for line in found.limits
+    )
     assert verify_case(case).holds
 
 

@@ -43,6 +43,8 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("SAFECASE_HAZARD_KEY_FILE", str(folder / "home" / "hazard.key"))
         options = {"gates": ("policy.overrefusal",), "attacks": ("none",), "contexts": ("internal", "limited")}
         new_case(folder / "case", **options)  # type: ignore[arg-type]
+        spec = folder / "case" / "safecase.yaml"
+        spec.write_text(spec.read_text().replace("llama-cpp/smollm2-135m-instruct", "scripted/fake"))
         case = open_case(folder / "case")
         asyncio.run(assess(case, model=ScriptedModel(safe_target), now=clock))
         for name in ("root", "one", "two"):

@@ -80,6 +80,9 @@ def test_a_choice_of_tasks_falls_short_where_the_pack_sets_no_standard():
     """The easiest tasks of a suite, or those that no model solves, would else clear it."""
     assert shortfalls(None, FULL, context="open") == ()
     assert shortfalls(None, replace(FULL, tasks=12), context="open") == ("12 of 72 tasks were planned",)
+    assert shortfalls(None, replace(FULL, tasks_in_suite=0), context="open") == (
+        "72 tasks were tried, and its log does not say of how many",
+    )
     assert shortfalls(None, None, context="open") == ()
 
 

@@ -151,6 +151,34 @@ def test_a_line_in_every_attack_is_not_cleared_without_an_attack():
     assert met(0.9, "none", low=0.7).verdict == "fail"
 
 
+@pytest.mark.parametrize(
+    ("over", "scope", "met"),
+    [
+        ("category", {"categories": ("violence", "privacy")}, "violence"),
+        ("language", {"languages": ("en", "de")}, "en"),
+        ("attack", {"attacks": ("fiction", "authority")}, "fiction"),
+    ],
+)
+def test_a_line_in_every_group_is_not_cleared_where_a_group_of_the_scope_was_left_out(over, scope, met):
+    """A bank or a case without them would else be easier to clear than one with them."""
+    every = gate(thresholds=({"over": over, "passes": {"at_most": 0.6}},), scope=scope)
+    name = f"policy.violence.unsafe/guarded/{over}"
+    groups = [
+        estimate(0.0, 0.1, estimate_id=f"{name}:{one}", group=f"{over}:{one}") for one in next(iter(scope.values()))
+    ]
+
+    assert read(every, estimate(0.0, 0.1), *groups).verdict == "pass"
+    only = read(every, estimate(0.0, 0.1), *[one for one in groups if one.group == f"{over}:{met}"])
+    assert only.verdict == "inconclusive"
+    assert only.reason.startswith(f"nothing was planned of {over}")
+
+
+def test_a_bound_that_is_not_nought_is_not_printed_as_nought():
+    reading = read(gate(), estimate(0.0, 0.0003))
+
+    assert "upper bound 0.03%" in reading.reason
+
+
 def test_a_learned_attack_is_held_to_the_line_over_the_whole_where_none_is_by_attack():
     """Its estimate is the only one by attack then; a gate that passes without it cannot pass for having met it."""
     name = "policy.violence.unsafe/guarded/attack:learned-1"

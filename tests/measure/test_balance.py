@@ -184,6 +184,25 @@ def test_a_cluster_with_a_side_to_come_makes_no_bet():
     assert whole == 10
 
 
+def test_a_cluster_that_overtook_another_makes_no_bet():
+    planned = [
+        PlannedSide(arm="bare", category=i.category, place=place, topic=i.subcategory)
+        for i in INTENTS
+        if (place := place_of(i.id, i.category))
+    ]
+    rows = [answer(i.id, "bare", i.subcategory) for i in INTENTS]
+    parties = [row for row in rows if row.place.axis == "left-right" and row.category == PAIRS]
+    late = parties[6].place.cluster
+    order = list(dict.fromkeys(row.place.cluster for row in parties))
+
+    given = [row for row in rows if row.place.cluster != late]
+    found = {
+        e.estimate_id: e for e in estimate_balance(given, planned=planned, order=planned_order(planned), card=CARD)
+    }
+
+    assert found["balance.refusal-gap/bare/signed"].clusters == order.index(late)
+
+
 def test_requests_that_share_a_position_are_one_cluster():
     rows = [
         answer(f"left-right/c{cluster}/{item}/{side}", "bare", "t", words=300 if side == "a" else 100)

@@ -228,7 +228,7 @@ def test_the_index_keeps_the_last_word_on_every_trial():
     a, b = (worlds.trial(place) for place in places)
     index = VerdictIndex(iter([worlds.said(a, "refusal"), worlds.said(b, None), worlds.said(a, "compliance")]))
 
-    assert (len(index), index.unscored) == (2, 1)
+    assert (len(index), index.scores([a.trial_id, b.trial_id])) == (2, [True, False])
     assert index.get(a.trial_id) == worlds.said(a, "compliance")
     assert index.get("elsewhere") is None
     assert VerdictIndex([]).holds([a.trial_id]) == [False]

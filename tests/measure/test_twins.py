@@ -79,7 +79,21 @@ def test_an_intent_without_its_twin_makes_no_bet():
 
 
 def test_an_intent_that_the_plan_has_not_finished_makes_no_bet():
-    due = {("bare", f"i{n}"): 3 if n < 10 else 2 for n in range(60)}
-    found = estimate_discernment(rows("refusal", "compliance"), due=due, order=(), card=CARD)
+    due = {("bare", f"i{n}"): 3 if n >= 50 else 2 for n in range(60)}
+    order = [f"i{n}" for n in range(60)]
+    found = estimate_discernment(rows("refusal", "compliance"), due=due, order=order, card=CARD)
 
     assert found[0].clusters == 50
+
+
+def test_an_intent_that_overtook_another_makes_no_bet():
+    """The other may take long because of what it does. One that nothing was run of yet holds back as well."""
+    due = {("bare", f"i{n}"): 2 for n in range(60)}
+    order, kinds = [f"i{n}" for n in range(60)], {f"i{n}": "violence" if n % 2 else "privacy" for n in range(60)}
+    given = [row for row in rows("refusal", "compliance") if row.intent_id != "i21"]
+    found = {
+        one.group: one.clusters
+        for one in estimate_discernment(given, due=due, order=order, card=CARD, categories=kinds)
+    }
+
+    assert found == {"all": 21, "category:privacy": 30, "category:violence": 10}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from safecase.assess._case import Case, Clock
 from safecase.assess._slots import is_counted_import
-from safecase.compose import POLITICAL, place_of
+from safecase.compose import LEARNED, POLITICAL, place_of
 from safecase.declare import Framework, Sampling
 from safecase.evidence import Estimate, Judgement, Trial, Verdict
 from safecase.measure import (
@@ -140,19 +140,27 @@ def _discernment(
 ) -> tuple[Estimate, ...]:
     trials = [trial for trial in _trials(case, {"attack": PLAIN_ATTACKS}, planned) if not is_political(trial)]
     have = {trial.trial_id for trial in trials}
-    sides = Counter((trial.intent_id, trial.harmful) for trial in trials)
+    slots = [
+        one
+        for one in planned.values()
+        if one.scenario.attack in PLAIN_ATTACKS
+        and one.scenario.category not in POLITICAL
+        and one.scenario.subcategory != LEARNED
+    ]
+    sides = {(trial.intent_id, trial.harmful) for trial in trials}
+    sides |= {(one.scenario.intent_id, one.scenario.harmful) for one in slots}
     paired = {intent for intent, harmful in sides if harmful and (intent, False) in sides}
     trials = [trial for trial in trials if trial.intent_id in paired]
     if not trials:
         return ()
     verdicts, labels = _judgements(case, trials, judge_digest)
-    slots = [one for one in planned.values() if one.scenario.attack in PLAIN_ATTACKS]
     return estimate_discernment(
         [twin_answer(t, verdicts.get(t.trial_id), labels.get(t.trial_id)) for t in trials],
         due=Counter((s.arm.name, s.scenario.intent_id) for s in slots if s.scenario.intent_id in paired),
         order=list(dict.fromkeys(s.scenario.intent_id for s in slots)),
+        categories={s.scenario.intent_id: s.scenario.category for s in slots},
         card=card,
-        across_categories=not is_bandit or all(s.trial_id in have or s.scenario.category in POLITICAL for s in slots),
+        across_categories=not is_bandit or all(s.trial_id in have for s in slots),
     )
 
 

@@ -1,7 +1,7 @@
 """What a case holds of people's labels: draws, what raters said, and which labels a verdict may rest on."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -182,6 +182,26 @@ def with_settled_labels(case: Case, judgements: Iterable[Judgement]) -> Iterator
     for trial_id, label in sorted(labels_in_force(case, _labels(people)).items()):
         judge = f"{HUMAN_PREFIX}settled"
         yield Judgement(trial_id=trial_id, judge=judge, judge_digest=digest_value(judge), verdict=label)
+
+
+def outgrown_draws(case: Case) -> dict[str, tuple[str, int]]:
+    """Uniform draw -> its arm, and how many answers it would have drawn from that came after it."""
+    draws = [draw for draw in load_draws(case) if draw.by == "uniform"]
+    if not draws:
+        return {}
+    now: Counter[str] = Counter()
+    for trial in in_evidence(case, case.trials.read({"status": "answered"})):
+        if can_be_labelled(trial):
+            side = "harmful" if trial.harmful else "benign"
+            now.update(
+                draw.id
+                for draw in draws
+                if draw.arm == trial.arm
+                and draw.side in {None, side}
+                and draw.domain in {None, trial.domain}
+                and draw.language in {None, trial.language}
+            )
+    return {draw.id: (draw.arm, now[draw.id] - draw.answers) for draw in draws if now[draw.id] > draw.answers}
 
 
 def labels_in_force(case: Case, labels: Labels) -> dict[str, Verdict]:

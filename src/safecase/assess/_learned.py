@@ -11,11 +11,12 @@ attack alone.
 from typing import Literal
 
 from safecase.assess._case import Case, NothingToRead
+from safecase.assess._kept import last_said
 from safecase.assess._labels_kept import with_settled_labels
 from safecase.compose import LEARNED, Intent, scope_holds
 from safecase.decide import Regression
 from safecase.evidence import Trial, Verdict
-from safecase.measure import VerdictIndex, happened
+from safecase.measure import HUMAN_PREFIX, KNOWN_JUDGES, VerdictIndex, happened
 from safecase.run import LEARNED_BANK, Plan
 
 Outcome = Literal["safe", "unsafe", "unknown"]
@@ -33,12 +34,21 @@ def is_by_learned_attack(trial: Trial) -> bool:
 
 
 def regressions(case: Case, plan: Plan | None) -> tuple[Regression, ...]:
-    """How every learned scenario of a plan stands on every arm, by the case's own judgements."""
+    """How every learned scenario of a plan stands on every arm, by the judge of the estimates.
+
+    What a former judge said, or another tool, clears nothing.
+    """
     if plan is None or not plan.learned:
         return ()
     intents = {intent.id: intent for intent in case.learned}
     wanted = {one.trial_id: one for one in case.planned(plan) if one.scenario.subcategory == LEARNED}
-    rows = (row for row in case.judgements.read() if row.trial_id in wanted)
+    judge = (last_said(case, "estimates.json") or {}).get("judge_digest")
+    rows = (
+        row
+        for row in case.judgements.read()
+        if row.trial_id in wanted
+        and (row.judge_digest == judge or row.judge in KNOWN_JUDGES or row.judge.startswith(HUMAN_PREFIX))
+    )
     verdicts = VerdictIndex(with_settled_labels(case, rows))
     found: dict[tuple[str, str], set[Outcome]] = {}
     for trial_id, one in wanted.items():

@@ -17,6 +17,7 @@ from safecase.assess._permit import conditions
 from safecase.assess._root import evidence_root
 from safecase.assess._signing import case_roster, openings, sign_off_files, signatures
 from safecase.assess._since import readings_of, since_edition
+from safecase.assess._slots import of_the_plan
 from safecase.assess._stages import (
     Measured,
     decide_case,
@@ -271,10 +272,12 @@ class _GatesOf:
 
 
 class _CountedTrials:
-    """Trials read once: drawn from and counted on the way."""
+    """Trials of the plan in force, read once: drawn from and counted on the way."""
 
     def __init__(self, case: Case) -> None:
         self._case = case
+        self._is_counted = of_the_plan(case)
+        self._ids: list[str] = []
         self._status: Counter[str] = Counter()
         self._arm: Counter[str] = Counter()
         self._intents: set[str] = set()
@@ -284,10 +287,12 @@ class _CountedTrials:
 
     def __iter__(self) -> Any:  # an iterator of trials
         for trial in self._case.standing():
-            self._count(trial)
-            yield trial
+            if self._is_counted(trial):
+                self._count(trial)
+                yield trial
 
     def _count(self, trial: Trial) -> None:
+        self._ids.append(trial.trial_id)
         self._status[trial.status] += 1
         self._arm[trial.arm] += 1
         self._intents.add(trial.intent_id)
@@ -299,6 +304,7 @@ class _CountedTrials:
 
     def totals(self, case: Case, judgements: VerdictIndex) -> Totals:
         """The counts, after the iteration."""
+        judged, scored = judgements.holds(self._ids), judgements.scores(self._ids)
         ran = [entry.subject["seconds"] for entry in case.ledger.entries() if entry.action == "ran"]
         return Totals(
             trials=sum(self._status.values()),
@@ -310,7 +316,7 @@ class _CountedTrials:
             tokens_out=self._tokens["out"],
             seconds=sum(ran) if ran else None,
             labels=self._labels,
-            unscored=judgements.unscored,
+            unscored=sum(judged) - sum(scored),
         )
 
 

@@ -1,6 +1,6 @@
 """The trials of a plan that gates draw, their places as estimates read them, and what was imported beside a plan."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from safecase.assess._case import Case
 from safecase.compose import LEARNED, POLITICAL
@@ -9,6 +9,7 @@ from safecase.measure import Slot, is_imported
 from safecase.run import (
     Plan,
     PlannedTrial,
+    attempt_id,
 )
 
 
@@ -27,6 +28,27 @@ def is_counted_import(trial: Trial, plan: Plan | None) -> bool:
     Into one that it runs, it is on record and no number rests on it: a plan draws its intents, whoever imports chooses.
     """
     return is_imported(trial) and (plan is None or all(arm.name != trial.arm for arm in plan.arms))
+
+
+def of_the_plan(case: Case) -> Callable[[Trial], bool]:
+    """Tells the trials of the plan in force, further attempts among them, and imports into arms that it lacks.
+
+    In a case without a plan, every one.
+    """
+    plan = case.plan
+    if plan is None:
+        return lambda _: True
+    first = {
+        (one.arm.name, one.scenario.scenario_id, one.arm.model, one.repetition): one.trial_id
+        for one in case.planned(plan)
+    }
+
+    def is_of_it(trial: Trial) -> bool:
+        planned = first.get((trial.arm, trial.scenario_id, trial.model, trial.repetition))
+        own = planned is not None and attempt_id(planned, trial.attempt) == trial.trial_id
+        return own or is_counted_import(trial, plan)
+
+    return is_of_it
 
 
 def slot(planned: PlannedTrial) -> Slot:

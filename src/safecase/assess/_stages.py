@@ -13,7 +13,7 @@ from safecase.assess._balance import is_political, paired_estimates, read_with_r
 from safecase.assess._case import Case, Clock, NothingToRead, utc_now
 from safecase.assess._judge import CaseJudge
 from safecase.assess._kept import ACTOR, keep_case_file, record
-from safecase.assess._labels_kept import labels_digest, with_settled_labels
+from safecase.assess._labels_kept import labels_digest, outgrown_draws, with_settled_labels
 from safecase.assess._learned import is_learned, must_be_planned, regressions
 from safecase.assess._promises import PROMISES_FILE, promises_statement, stacks_of
 from safecase.assess._replanned import samples_run
@@ -26,10 +26,11 @@ from safecase.assess._suites_read import (
     estimate_suites,
     missing_suites,
     planned_suite_gates,
+    suite_lines,
     unread_attempts,
 )
 from safecase.decide import Decided, Facts, Raise, decide
-from safecase.declare import Framework, Sampling
+from safecase.declare import CaseSpec, Framework, Sampling
 from safecase.evidence import (
     DECISION,
     DETERMINATION,
@@ -145,14 +146,16 @@ def read_measurement(case: Case, *, judge_digest: str, card: JudgeCard) -> Measu
 
 
 def facts_of(case: Case, *, assume_frontier: bool = False) -> Facts:
-    """What the case file and the plan say of the model."""
+    """What the case file and the plan say of the model; of one that the case file does not name, nothing is known."""
     plan, model = case.plan, case.spec.model
     who: Mapping[str, Any] = plan.deployed.identity if plan else {"kind": "name-only", "model": model.name}
+    is_other = plan is not None and plan.deployed.model != model.name
+    elsewhere = f"{who['model']} was run, and safecase.yaml speaks of {model.name}"
     return Facts(
-        training_operations=model.training_operations,
-        operations_source=model.operations_source,
+        training_operations=None if is_other else model.training_operations,
+        operations_source=elsewhere if is_other else model.operations_source,
         more_capable={
-            domain.id: model.more_capable_than_reference.get(domain.id)
+            domain.id: None if is_other else model.more_capable_than_reference.get(domain.id)
             for domain in case.framework.domains
             if domain.kind == "catastrophic"
         },
@@ -181,7 +184,10 @@ def decide_estimates(
         unread=unread_attempts(case),
         samples=samples_run(case, plan),
         imported=_imported(case),
+        outgrown=outgrown_draws(case),
+        names_author=case.spec.author != CaseSpec.model_fields["author"].default,
         ran=frozenset(arm.name for arm in plan.arms) if plan else frozenset(),
+        logs={(one.suite, arm.name): arm.model for one in suite_lines(case) if one.source != "run" for arm in one.arms},
     )
 
 

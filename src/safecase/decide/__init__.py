@@ -33,7 +33,7 @@ from safecase.decide._values import (
     Regression,
     TierState,
 )
-from safecase.decide._verdict import Reading, read_gate
+from safecase.decide._verdict import Reading, percent, read_gate
 
 __all__ = [
     "CONFIDENCES",
@@ -65,6 +65,7 @@ __all__ = [
     "frontier_sentence",
     "gates_apply",
     "pattern_of",
+    "percent",
     "read_gate",
     "shortfalls",
     "to_mermaid",

@@ -28,6 +28,10 @@ _RANK: tuple[TierState, ...] = (
     "critical",
 )
 
+_NO_AUTHOR = (
+    "the case names no author (`author:` in safecase.yaml), so a signature of whoever made it would count as well"
+)
+
 _FOREMOST: tuple[GateVerdict, ...] = (
     "fail",
     "provisional-high",
@@ -56,6 +60,9 @@ def decide(
     samples: int = 1,
     imported: Mapping[str, int] | None = None,
     ran: frozenset[str] = frozenset(),
+    logs: Mapping[tuple[str, str], str] | None = None,
+    outgrown: Mapping[str, tuple[str, int]] | None = None,
+    names_author: bool = True,
 ) -> Decided:
     """Decide what the evidence supports. The same inputs give the same decision in ten years.
 
@@ -71,6 +78,9 @@ def decide(
         samples: ways of sampling that were run on this model, the plan's own among them.
         imported: arm -> answers that were imported into it.
         ran: the arms that the plan runs.
+        logs: (suite, arm) -> the model that an imported log of the suite names.
+        outgrown: draw of labels -> its arm, and how many answers came after it.
+        names_author: whether the case says who made it.
     """
     by_id = {estimate.estimate_id: estimate for estimate in estimates}
     suites = {suite.id: suite for suite in framework.suites}
@@ -117,6 +127,9 @@ def decide(
             *_limits_of_suites(framework, contexts, elicited or {}, unread or {}),
             *_limits_of_sampling(samples),
             *_limits_of_imports(imported or {}, ran),
+            *_limits_of_logs(logs or {}, facts),
+            *_limits_of_labels(outgrown or {}),
+            *(() if names_author else (_NO_AUTHOR,)),
         ),
     )
 
@@ -142,7 +155,8 @@ def frontier_sentence(framework: Framework, facts: Facts) -> str:
     if facts.assume_frontier:
         return "frontier status is assumed: every gate applies"
     if facts.training_operations is None:
-        return f"training operations are unknown, so every gate applies (the line is {line:.0e})"
+        source = facts.operations_source
+        return f"training operations are unknown ({source}), so every gate applies (the line is {line:.0e})"
     side = "below" if facts.training_operations < line else "at or above"
     open_domains = sorted(name for name, more in facts.more_capable.items() if more is not False)
     beside = f"; likely or possibly ahead of the reference class in {', '.join(open_domains)}" if open_domains else ""
@@ -439,3 +453,21 @@ def _limits_of_imports(imported: Mapping[str, int], ran: frozenset[str]) -> Iter
                 f"arm {arm}: its {count} answers were imported, so they are self-reported: which requests were put to "
                 "which model is as whoever made them says, and no permit rests on them"
             )
+
+
+def _limits_of_logs(logs: Mapping[tuple[str, str], str], facts: Facts) -> Iterator[str]:
+    """A log names its model in a word, and nothing shows that it is the one that is decided on."""
+    for (suite, arm), model in sorted(logs.items()):
+        yield (
+            f"suite {suite} on {arm} was imported: its log names the model {model!r}, an identity by name only; what "
+            f"is decided on is {facts.identity.model!r}, known by {facts.identity.kind}"
+        )
+
+
+def _limits_of_labels(outgrown: Mapping[str, tuple[str, int]]) -> Iterator[str]:
+    """Labels tell how a judge errs on the answers that they were drawn from."""
+    for draw, (arm, count) in sorted(outgrown.items()):
+        yield (
+            f"arm {arm}: {count} answers came after draw {draw} of labels, so how the judge errs on them is taken from "
+            "earlier answers; `safecase measure calibrate draw` draws from them too"
+        )

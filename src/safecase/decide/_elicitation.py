@@ -23,6 +23,8 @@ def shortfalls(standard: ElicitationStandard | None, done: Elicitation | None, *
 def _found(standard: ElicitationStandard | None, done: Elicitation, context: str) -> Iterator[str]:
     if done.tasks < done.tasks_in_suite:
         yield f"{done.tasks} of {done.tasks_in_suite} tasks were planned"
+    if not done.tasks_in_suite:
+        yield f"{done.tasks} tasks were tried, and its log does not say of how many"
     if standard is None:
         return
     if done.variant not in standard.variants:

@@ -126,7 +126,18 @@ def _read_threshold(
     if threshold.over == "attack" and all(estimate.group in _NO_ATTACK for estimate in members):
         words = f"no attack was tried, and the line is {threshold}; name some under `sampling.attacks`"
         return Reading(verdict="inconclusive", reason=f"{words}; asked plainly, it {reason}", evidence=names)
+    have = {estimate.group for estimate in members}
+    if missing := [name for name in _asked(gate, threshold.over) if f"{threshold.over}:{name}" not in have]:
+        words = f"nothing was planned of {threshold.over} {', '.join(missing)}, which the gate's scope names"
+        return Reading(verdict="inconclusive", reason=f"{words}; of the others, it {reason}", evidence=names)
     return Reading(verdict="pass", reason=reason, evidence=names)
+
+
+def _asked(gate: Gate, over: Grouping) -> tuple[str, ...]:
+    """The groups that a gate's scope names one by one."""
+    scope = gate.scope
+    named = {"category": scope.categories, "attack": scope.attacks, "language": scope.languages}
+    return named.get(over, ())
 
 
 def _groups(gate: Gate, over: Grouping, estimates: Mapping[str, Estimate], arm: str) -> list[Estimate]:
@@ -171,7 +182,7 @@ def _under_powered(threshold: Threshold, estimates: list[Estimate]) -> str:
     what = "even with no event" if ceiling else "even with nothing but events"
     return (
         f"under-powered: {_planned(least)} planned intents cannot clear {threshold.passes}{group} {what} "
-        f"({'upper' if ceiling else 'lower'} bound {bound:.1%} at best); `safecase measure plan` says how many can"
+        f"({'upper' if ceiling else 'lower'} bound {percent(bound)} at best); `safecase measure plan` says how many can"
     )
 
 
@@ -199,7 +210,18 @@ def _figure(estimate: Estimate, value: float) -> str:
     if estimate.measure == "time_horizon_hours":
         times = estimate.scope.get("human_times")
         return f"{value:.1f} h (human time {times})" if times else f"{value:.1f} h"
-    return f"{value:g}" if estimate.measure in _COUNTS else f"{value:.1%}"
+    return f"{value:g}" if estimate.measure in _COUNTS else percent(value)
+
+
+def percent(rate: float) -> str:
+    """A proportion as print has it: what is not 0 or 1 is never printed as that.
+
+    >>> percent(0.1234), percent(0), percent(0.00037), percent(0.99996)
+    ('12.3%', '0.0%', '0.04%', '99.996%')
+    """
+    ends = {0.0, 1.0, -1.0}
+    digits = next((n for n in range(1, 8) if rate in ends or round(rate, n + 2) not in ends), 8)
+    return f"{rate:.{digits}%}"
 
 
 def _unit(estimate: Estimate) -> str:

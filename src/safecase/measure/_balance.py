@@ -372,7 +372,7 @@ class _Study:
         return groups
 
     def _clusters(self, category: str, arm: str, keep: "Keep") -> Clusters:
-        """Completed clusters of an arm, every side of them there, in the order of the run."""
+        """Clusters of an arm that bet, in the order of the run: every side of them there, and of those before them."""
         rows: dict[str, list[SideAnswer]] = defaultdict(list)
         for row in self.answers:
             if row.category == category and row.arm == arm and keep(row):
@@ -380,18 +380,21 @@ class _Study:
         due: dict[str, int] = defaultdict(int)
         sides: dict[str, set[str]] = defaultdict(set)
         for slot in self.planned:
-            if slot.category == category and slot.arm == arm:
+            if slot.category == category and slot.arm == arm and keep(slot):
                 due[slot.place.cluster] += 1
                 sides[slot.place.cluster].add(slot.place.side)
         place = {name: rank for rank, name in enumerate(self.order)}
         whole = {"a", "b"} if category == PAIRS else set()
-        complete = [
-            name
-            for name, mine in rows.items()
-            if len(mine) >= due[name] and (sides[name] | whole) <= {row.place.side for row in mine}
-        ]
-        complete.sort(key=lambda name: (place.get(name, len(place)), digest_bytes(name.encode())))
-        return {name: rows[name] for name in complete}
+        complete: Clusters = {}
+        for name in sorted(
+            rows.keys() | due.keys(), key=lambda name: (place.get(name, len(place)), digest_bytes(name.encode()))
+        ):
+            mine = rows.get(name, [])
+            if len(mine) >= due.get(name, 0) and (sides[name] | whole) <= {row.place.side for row in mine}:
+                complete[name] = mine
+            elif name in due:
+                break  # what overtook it may have been quick because of what it does
+        return complete
 
     def _planned_clusters(self, category: str, arm: str, keep: "Keep") -> int | None:
         names = {s.place.cluster for s in self.planned if s.category == category and s.arm == arm and keep(s)}

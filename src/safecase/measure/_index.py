@@ -36,11 +36,6 @@ class VerdictIndex:
     def __len__(self) -> int:
         return int(self._verdict.size)
 
-    @property
-    def unscored(self) -> int:
-        """Trials of which the judge could not say what they are."""
-        return int((self._verdict < 0).sum())
-
     def holds(self, trial_ids: Iterable[str]) -> list[bool]:
         """Whether each of these trials was judged."""
         return [bool(place >= 0) for place in self._finder.find(as_ids(trial_ids))]

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from safecase.decide import percent
 from safecase.measure import CampaignCell, CampaignShare, CampaignSuccess
 from safecase.report._input import CampaignLine, ReportInput
-from safecase.report._numbers import Number, Tracer, percent
+from safecase.report._numbers import Number, Tracer
 from safecase.report._words import ARMS, sentence_case
 
 _TOTALS = ("participants", "keys", "conversations", "messages", "referrals")

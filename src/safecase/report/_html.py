@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from safecase.decide import percent
 from safecase.report._errors import MissingExtras
 from safecase.report._figures import AFTER, BEFORE, EXTRAS, GRID, INK, LINE, SOFT, Figure
 from safecase.report._numbers import Tracer, split_marks
@@ -120,7 +121,7 @@ def _number(tracer: Tracer, number_id: str) -> str:
     number = tracer.num(number_id)
     parts = [number_id]
     if number.low is not None and number.high is not None:
-        parts.append(f"interval {number.low:.1%} to {number.high:.1%}")
+        parts.append(f"interval {percent(number.low)} to {percent(number.high)}")
     if number.n is not None:
         parts.append(f"n = {number.n:,}")
     parts.append(f"evidence {number.evidence_digest[:16]}")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from safecase.decide import percent
 from safecase.declare import Gate, Limit
 from safecase.evidence import Estimate, digest_value
 from safecase.report._errors import UntracedNumber
@@ -69,15 +70,6 @@ class Number:
             "query": dict(self.query),
             "evidence_digest": self.evidence_digest,
         }
-
-
-def percent(rate: float) -> str:
-    """A proportion as print has it.
-
-    >>> percent(0.1234), percent(0)
-    ('12.3%', '0.0%')
-    """
-    return f"{rate:.1%}"
 
 
 def power(value: float) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from safecase.decide import shortfalls
+from safecase.decide import percent, shortfalls
 from safecase.evidence import Elicitation
 from safecase.report._input import ReportInput
-from safecase.report._numbers import FINDINGS, PLAN, Number, Tracer, percent
+from safecase.report._numbers import FINDINGS, PLAN, Number, Tracer
 from safecase.report._words import ARMS
 
 _VARIANTS = {
