@@ -349,7 +349,7 @@ def _proposals(
                 f"the model's identity is {facts.identity.kind!r}, {context.id!r} asks for {context.minimum_identity!r}"
             )
         mine = [finding for finding in findings if finding.context == context.id]
-        used = [one for finding in mine if (one := _opening_of(framework, finding, openings))]
+        used = [opening for finding in mine if (opening := _opening_of(framework, finding, openings))]
         made[context.id] = _proposal(context, needs, reasons, mine, used)
     return tuple(_after(context, made) for context in contexts)
 
