@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from safecase.declare import Gate, Grouping, Threshold
 from safecase.evidence import CALIBRATIONS, Estimate, GateVerdict
@@ -177,7 +178,7 @@ def _under_powered(threshold: Threshold, estimates: list[Estimate]) -> str:
     """Say that a threshold could not have been cleared, and name the group that is furthest from it."""
     ceiling = threshold.passes.is_ceiling
     least = min(estimates, key=lambda e: (_planned(e), e.estimate_id))
-    bound = least.scope["best_upper"] if ceiling else least.scope["best_lower"]
+    bound: Any = least.scope["best_upper"] if ceiling else least.scope["best_lower"]  # a number: `_is_out_of_reach`
     group = "" if least.group == "all" else f" for {least.group} ({len(estimates)} such groups)"
     what = "even with no event" if ceiling else "even with nothing but events"
     return (

@@ -385,7 +385,7 @@ class _Study:
                 sides[slot.place.cluster].add(slot.place.side)
         place = {name: rank for rank, name in enumerate(self.order)}
         whole = {"a", "b"} if category == PAIRS else set()
-        complete: Clusters = {}
+        complete: dict[str, Sequence[SideAnswer]] = {}
         for name in sorted(
             rows.keys() | due.keys(), key=lambda name: (place.get(name, len(place)), digest_bytes(name.encode()))
         ):
