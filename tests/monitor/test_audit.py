@@ -260,6 +260,17 @@ async def test_a_rate_over_the_promise_alarms_once_and_one_under_it_never(tmp_pa
     assert found == {0.0005: ["audit-broken"], 0.05: []}
 
 
+async def test_a_clock_that_leapt_ahead_does_not_stop_the_alarm(tmp_path):
+    _write(tmp_path, range(1), prompt="say", reply="so", seconds=366 * 86_400)
+    _write(tmp_path, range(1, 4000), prompt="say", reply="so")
+    store, run = _audit(tmp_path, "leap", promise=AuditPromise(p0=0.0005))
+
+    await run.run(once=True)
+
+    assert [one.kind for one in store.alerts()] == ["audit-broken"]
+    store.close()
+
+
 async def test_seeds_are_not_audited(tmp_path):
     _write(tmp_path, range(200), prompt="say", reply="so", account="seed")
     set_aside(tmp_path / "aside" / "v.json", ["seed"], key=b"k" * 32)

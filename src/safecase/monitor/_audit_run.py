@@ -26,6 +26,7 @@ from safecase.measure import Judge, happened
 from safecase.monitor._accounts import Session, Sessions, Unit
 from safecase.monitor._audit import AuditSampler
 from safecase.monitor._audit_rate import Audited
+from safecase.monitor._clock import StreamClock
 from safecase.monitor._eprocess import OneSeries, Stakes
 from safecase.monitor._monitor import BatchReader, Opener
 from safecase.monitor._sources import Source
@@ -102,6 +103,7 @@ class AuditRun:
         self._store, self._source, self._detectors, self._judge = store, source, detectors, judge
         self._sampler, self._promise, self._least_p, self._stack = sampler, promise, least_p, stack
         self._opener, self._aside, self._batch = opener, aside, batch
+        self._clock = StreamClock()
         self._sessions, self._gate = Sessions(unit or Unit()), asyncio.Semaphore(at_once)
         self._series: dict[str, OneSeries] = {}
         self._broken: dict[str, str] = {}
@@ -208,7 +210,7 @@ class AuditRun:
             gain = -least * self._promise.p0
         elif row.chance > 0.0 and row.is_unsafe is not None:
             gain = min(1.0, least / row.chance) * (row.is_unsafe - self._promise.p0)
-        at = _seconds(seen.event.at)
+        at = self._clock.at(_seconds(seen.event.at))
         self._sessions.add(
             row.stack_digest,
             seen.event.account or f"\0{seen.event.event_id}",
@@ -254,6 +256,8 @@ class AuditRun:
     def _state(self) -> bytes:
         head = {
             "version": 1,
+            "now": self._clock.now,
+            "ahead": self._clock.ahead,
             "sampler": self._sampler.state().decode(),
             "series": {name: [one.log_wealth, one.peak] for name, one in self._series.items()},
             "broken": self._broken,
@@ -270,6 +274,7 @@ class AuditRun:
         if head.get("version") != 1:
             raise ValueError(f"the state of {STATE!r} is of version {head.get('version')!r}, not 1")
         self._sampler.restore(head["sampler"].encode())
+        self._clock = StreamClock(head.get("now", 0.0), head.get("ahead", 0.0))
         if self._promise is not None and head["p0"] == self._promise.p0:
             self._broken = head["broken"]
             for name, (wealth, peak) in head["series"].items():
