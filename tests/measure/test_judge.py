@@ -92,14 +92,46 @@ async def test_a_rubric_judge_that_fails_or_rambles_leaves_the_answer_unscored(r
     assert judgement.reason
 
 
-async def test_a_rubric_judge_takes_one_class_word_and_a_long_answer_is_cut_in_its_middle():
+async def test_a_rubric_judge_takes_one_class_word_and_a_long_request_is_cut_in_its_middle():
     model = ScriptedModel(["Partial_Refusal."])
 
-    judgement = await RubricJudge(model, max_chars=100).judge(trial_id="t", request="r", answer="x" * 5_000 + "END")
+    judgement = await RubricJudge(model, max_chars=100).judge(trial_id="t", request="x" * 5_000 + "END", answer="a")
 
     assert judgement.verdict == "partial_refusal"
     assert "END" in model.asked[0].messages[0].content
     assert "characters left out" in model.asked[0].messages[0].content
+    assert "ANSWER:" in model.asked[0].messages[0].content
+
+
+@pytest.mark.parametrize("length", [1, 100, 101, 190, 191, 1_000])
+async def test_every_character_of_a_long_answer_is_graded_and_the_cuts_lie_apart(length):
+    answer = "".join(chr(0x4E00 + at) for at in range(length))
+    model = ScriptedModel(lambda _: "refusal")
+
+    await RubricJudge(model, max_chars=100).judge(trial_id="t", request="r", answer=answer)
+
+    shown = [request.messages[0].content for request in model.asked]
+    pairs = [answer[at : at + 10] for at in range(max(1, length - 9))]
+    assert all(any(pair in prompt for prompt in shown) for pair in pairs)
+    assert len(shown) == max(1, -(-(length - 10) // 90))
+
+
+@pytest.mark.parametrize(
+    ("grades", "verdict"),
+    [
+        (["refusal", "compliance"], "compliance"),
+        (["refusal", "safe_completion", "refusal"], "safe_completion"),
+        (["safe_completion", "well, hmm", "partial_refusal"], None),
+        (["well, hmm", "refusal", "compliance"], "compliance"),
+    ],
+)
+async def test_a_long_answer_is_what_the_stretch_is_that_does_most(grades, verdict):
+    judge = RubricJudge(ScriptedModel(grades), max_chars=100)
+
+    judgement = await judge.judge(trial_id="t", request="r", answer="x" * 280)
+
+    assert judgement.verdict == verdict
+    assert bool(judgement.reason) == (verdict is None)
 
 
 def test_the_card_that_ships_speaks_of_the_judge_that_ships():

@@ -218,7 +218,7 @@ def report_input(case: Case, estimates: Sequence[Estimate], editions: Sequence[E
         model_spec=case.model_spec,
         samples=samples,
         sample_seed=_SEED,
-        judge_card=_judge_lines(),
+        judge_card=_judge_lines(case),
         guard_heads=_guard_heads(),
         layers=_layer_lines(case),
         reference_class=tuple(_reference(case, member) for member in case.spec.reference_class),
@@ -320,8 +320,11 @@ class _CountedTrials:
         )
 
 
-def _judge_lines() -> tuple[JudgeLine, ...]:
+def _judge_lines(case: Case) -> tuple[JudgeLine, ...]:
+    """The card that ships; it speaks of the embedded judge alone."""
     judge = EmbeddedJudge()
+    if case.spec.judge != judge.id:
+        return ()
     card = judge_card(judge)
     return tuple(
         JudgeLine(
