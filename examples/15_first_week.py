@@ -190,7 +190,7 @@ async def week(clock: Clock) -> None:
 
 async def traffic_of_the_week(subject: Subject, clock: Clock, requests: list[str]) -> None:
     """Seven days of calls, and what people make of the third."""
-    with contextlib.closing(MonitorStore(HOME / "monitor.db")) as store, open_desk(open_case(CASE)) as desk:
+    with contextlib.closing(MonitorStore(HOME / "monitor.db")) as store, open_desk(open_case(CASE), now=clock) as desk:
         watched = Watched(store, clock, requests, a_day=subject.a_day)
         async with gateway(subject, clock, watched.recorder) as ask:
             for day in (1, 2):
@@ -512,7 +512,7 @@ class Watched:
             self._clock.at += dt.timedelta(seconds=60)
             await self._queue.put(dataclasses.replace(event, at=format_utc(self._clock())))
         rates = Rates(read_promises(open_case(CASE)), self._digests, unit=Unit(cap=1, settle_s=30.0))
-        sinks = [LedgerSink(open_case(CASE).ledger)]
+        sinks = [LedgerSink(open_case(CASE).ledger, now=self._clock)]
         monitor = Monitor(self._store, [self._queue], detectors=self._detectors, watchers=[rates], sinks=sinks)
         await monitor.run(once=True)
         outcomes = collections.Counter(event.outcome for event in events)
